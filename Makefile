@@ -1,0 +1,33 @@
+# `make demo` and `make test` need nothing but Python 3.10 to 3.13 and pip; both make .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow lint benchmarks clean
+
+$(BIN)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	touch $@
+
+demo: $(BIN)/.installed
+	$(BIN)/edgepack build examples/fashion_mnist --out demo
+	@echo "The bundles are in $(CURDIR)/demo/; try the Raspberry Pi's app here:"
+	@echo "  $(BIN)/python demo/raspberry-pi-5/app/main.py examples/fashion_mnist/pictures/*.png"
+
+test: $(BIN)/.installed
+	$(BIN)/python -m pytest
+
+test-slow: $(BIN)/.installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(BIN)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmarks: $(BIN)/.installed
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) demo

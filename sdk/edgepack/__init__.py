@@ -1,0 +1,93 @@
+"""edgepack: from a PyTorch model and a device to checked model files and app code.
+
+    reports = edgepack.build("net.py:model", targets=["raspberry-pi-5"], calib="photos/")
+    report = edgepack.check("dist/raspberry-pi-5")
+    description = edgepack.inspect("dist/raspberry-pi-5/model/net-w8a8.onnx")
+
+Each does what the command of its name does, and returns what the command prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgepack.errors import (
+    BundleError,
+    EdgepackError,
+    ExportError,
+    PlanError,
+    SourceError,
+    TargetError,
+)
+
+if TYPE_CHECKING:
+    from edgepack.formats import Description
+    from edgepack.pipeline import Progress
+    from edgepack.report import Report
+
+__all__ = [
+    "BundleError",
+    "EdgepackError",
+    "ExportError",
+    "PlanError",
+    "SourceError",
+    "TargetError",
+    "build",
+    "check",
+    "inspect",
+]
+
+
+def build(
+    model: str,
+    *,
+    targets: Sequence[str] = (),
+    formats: Sequence[str] = (),
+    weights: str = "",
+    inputs: Sequence[str] = (),
+    calib: str = "",
+    eval: str = "",
+    labels: str = "",
+    out: str = "",
+    trust_pickle: bool = False,
+    progress: Progress | None = None,
+) -> list[Report]:
+    """Build one bundle a target, and return their reports; `Report.passed` is the verdict.
+
+    The arguments are those of `edgepack build`; what is empty is settled by the model's
+    `edgepack.toml` or the target. Raises an EdgepackError, and then leaves nothing behind.
+    """
+    from edgepack import pipeline, plan
+
+    choices = plan.Choices(
+        model=model,
+        targets=tuple(targets),
+        formats=tuple(formats),
+        weights=weights,
+        inputs=tuple(inputs),
+        calib=calib,
+        eval=eval,
+        labels=labels,
+        out=out,
+        trust_pickle=trust_pickle,
+    )
+    return pipeline.build(plan.resolve(choices), progress)
+
+
+def check(bundle: str | Path, *, progress: Progress | None = None) -> Report:
+    """Run every artifact of a bundle again and compare. Raises BundleError where it is no bundle."""
+    from edgepack import recheck
+
+    return recheck.check(Path(bundle), progress)
+
+
+def inspect(path: str | Path) -> Description:
+    """What a model file holds: inputs, outputs, operators, precision, bytes by layer.
+
+    Raises BundleError where the file is missing, damaged, or of a kind that no format reads.
+    """
+    from edgepack import formats
+
+    return formats.describe(Path(path))

@@ -1,0 +1,220 @@
+"""The bundle: the output folder of one target. It appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from edgepack import report as reports
+from edgepack.contract import Contract
+from edgepack.errors import BundleError
+from edgepack.report import Report
+from edgepack.samples import Array, Sample
+from edgepack.target import Target
+
+MANIFEST, REPORT, CONTRACT = "bundle.json", "report.json", "contract.json"
+MODELS, GOLDEN, APP = "model", "golden", "app"
+SCHEMA = 1
+GOLDEN_SAMPLES = 8
+_MADE_BY = ("edgepack", "torch", "torchvision", "executorch", "torchao", "onnx", "onnxscript",
+            "onnxruntime", "coremltools", "numpy")  # fmt: skip
+
+
+@contextmanager
+def workshop(out: Path) -> Iterator[Path]:
+    """A temporary folder beside the bundles, gone at the end, as is `out` if it is then empty.
+
+    Raises BundleError where `out` cannot be written, or where the disk fills up meanwhile.
+    """
+    made: list[Path] = []
+    folder: Path | None = None
+    try:
+        made = _make(out)
+        folder = Path(tempfile.mkdtemp(prefix=".edgepack-", dir=out))
+        yield folder
+    except OSError as cause:
+        raise _unwritable(out, cause) from cause
+    except BaseException as cause:
+        if folder and not isinstance(cause, KeyboardInterrupt) and _full(folder):
+            raise BundleError(
+                f"the disk that holds {out} is full", hint="free room, or give --out"
+            ) from cause
+        raise
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        for each in made:
+            if each.is_dir() and not any(each.iterdir()):
+                each.rmdir()
+
+
+def _make(folder: Path) -> list[Path]:
+    """Create `folder`; returns the folders made, the innermost first."""
+    made: list[Path] = []
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir()
+        made.insert(0, each)
+    return made
+
+
+def _unwritable(out: Path, cause: OSError) -> BundleError:
+    if cause.errno == errno.ENOSPC:
+        return BundleError(f"the disk that holds {out} is full", hint="free room, or give --out")
+    return BundleError(f"{out} cannot be written: {cause}", hint="give another --out")
+
+
+def _full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < 64 * 1024
+
+
+def bytes_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return sum(each.stat().st_size for each in _files(path))
+
+
+def gzipped(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder, each gzipped at level 6."""
+    return sum(len(gzip.compress(each.read_bytes(), 6, mtime=0)) for each in _files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+
+
+def write_golden(
+    folder: Path,
+    inputs: tuple[Sample, ...],
+    reference: tuple[Sample, ...],
+    outputs: dict[str, tuple[Sample, ...]],
+) -> None:
+    """Write the first samples, the float model's outputs, and each file's own on this host.
+
+    `inputs_<i>.npy`, `outputs_<i>.npy` and `<file name>.outputs_<i>.npy`, one sample a row, without
+    the batch dimension. Samples of another shape than the first are left out.
+    """
+    folder.mkdir()
+    first = [each.shape for each in inputs[0]]
+    rows = [n for n, row in enumerate(inputs) if [each.shape for each in row] == first][:GOLDEN_SAMPLES]
+    _stack(folder, "inputs", [inputs[n] for n in rows])
+    _stack(folder, "outputs", [reference[n] for n in rows])
+    for name, given in outputs.items():
+        _stack(folder, f"{name}.outputs", [given[n] for n in rows])
+
+
+def _stack(folder: Path, name: str, rows: list[Sample]) -> None:
+    for number in range(len(rows[0])):
+        column = [row[number][0] if row[number].ndim else row[number] for row in rows]
+        np.save(folder / f"{name}_{number}.npy", np.stack(column))
+
+
+def read_golden(folder: Path, name: str) -> tuple[Sample, ...]:
+    """The rows that `write_golden` wrote under `name`, batch dimension of 1 put back; may be empty."""
+    columns: list[Array] = []
+    while (path := folder / GOLDEN / f"{name}_{len(columns)}.npy").is_file():
+        columns.append(np.load(path, allow_pickle=False))
+    return tuple(tuple(np.array(each[None], copy=True) for each in row) for row in zip(*columns))
+
+
+def finish(folder: Path, goal: Path, report: Report, target: Target, contract: Contract) -> None:
+    """Write contract, report and manifest into `folder`, then put it at `goal` in one move."""
+    (folder / CONTRACT).write_text(contract.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / REPORT).write_text(reports.to_json(replace(report, folder="")), encoding="utf-8")
+    manifest = {
+        "schema_number": SCHEMA,
+        "target": target.model_dump(mode="json"),
+        "model": report.model,
+        "made_by": versions(),
+        "artifacts": {
+            each.file: {"format": each.format, "recipe": {"scheme": each.scheme}, "verdict": each.verdict}
+            for each in report.artifacts
+        },
+        "passed": report.passed,
+        "contract": contract.model_dump(mode="json"),
+        "files": {
+            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            for path in _files(folder)
+        },
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    _put(folder, goal)
+
+
+def _put(folder: Path, goal: Path) -> None:
+    """Move `folder` to `goal`; a bundle that stands there goes only once the new one is ready."""
+    old = folder.with_name(folder.name + ".old")
+    if goal.exists():
+        os.rename(goal, old)
+    try:
+        os.rename(folder, goal)
+    except OSError:
+        if old.exists():
+            os.rename(old, goal)
+        raise
+
+
+def versions() -> dict[str, str]:
+    """Versions of what makes a bundle, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in _MADE_BY:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def open_bundle(folder: Path) -> tuple[Report, Target, Contract]:
+    """The report, the target and the contract of a bundle. Raises BundleError where it is none."""
+    manifest = _manifest(folder)
+    try:
+        return (
+            reports.from_json((folder / REPORT).read_text(encoding="utf-8")),
+            Target.model_validate(manifest["target"]),
+            Contract.model_validate_json((folder / CONTRACT).read_text(encoding="utf-8")),
+        )
+    except (OSError, KeyError, ValidationError) as cause:
+        raise BundleError(f"{folder} is damaged: {str(cause).splitlines()[0]}") from cause
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from cause
+    except (OSError, ValueError) as cause:
+        raise BundleError(f"{folder / MANIFEST} cannot be read: {cause}") from cause
+    if not isinstance(manifest, dict) or manifest.get("schema_number") != SCHEMA:
+        raise BundleError(f"{folder / MANIFEST} is not of schema {SCHEMA}: another edgepack wrote it")
+    return manifest
+
+
+def damage(folder: Path) -> list[str]:
+    """Files of the bundle that are missing, or not what the manifest says."""
+    found = []
+    for name, told in _manifest(folder)["files"].items():
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif _sha256(path) != told["sha256"]:
+            found.append(f"{name} has changed since it was built")
+    return found

@@ -1,0 +1,280 @@
+"""The command line: parses, calls, prints. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgepack.cli.screen import Screen
+from edgepack.errors import CHECK_FAILED
+
+app = typer.Typer(
+    name="edgepack",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help=(
+        "One command from a PyTorch model and a device to model files that are quantized for it, "
+        "run and compared with the float model on this very host, and the app code that runs them. "
+        "It works offline.\n\n"
+        "Start with `edgepack targets`, then "
+        "`edgepack build net.py:model --target raspberry-pi-5 --input image:224 --calib photos/`.\n\n"
+        "Exit codes: 0 all checks passed; 10 a check failed (the bundle is written and says so); "
+        "2 target, 3 plan, 4 export, 5 model or samples, 6 bundle; 130 interrupted."
+    ),
+)
+
+_MODEL_HELP = (
+    "path/to/file.py:name or package.module:name (a module, or a callable that gives one), "
+    "torchvision:NAME, file.pt2, file.pt (TorchScript), or a folder with an edgepack.toml"
+)
+Model = Annotated[str, typer.Argument(help=_MODEL_HELP, show_default=False)]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", "-t", help="a device, or a profile of your own (./my.toml); repeat for several"),
+]
+Formats = Annotated[
+    list[str] | None, typer.Option("--format", "-f", help="only these formats; default: all the target has")
+]
+Weights = Annotated[str, typer.Option(help="state dict: .safetensors, .pth or .pt")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        help="tensor:1x3x224x224[:float32] or image:224[x224]; a name for a free dimension (Nx3x224x224); "
+        "repeat for several inputs, name=… to name one",
+    ),
+]
+Calib = Annotated[
+    str,
+    typer.Option(help="samples that set the int8 ranges: a folder of pictures, .npz, .npy or file.py:name"),
+]
+Eval = Annotated[str, typer.Option(help="samples to judge on; default: a third of --calib, held out")]
+Labels = Annotated[str, typer.Option(help="class names, one a line")]
+Out = Annotated[str, typer.Option(help="folder of the bundles: OUT/<target>/; default: dist")]
+Trust = Annotated[
+    bool, typer.Option("--trust-pickle", help="load pickles that hold more than tensors: they can run code")
+]
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, and nothing else there")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="on an error, show its causes and what toolchains printed")
+]
+
+
+@app.command()
+def build(
+    model: Model,
+    target: Targets = None,
+    format: Formats = None,
+    weights: Weights = "",
+    input: Inputs = None,
+    calib: Calib = "",
+    eval: Eval = "",
+    labels: Labels = "",
+    out: Out = "",
+    trust_pickle: Trust = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a bundle for each target: model files, run and compared with the float model, and an app.
+
+    What is not given comes from the `edgepack.toml` beside the model; a flag beats the file.
+    """
+    choices = _choices(model, target, format, weights, input, calib, eval, labels, out, trust_pickle)
+    with Screen(json=json, debug=debug) as screen:
+        from edgepack import pipeline, plan, report
+
+        reports = pipeline.build(plan.resolve(choices), screen.progress)
+        screen.done()
+        if json:
+            screen.write(report.all_to_json(reports))
+        else:
+            for each in reports:
+                screen.report(each)
+        screen.exit(0 if all(each.passed for each in reports) else CHECK_FAILED)
+
+
+@app.command()
+def plan(
+    model: Model,
+    target: Targets = None,
+    format: Formats = None,
+    weights: Weights = "",
+    input: Inputs = None,
+    calib: Calib = "",
+    eval: Eval = "",
+    labels: Labels = "",
+    out: Out = "",
+    trust_pickle: Trust = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what `build` would do with the same arguments, and why; does no work."""
+    choices = _choices(model, target, format, weights, input, calib, eval, labels, out, trust_pickle)
+    with Screen(json=json, debug=debug) as screen:
+        from edgepack import plan as plans
+
+        settled = plans.resolve(choices)
+        if json:
+            screen.write(plans.to_json(settled))
+        else:
+            screen.plan(settled)
+
+
+@app.command()
+def check(
+    bundle: Annotated[Path, typer.Argument(help="a bundle: OUT/<target>", show_default=False)],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run every artifact of a bundle again and compare; the exit codes are those of `build`."""
+    with Screen(json=json, debug=debug) as screen:
+        from edgepack import recheck, report
+
+        found = recheck.check(bundle, screen.progress)
+        screen.done()
+        if json:
+            screen.write(report.to_json(found))
+        else:
+            screen.report(found)
+        screen.exit(0 if found.passed else CHECK_FAILED)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="a .pte, .onnx, .ort, .mlpackage or .ptl", show_default=False)],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a model file holds: inputs, outputs, operators, precision, bytes by layer."""
+    with Screen(json=json, debug=debug) as screen:
+        from edgepack import formats
+
+        found = formats.describe(path)
+        if json:
+            screen.dump(found)
+        else:
+            screen.description(path, found)
+
+
+_Name = Annotated[str, typer.Argument(help="explain this one", show_default=False)]
+
+
+@app.command()
+def targets(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
+    """List the devices, or explain one."""
+    with Screen(json=json, debug=debug) as screen:
+        from edgepack import target
+
+        found = [target.load(each) for each in ([name] if name else target.names())]
+        _shown(screen, [each.model_dump(mode="json") for each in found], json, name)
+        if not json:
+            screen.target(found[0]) if name else screen.targets(found)
+
+
+@app.command()
+def formats(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
+    """List the formats, or explain one."""
+    with Screen(json=json, debug=debug) as screen:
+        from edgepack import formats as modules
+
+        wanted = [modules.checked(name)] if name else modules.names()
+        facts = [modules.facts(each) for each in wanted]
+        _shown(screen, facts, json, name)
+        if not json:
+            screen.formats(facts)
+
+
+@app.command()
+def templates(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
+    """List the app templates, or explain one."""
+    with Screen(json=json, debug=debug) as screen:
+        from edgepack import template
+
+        found = [template.load(each) for each in ([name] if name else template.names())]
+        _shown(screen, [each.model_dump(mode="json") for each in found], json, name)
+        if not json:
+            screen.templates(found)
+
+
+@app.command()
+def doctor(json: Json = False, debug: Debug = False) -> None:
+    """Show what this host can do: versions, formats, what is missing and the command that brings it."""
+    with Screen(json=json, debug=debug) as screen:
+        from edgepack import doctor as doctors
+
+        found = doctors.examine()
+        if json:
+            screen.dump(found)
+        else:
+            screen.host(found)
+
+
+def _shown(screen: Screen, entries: list[Any], json: bool, name: str) -> None:
+    if json:
+        screen.dump(entries[0] if name else entries)
+
+
+def _choices(
+    model: str,
+    target: list[str] | None,
+    format: list[str] | None,
+    weights: str,
+    input: list[str] | None,
+    calib: str,
+    eval: str,
+    labels: str,
+    out: str,
+    trust_pickle: bool,
+) -> Any:
+    from edgepack.plan import Choices
+
+    return Choices(
+        model=model,
+        targets=tuple(target or ()),
+        formats=tuple(format or ()),
+        weights=weights,
+        inputs=tuple(input or ()),
+        calib=calib,
+        eval=eval,
+        labels=labels,
+        out=out,
+        trust_pickle=trust_pickle,
+    )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"edgepack {metadata.version('edgepack')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None:
+    del version
+
+
+def _ended(number: int, frame: object) -> None:
+    """SIGTERM ends as Ctrl-C does: temporary folders go."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """The `edgepack` command."""
+    signal.signal(signal.SIGTERM, _ended)
+    app()
+
+
+if __name__ == "__main__":
+    main()

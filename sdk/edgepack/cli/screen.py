@@ -1,0 +1,339 @@
+"""The screen: what a command shows, and what it keeps from the terminal.
+
+While a command works, whatever toolchains print goes to a file; only the screen's own streams,
+duplicated before, reach the user. An error shows that file with `--debug`.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import sys
+import tempfile
+import traceback
+from contextlib import ExitStack
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from edgepack.errors import INTERRUPTED, EdgepackError
+from edgepack.quiet import captured
+
+if TYPE_CHECKING:
+    from edgepack.doctor import Host
+    from edgepack.formats import Description
+    from edgepack.plan import Plan
+    from edgepack.report import Artifact, Check, Report
+    from edgepack.target import Target
+    from edgepack.template import Template
+
+_WIDTH = 150
+"""Columns where the output is no terminal."""
+_LAYERS = 20
+_STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
+
+
+class Steps:
+    """Progress: a live bar on a terminal, a line a step elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._number = 0
+        self._total = 0
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def begin(self, steps: int) -> None:
+        """`steps` steps will follow."""
+        self._total = steps
+        if self._console.is_terminal:
+            columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
+            text = TextColumn("{task.description}")
+            self._bar = Progress(*columns, TimeElapsedColumn(), text, console=self._console, transient=True)
+            self._task = self._bar.add_task("", total=steps)
+            self._bar.start()
+
+    def step(self, doing: str) -> None:
+        """A step begins."""
+        self._number += 1
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self._number - 1, description=escape(doing))
+        else:
+            self._console.print(f"[{self._number}/{self._total}] {doing}", markup=False, soft_wrap=True)
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+
+class Screen:
+    """Open while a command works; turns errors into sentences and exit codes at its end."""
+
+    def __init__(self, *, json: bool, debug: bool) -> None:
+        self._debug = debug
+        self._json = json
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Screen:
+        self._out = self._console(1, stderr=False)
+        self._err = self._console(2, stderr=True)
+        self.progress = Steps(self._err)
+        self._noise = self._stack.enter_context(tempfile.TemporaryFile())
+        self._stack.enter_context(captured(self._noise))
+        return self
+
+    def _console(self, number: int, *, stderr: bool) -> Console:
+        stream = self._stack.enter_context(os.fdopen(os.dup(number), "w", encoding="utf-8"))
+        width = None if stream.isatty() else _WIDTH
+        return Console(file=stream, width=width, stderr=stderr, highlight=False)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.end()
+        try:
+            if isinstance(error, KeyboardInterrupt):
+                self._err.print("interrupted; nothing half-written is left")
+                raise typer.Exit(INTERRUPTED)
+            if isinstance(error, EdgepackError):
+                self._show(error)
+                raise typer.Exit(error.exit_code) from error
+            if error is not None and not isinstance(error, typer.Exit):
+                self._replay()
+        finally:
+            self._stack.close()
+
+    def _show(self, error: EdgepackError) -> None:
+        self._err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        if error.hint:
+            self._err.print(f"[bold]hint:[/] {escape(error.hint)}", soft_wrap=True)
+        if self._debug:
+            self._replay()
+            self._err.print("".join(traceback.format_exception(error)), markup=False)
+
+    def _replay(self) -> None:
+        """Show what toolchains printed."""
+        sys.stdout.flush()
+        self._noise.seek(0)
+        self._err.print(self._noise.read().decode(errors="replace"), markup=False)
+
+    def done(self) -> None:
+        """The work is over: the bar goes."""
+        self.progress.end()
+
+    def exit(self, code: int) -> None:
+        """End the command with this exit code."""
+        if code:
+            raise typer.Exit(code)
+
+    def write(self, text: str) -> None:
+        """`text` as it is, on stdout."""
+        self._out.file.write(text.rstrip("\n") + "\n")
+        self._out.file.flush()
+
+    def dump(self, value: Any) -> None:
+        """A value as one JSON document on stdout."""
+        plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        self.write(json_module.dumps(plain, indent=2))
+
+    def _line(self, text: str = "") -> None:
+        self._out.print(text, soft_wrap=True)
+
+    def report(self, report: Report) -> None:
+        """The table of one target, and below it what the user has to know."""
+        self._out.print(_report_table(report))
+        for artifact in report.artifacts:
+            for check in artifact.checks:
+                if check.verdict == "fail":
+                    self._line(f"  [bold red]failed[/] {_title(artifact)}: {escape(_sentence(check))}")
+        kept = {(each.format, each.scheme, each.kept_float) for each in report.artifacts if each.kept_float}
+        for name, scheme, layers in sorted(kept):
+            shown = ", ".join(layers[:6]) + (f" and {len(layers) - 6} more" if len(layers) > 6 else "")
+            self._line(f"  [bold]in float[/] {name} {scheme}: {escape(shown)}")
+        for each in report.skipped:
+            self._line(f"  [yellow]skipped[/] {escape(each.what)}: {escape(each.why)}")
+        for text in _skipped_checks(report):
+            self._line(f"  [yellow]not checked[/] {escape(text)}")
+        for text in dict.fromkeys(_notes(report)):
+            self._line(f"  [dim]note[/] {escape(text)}")
+        verdict = "[green]all checks passed[/]" if report.passed else "[bold red]a check failed[/]"
+        app = f", app/ uses {report.app}" if report.app else ""
+        self._line(f"  {verdict}; bundle: [bold]{escape(report.folder)}[/]{escape(app)}\n")
+
+    def plan(self, plan: Plan) -> None:
+        """What a build would do."""
+        rows = [
+            ("model", plan.model), ("weights", plan.weights or "the model's own"),
+            ("settings", plan.settings_file or "none"), ("contract from", plan.contract_from),
+            ("calibrated on", plan.calib or "nothing"), ("judged on", plan.eval_from),
+        ]  # fmt: skip
+        for key, value in rows:
+            self._line(f"[bold]{key:>14}[/]  {escape(value)}")
+        for wanted in plan.targets:
+            table = Table(title=f"{wanted.target.title} → {wanted.folder}", title_justify="left")
+            for column in ("format", "scheme", "why"):
+                table.add_column(column)
+            for step in wanted.steps:
+                table.add_row(step.format, step.scheme, step.why)
+            self._out.print(table)
+            for each in wanted.omitted:
+                self._line(f"  [yellow]skipped[/] {escape(each.what)}: {escape(each.why)}")
+
+    def description(self, path: Path, found: Description) -> None:
+        """What a model file holds."""
+        share = "" if found.quantized is None else f", {found.quantized:.0%} of weighted operators quantized"
+        delegated = "" if found.delegated is None else f", {found.delegated:.0%} of operators delegated"
+        self._line(f"[bold]{escape(path.name)}[/]  {found.format}{share}{delegated}")
+        for kind, tensors in (("input", found.inputs), ("output", found.outputs)):
+            for each in tensors:
+                shape = "x".join(str(size) for size in each.shape)
+                self._line(f"  {kind:<7} {escape(each.name)}  {each.dtype}  {shape}")
+        counts = sorted(found.operators.items(), key=lambda pair: (-pair[1], pair[0]))
+        self._line("  operators  " + escape(", ".join(f"{name} ×{count}" for name, count in counts)))
+        for key, value in found.metadata:
+            self._line(f"  [dim]{escape(key)}[/]  {escape(value if len(value) < 120 else value[:117] + '…')}")
+        table = Table("layer", "operator", "precision", "bytes")
+        table.columns[-1].justify = "right"
+        for layer in found.layers[:_LAYERS]:
+            table.add_row(escape(layer.name), escape(layer.operator), layer.precision, f"{layer.bytes:,}")
+        self._out.print(table)
+        rest = found.layers[_LAYERS:]
+        if rest:
+            self._line(
+                f"  and {len(rest)} more layers of {sum(each.bytes for each in rest):,} bytes (--json)"
+            )
+        if found.kept_float and found.quantized:
+            self._line(f"  in float: {escape(', '.join(found.kept_float))}")
+
+    def targets(self, found: list[Target]) -> None:
+        """The devices, a row each."""
+        table = Table("target", "device", "CPU", "memory", "system", "formats", "app")
+        for each in found:
+            formats = " ".join(choice.name for choice in each.formats)
+            system = f"{each.os.name} {each.os.floor}+"
+            memory = f"{each.memory.total_mb / 1024:.3g} GB"
+            table.add_row(
+                each.name, each.title, each.cpu.model, memory, system, formats, each.template or "-"
+            )
+        self._out.print(table)
+
+    def target(self, each: Target) -> None:
+        """One device."""
+        self._line(f"[bold]{each.name}[/]  {escape(each.title)} ({each.platform})")
+        self._line(f"  CPU      {each.cpu.cores} cores, {escape(each.cpu.model)}; {' '.join(each.cpu.isa)}")
+        for one in each.accelerators:
+            self._line(f"  {one.kind:<8} {escape(one.name)}, reached by {escape(one.reached_by)}")
+        self._line(f"  memory   {each.memory.total_mb} MiB; {each.threads} threads for inference")
+        self._line(f"  system   {escape(each.os.name)} {each.os.floor} or newer")
+        for choice in each.formats:
+            provider = f" for {choice.provider}" if choice.provider != "cpu" else ""
+            self._line(f"  format   {choice.name}{provider}: {', '.join(choice.schemes)}")
+        budget = each.budget
+        self._line(
+            f"  budget   file ≤ {budget.size_mb:g} MB, memory ≤ {budget.memory_mb:g} MB, "
+            f"agreement ≥ {budget.min_agreement:g} %, SQNR ≥ {budget.min_sqnr_db:g} dB"
+        )
+        self._line(f"  app      {each.template or 'no template is shipped for this platform yet'}")
+
+    def formats(self, facts: list[dict[str, Any]]) -> None:
+        """The formats, with what they can do here."""
+        table = Table("format", "what it is", "file", "schemes", "write here", "run here")
+        for each in facts:
+            write, run = (each[key] or "yes" for key in ("cannot_export", "cannot_run"))
+            about, schemes = str(each["about"]), " ".join(each["schemes"])
+            table.add_row(each["name"], escape(about), each["suffix"], schemes, escape(write), escape(run))
+        self._out.print(table)
+
+    def templates(self, found: list[Template]) -> None:
+        """The app templates."""
+        table = Table("template", "what it is", "language", "platforms", "runtimes", "self-test")
+        for each in found:
+            platforms, formats = " ".join(each.platforms), " ".join(each.formats)
+            table.add_row(each.name, escape(each.about), each.language, platforms, formats, each.selftest)
+        self._out.print(table)
+
+    def host(self, found: Host) -> None:
+        """What the doctor found."""
+        self._line(f"Python {found.python} on {found.system}")
+        table = Table("package", "installed", "known to work", "remedy")
+        for each in found.packages:
+            style = "green" if each.fits else "red" if each.installed else "yellow"
+            installed = each.installed or "not installed"
+            table.add_row(each.name, f"[{style}]{installed}[/]", each.known, escape(each.remedy))
+        self._out.print(table)
+        table = Table("format", "write here", "run here")
+        for one in found.abilities:
+            table.add_row(one.format, escape(one.cannot_export or "yes"), escape(one.cannot_run or "yes"))
+        self._out.print(table)
+
+
+def _report_table(report: Report) -> Table:
+    title = f"{report.target}: {report.model}, judged on {report.evaluated_on}"
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("format")
+    table.add_column("scheme")
+    for column in ("MB", "MB gz", "× float", "agree %", "accuracy %", "SQNR dB", "time × float", "memory MB"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    for each in report.artifacts:
+        style = _STYLES[each.verdict]
+        table.add_row(*_cells(each), f"[{style}]{each.verdict}[/]")
+    return table
+
+
+def _cells(artifact: Artifact) -> list[str]:
+    found = artifact.figures
+    accuracy = "-"
+    if found.accuracy is not None and found.accuracy_float is not None:
+        accuracy = f"{found.accuracy_float:.1f} → {found.accuracy:.1f}"
+    return [
+        f"{artifact.format} {Path(artifact.file).suffix}",
+        artifact.scheme,
+        f"{artifact.bytes / 1e6:.3f}",
+        f"{artifact.bytes_gzip / 1e6:.3f}",
+        f"{artifact.size_ratio:.2f}",
+        _number(found.agreement, ".1f"),
+        accuracy,
+        "exact" if found.exact else _number(found.sqnr_db, ".1f"),
+        _number(found.latency_ratio, ".2f"),
+        _number(found.memory_mb, ".1f"),
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _title(artifact: Artifact) -> str:
+    return f"{artifact.format} {Path(artifact.file).suffix} {artifact.scheme}"
+
+
+def _sentence(check: Check) -> str:
+    if check.figure is None or check.limit is None:
+        return f"{check.name}: {check.reason}"
+    relation = "over" if check.figure > check.limit else "under"
+    why = f" ({check.reason})" if check.reason else ""
+    return f"{check.name} {check.figure:.4g} {check.unit} is {relation} the limit of {check.limit:g}{why}"
+
+
+def _skipped_checks(report: Report) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for each in report.artifacts:
+        for check in each.checks:
+            if check.verdict == "skipped":
+                found.setdefault(f"{check.name}: {check.reason}", []).append(_title(each))
+    return [f"{', '.join(titles)}: {reason}" for reason, titles in found.items()]
+
+
+def _notes(report: Report) -> list[str]:
+    own = [f"{each.format}: {note}" for each in report.artifacts for note in each.notes]
+    return [*report.notes, *own]

@@ -1,0 +1,223 @@
+"""ONNX (`.onnx`) and ONNX Runtime's own form of it (`.ort`), int8 as QDQ.
+
+The quantized form is the execution provider's: ONNX Runtime's CPU kernels want unsigned
+activations; TensorRT takes symmetric int8 with float bias only.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgepack import formats
+from edgepack.errors import ExportError
+from edgepack.formats import Description, Exported, Runner
+from edgepack.quiet import quiet
+from edgepack.recipe import Recipe, Scheme
+from edgepack.target import Provider, Target
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgepack.samples import Array, Sample, Samples
+    from edgepack.source import Source
+
+SUFFIX = ".onnx"
+READS = (".onnx", ".ort")
+SCHEMES: frozenset[Scheme] = frozenset({"fp32", "w8a8"})
+ABOUT = "ONNX, and ONNX Runtime's .ort with the operators that a reduced build needs"
+EXTRA = "onnx"
+
+_MODULES = ("onnx", "onnxscript", "onnxruntime")
+_OPSET = 18
+_KEPT_METADATA = "pkg.torch.onnx.name_scopes"
+"""Module path of a node; the rest of what torch writes beside it holds paths of this machine."""
+
+
+def cannot_export() -> str:
+    """What is not installed, and the command that brings it; empty where all is there."""
+    missing = formats.missing_modules(_MODULES)
+    return f"{', '.join(missing)} not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
+
+
+def cannot_run() -> str:
+    """Why ONNX Runtime cannot run here; empty where it can."""
+    missing = formats.missing_modules(["onnxruntime"])
+    return f"onnxruntime not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
+
+
+def variant(target: Target) -> str:
+    """The execution provider, whose quantized form is written."""
+    return _provider(target)
+
+
+def _provider(target: Target) -> Provider:
+    choice = target.choice("onnx")
+    return choice.provider if choice else "cpu"
+
+
+def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
+    """Write the `.onnx`; for ONNX Runtime's CPU provider its `.ort` and operator list too."""
+    provider = _provider(target)
+    _write_float(source, path)
+    if recipe.scheme == "w8a8":
+        _quantize(source, path, provider)
+    if provider != "cpu":
+        note = f"QDQ for {provider}; run here by ONNX Runtime's CPU provider, not by {provider}"
+        return Exported((path,), notes=(note,))
+    ort = path.with_suffix(".ort")
+    config = path.with_suffix(".required_operators.config")
+    with quiet():
+        _write_ort(path, ort)
+        _write_operators(ort, config)
+    return Exported((path, ort), (config,))
+
+
+def _write_float(source: Source, path: Path) -> None:
+    import onnx
+    import torch
+    from torch.onnx.errors import OnnxExporterError
+
+    from edgepack.formats._operators import refusal
+
+    contract = source.contract
+    try:
+        with quiet():
+            torch.onnx.export(
+                source.free,
+                f=str(path),
+                dynamo=True,
+                opset_version=_OPSET,
+                input_names=[each.name for each in contract.inputs],
+                output_names=[each.name for each in contract.outputs],
+                external_data=False,
+                verbose=False,
+            )
+    except (OnnxExporterError, RuntimeError, ValueError) as cause:
+        raise refusal("onnx", source.exported, cause) from cause
+    model = onnx.load(path)
+    _strip(model)
+    onnx.save(model, path)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop what torch wrote of the machine that exported: source paths and stack traces."""
+    holders = [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
+    holders += [*model.graph.input, *model.graph.output]
+    for function in model.functions:
+        holders += [function, *function.node]
+    for holder in holders:
+        kept = [each for each in holder.metadata_props if each.key == _KEPT_METADATA]
+        del holder.metadata_props[:]
+        holder.metadata_props.extend(kept)
+        holder.doc_string = ""
+
+
+def _quantize(source: Source, path: Path, provider: Provider) -> None:
+    """int8 in place: per-channel weights, static activations by min-max over the samples."""
+    from onnxruntime.quantization import QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    if source.calib is None:
+        raise ExportError("onnx w8a8 needs calibration samples (--calib)")
+    names = [each.name for each in source.contract.inputs]
+    unsigned = provider == "cpu"
+    options = (
+        {} if unsigned else {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+    )
+    with quiet(), tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        prepared = Path(scratch) / "prepared.onnx"
+        try:
+            quant_pre_process(path, prepared, skip_symbolic_shape=True)
+            quantize_static(
+                prepared,
+                path,
+                _reader(source.calib, names),
+                per_channel=True,
+                activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
+                weight_type=QuantType.QInt8,
+                extra_options=options,
+            )
+        except (RuntimeError, ValueError, TypeError) as cause:
+            raise ExportError(f"onnx cannot be quantized: {type(cause).__name__}: {cause}") from cause
+
+
+def _reader(samples: Samples, names: list[str]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
+        def __init__(self) -> None:
+            self._rows: Iterator[Sample] = iter(samples.inputs)
+
+        def get_next(self) -> dict[str, Array] | None:
+            row = next(self._rows, None)
+            return None if row is None else dict(zip(names, row))
+
+    return Reader()
+
+
+def _options() -> Any:
+    """Session options: one thread, no log below an error."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime writes a device id and uploads
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
+
+
+def _write_ort(path: Path, ort: Path) -> None:
+    """The model as ONNX Runtime saves it once optimized; no layout of this host's CPU goes in."""
+    import onnxruntime
+
+    options = _options()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(ort)
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _write_operators(ort: Path, config: Path) -> None:
+    """The operators that a reduced build of ONNX Runtime must hold to run `ort`."""
+    from onnxruntime.tools.ort_format_model import create_config_from_models
+
+    create_config_from_models([ort], config, enable_type_reduction=True)
+    lines = [line for line in config.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    config.write_text("\n".join(["# operators that " + ort.name + " needs", *lines]) + "\n", encoding="utf-8")
+
+
+def import_runtime() -> None:
+    """Bring the bare runtime into memory."""
+    _options()
+
+
+class _Session:
+    """An `.onnx` or `.ort` in ONNX Runtime's CPU provider."""
+
+    def __init__(self, path: Path) -> None:
+        options = _options()
+        import onnxruntime
+
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._names = [each.name for each in self._session.get_inputs()]
+
+    def __call__(self, sample: Sample) -> tuple[Array, ...]:
+        return tuple(self._session.run(None, dict(zip(self._names, sample))))
+
+
+def load(path: Path) -> Runner:
+    """The file in ONNX Runtime, one thread."""
+    return _Session(path)
+
+
+def describe(path: Path) -> Description:
+    """What the file holds. Raises BundleError where it cannot be read."""
+    from edgepack.formats.onnx import contents
+
+    with quiet():
+        return contents.describe(path)

@@ -1,0 +1,146 @@
+"""The judge: a file's outputs on the host, held against the float model's and the target's budget."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgepack.contract import Contract
+from edgepack.emulator.host import Death, Run
+from edgepack.recipe import FLOATS, Scheme
+from edgepack.report import Check, Figures
+from edgepack.samples import Array, Sample
+from edgepack.target import Budget
+
+FLOAT_SQNR_DB: dict[Scheme, float] = {"fp32": 60.0, "fp16": 30.0}
+"""What a float file must reach: rounding alone leaves more than this (fp32 gives about 120 dB,
+a whole network computed in fp16 40 to 60)."""
+
+REPEATS: dict[Scheme, float] = {"fp32": 0.9999, "fp16": 0.999, "w8": 0.999, "p6": 0.999, "w8a8": 0.99}
+"""Least cosine between what a file gave when it was built and what it gives on another machine:
+int8 kernels differ by single codes between processors, floats by the order of their sums."""
+
+
+def figures(
+    run: Run, reference: tuple[Sample, ...], labels: tuple[int, ...] | None, contract: Contract
+) -> Figures:
+    """Compare a run's outputs with the float model's."""
+    classes = contract.classes is not None
+    ours, theirs = (_tops(each) if classes else None for each in (run.outputs, reference))
+    noise, signal = _energies(run.outputs, reference)
+    known = np.asarray(labels) if labels is not None and classes else None
+    return Figures(
+        agreement=_share(ours, theirs),
+        accuracy_float=_share(theirs, known),
+        accuracy=_share(ours, known),
+        sqnr_db=_decibels(signal, noise),
+        exact=noise == 0,
+        latency_ratio=run.latency_ratio,
+        latency_spread=run.latency_spread,
+        load_seconds=run.load_seconds,
+        memory_mb=run.memory_mb,
+    )
+
+
+def _tops(outputs: tuple[Sample, ...]) -> Array:
+    return np.asarray([int(np.argmax(sample[0])) for sample in outputs])
+
+
+def _share(ours: Array | None, theirs: Array | None) -> float | None:
+    if ours is None or theirs is None:
+        return None
+    return float(np.mean(ours == theirs) * 100)
+
+
+def _energies(outputs: tuple[Sample, ...], reference: tuple[Sample, ...]) -> tuple[float, float]:
+    """Energy of the difference and of the reference, over all outputs of all samples."""
+    noise = signal = 0.0
+    for ours, theirs in zip(outputs, reference, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            there = b.astype(np.float64)
+            noise += float(np.sum((a.astype(np.float64).reshape(b.shape) - there) ** 2))
+            signal += float(np.sum(there**2))
+    return noise, signal
+
+
+def _decibels(signal: float, noise: float) -> float | None:
+    if noise == 0 or signal == 0 or not math.isfinite(noise):
+        return None
+    return 10 * math.log10(signal / noise)
+
+
+def activated(reference: tuple[Sample, ...], activation: str) -> tuple[Sample, ...]:
+    """The float outputs as a file gives them that applies `activation` to its first output."""
+    if activation == "none":
+        return reference
+    return tuple((_activate(sample[0], activation), *sample[1:]) for sample in reference)
+
+
+def _activate(scores: Array, activation: str) -> Array:
+    values = scores.astype(np.float64)
+    if activation == "sigmoid":
+        return np.asarray(1 / (1 + np.exp(-values)), np.float32)
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def cosine(ours: Array, theirs: Array) -> float:
+    """Cosine of the angle between two outputs; 1 where both are zero."""
+    a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
+    product = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / product if product else float(np.array_equal(a, b))
+
+
+def died(death: Death) -> tuple[Check, ...]:
+    """The verdict on a file whose runtime did not come to an end."""
+    return (Check("runs", "fail", None, None, "", death.reason),)
+
+
+def cannot_run(reason: str) -> tuple[Check, ...]:
+    """The verdict on a file that this host has no runtime for."""
+    return (Check("runs", "skipped", None, None, "", reason),)
+
+
+def checks(run: Run, found: Figures, budget: Budget, scheme: Scheme) -> tuple[Check, ...]:
+    """A run's figures against the target's budget."""
+    finite = all(np.isfinite(each.astype(np.float64)).all() for row in run.outputs for each in row)
+    if not finite:
+        return (Check("runs", "fail", None, None, "", "the file answers NaN or infinity"),)
+    sqnr_limit = FLOAT_SQNR_DB[scheme] if scheme in FLOATS else budget.min_sqnr_db
+    made = [Check("runs", "pass", None, None, "")]
+    if found.agreement is not None:
+        made.append(_least("agreement", found.agreement, budget.min_agreement, "%"))
+    if found.sqnr_db is not None:
+        made.append(_least("sqnr", found.sqnr_db, sqnr_limit, "dB"))
+    elif not found.exact:
+        made.append(Check("sqnr", "fail", None, sqnr_limit, "dB", "the float model answers only zeros"))
+    if found.memory_mb is None:
+        reason = "this system does not tell a process's peak memory"
+        made.append(Check("memory", "skipped", None, budget.memory_mb, "MB", reason))
+    else:
+        made.append(_most("memory", found.memory_mb, budget.memory_mb, "MB"))
+    return tuple(made)
+
+
+def size(megabytes: float, budget: Budget) -> Check:
+    """A file's size against the budget."""
+    return _most("size", megabytes, budget.size_mb, "MB")
+
+
+def _least(name: str, figure: float, limit: float, unit: str) -> Check:
+    return Check(name, "pass" if figure >= limit else "fail", figure, limit, unit)
+
+
+def _most(name: str, figure: float, limit: float, unit: str) -> Check:
+    return Check(name, "pass" if figure <= limit else "fail", figure, limit, unit)
+
+
+def repeats(run: Run, golden: tuple[Sample, ...], scheme: Scheme) -> Check:
+    """A run against what the same file gave when it was built, by the least cosine of any output."""
+    if not golden:
+        return Check("repeats", "skipped", None, None, "", "it could not be run where it was built")
+    least = min(
+        cosine(ours, theirs) for a, b in zip(run.outputs, golden, strict=True) for ours, theirs in zip(a, b)
+    )
+    return _least("repeats", least, REPEATS[scheme], "cosine")

@@ -1,0 +1,316 @@
+"""The plan: everything a build will do, settled and checked before torch is imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from edgepack import contract, document, formats, settings, target, template
+from edgepack.contract import Input, Output
+from edgepack.errors import BundleError, ExportError, PlanError, SourceError
+from edgepack.recipe import FLOATS, MEANINGS, NEEDS_SAMPLES, Scheme
+from edgepack.settings import Settings
+from edgepack.target import Target
+
+ModelKind = Literal["python", "torchvision", "exported", "torchscript"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user asks for; empty where the settings or the target decide."""
+
+    model: str
+    targets: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    weights: str = ""
+    inputs: tuple[str, ...] = ()
+    calib: str = ""
+    eval: str = ""
+    labels: str = ""
+    out: str = ""
+    trust_pickle: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact to be written: a format in a scheme."""
+
+    format: str
+    scheme: Scheme
+    why: str
+
+
+@dataclass(frozen=True)
+class Omission:
+    """What will not be done, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class TargetPlan:
+    """What is written for one target."""
+
+    target: Target
+    steps: tuple[Step, ...]
+    omitted: tuple[Omission, ...]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a build will do."""
+
+    model: str
+    kind: ModelKind
+    weights: str
+    trust_pickle: bool
+    settings_file: str
+    inputs: tuple[dict[str, Any], ...]
+    """Tables of the inputs as far as flags and settings tell; empty where the model tells."""
+    outputs: tuple[Output, ...]
+    labels: tuple[str, ...]
+    contract_from: str
+    calib: str
+    eval: str
+    eval_from: str
+    targets: tuple[TargetPlan, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def resolve(choices: Choices) -> Plan:
+    """Settle `choices` with the model's `edgepack.toml` and the targets.
+
+    Raises SourceError, TargetError, PlanError, ExportError or BundleError at what cannot be done.
+    """
+    model, home, found = _settings(choices)
+    kind = _kind(model)
+    inputs, contract_from = _inputs(choices, found, kind)
+    calib = choices.calib or _beside(home, found.data.calib)
+    evaluation = choices.eval or _beside(home, found.data.eval)
+    for where in (calib, evaluation):
+        _check_samples(where)
+    wanted = choices.targets or found.build.targets
+    if not wanted:
+        raise PlanError(
+            "no target is given",
+            hint="add --target NAME (`edgepack targets` lists them) or targets in edgepack.toml",
+        )
+    out = Path(choices.out or _beside(home, found.build.out) or "dist")
+    asked = choices.formats or found.build.formats
+    for name in asked:
+        formats.checked(name)
+    weights = choices.weights or _beside(home, found.model.weights)
+    if weights and not Path(weights).is_file():
+        raise SourceError(f"there is no weights file {weights}")
+    return Plan(
+        model=model,
+        kind=kind,
+        weights=weights,
+        trust_pickle=choices.trust_pickle,
+        settings_file=str(home / settings.FILE) if found != Settings() else "",
+        inputs=inputs,
+        outputs=found.output,
+        labels=settings.read_labels(Path(choices.labels)) if choices.labels else (),
+        contract_from=contract_from,
+        calib=calib,
+        eval=evaluation,
+        eval_from=_eval_from(calib, evaluation),
+        targets=tuple(_for_target(name, asked, bool(calib), out) for name in dict.fromkeys(wanted)),
+    )
+
+
+def _settings(choices: Choices) -> tuple[str, Path, Settings]:
+    """The model's reference, the folder that the settings' paths start from, and the settings."""
+    given = Path(choices.model)
+    if given.is_dir() or given.name == settings.FILE:
+        path = given / settings.FILE if given.is_dir() else given
+        if not path.is_file():
+            raise SourceError(f"{given} is a folder without an {settings.FILE}")
+        found = settings.load(path)
+        if not found.model.source:
+            raise PlanError(f"{path} names no model: add source under [model]")
+        return _located(found.model.source, path.parent), path.parent, found
+    place = choices.model.rpartition(":")[0] if ".py:" in choices.model else choices.model
+    home = Path(place).parent if Path(place).is_file() else Path()
+    path = home / settings.FILE
+    if not path.is_file():
+        return choices.model, home, Settings()
+    found = settings.load(path)
+    named = _located(found.model.source, home) if found.model.source else choices.model
+    if os.path.normpath(named) != os.path.normpath(choices.model):
+        return choices.model, home, Settings()
+    return choices.model, home, found
+
+
+def _located(reference: str, home: Path) -> str:
+    """A model's reference from settings, its file made relative to where we stand."""
+    is_file = ".py:" in reference or Path(reference).suffix in (".pt", ".pt2")
+    return os.path.normpath(home / reference) if is_file else reference
+
+
+def _beside(home: Path, text: str) -> str:
+    return os.path.normpath(home / text) if text else ""
+
+
+def _kind(model: str) -> ModelKind:
+    suffix = Path(model).suffix
+    if suffix in (".pt2", ".pt", ".pth"):
+        if not Path(model).is_file():
+            raise SourceError(f"there is no model file {model}")
+        if suffix == ".pth":
+            raise SourceError(
+                f"{model} holds weights without a model",
+                hint=f"name the model too: edgepack build net.py:model --weights {model}",
+            )
+        return "exported" if suffix == ".pt2" else "torchscript"
+    if model.startswith("torchvision:"):
+        return "torchvision"
+    place, colon, name = model.rpartition(":")
+    if not colon or not name or not place:
+        raise SourceError(
+            f"'{model}' is not a model",
+            hint="give path/to/file.py:name, package.module:name, torchvision:NAME, file.pt2 or file.pt",
+        )
+    if place.endswith(".py"):
+        if not Path(place).is_file():
+            raise SourceError(f"there is no file {place}")
+    elif (
+        importlib.util.find_spec(place.split(".")[0]) is None
+        and not Path(place.split(".")[0] + ".py").is_file()
+    ):
+        raise SourceError(f"there is no module {place.split('.')[0]}")
+    return "python"
+
+
+def _inputs(choices: Choices, found: Settings, kind: ModelKind) -> tuple[tuple[dict[str, Any], ...], str]:
+    """The inputs' tables and, in words, where they come from."""
+    filed = [each.model_dump(exclude_unset=True) for each in found.input]
+    if not choices.inputs:
+        if filed:
+            return tuple(filed), settings.FILE
+        return (), _contract_of_model(kind)
+    given = [contract.parse_input(spec, n) for n, spec in enumerate(choices.inputs)]
+    tables, origin = [], "--input"
+    for number, table in enumerate(given):
+        below = filed[number] if number < len(filed) else {}
+        if table["kind"] == "image" and below.get("kind") == "image":
+            tables.append(_resized(below, table))
+            origin = f"--input, the rest from {settings.FILE}"
+        else:
+            tables.append(table)
+    for table in tables:
+        document.validate({"inputs": [table]}, _Inputs, "--input", PlanError)
+    if kind == "torchvision" and not filed and tables[0]["kind"] == "image":
+        origin = "--input, the rest from torchvision's weights metadata"
+    return tuple(tables), origin
+
+
+class _Inputs(document.Strict):
+    inputs: tuple[Input, ...]
+
+
+def _resized(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """An image's table with the size of another; a resize that no longer fits is left to default."""
+    merged = {**below, **above}
+    if merged.get("resize_to") and merged["resize_to"] < max(above["size"]):
+        del merged["resize_to"]
+    return merged
+
+
+def _contract_of_model(kind: ModelKind) -> str:
+    if kind == "torchvision":
+        return "torchvision's weights metadata, read when the build starts"
+    if kind == "exported":
+        return "the exported program's example inputs, read when the build starts"
+    raise PlanError(
+        "nothing says what the model takes",
+        hint="add --input image:224 or --input tensor:1x3x224x224, or an edgepack.toml beside it",
+    )
+
+
+def _check_samples(where: str) -> None:
+    if where and ".py:" not in where and not Path(where).exists():
+        raise SourceError(f"there are no samples at {where}")
+
+
+def _eval_from(calib: str, evaluation: str) -> str:
+    if evaluation:
+        return evaluation
+    if calib:
+        return f"a third of {calib}, held out from calibration"
+    return "noise: no samples are given, so agreement is told but proves little"
+
+
+def _for_target(name: str, asked: tuple[str, ...], calibrated: bool, out: Path) -> TargetPlan:
+    device = target.load(name)
+    steps: list[Step] = []
+    omitted: list[Omission] = []
+    for format_name in asked or tuple(choice.name for choice in device.formats):
+        choice = device.choice(format_name)
+        if choice is None:
+            carried = ", ".join(each.name for each in device.formats)
+            omitted.append(Omission(format_name, f"{device.name} has no use for it; it takes {carried}"))
+            continue
+        if format_name not in formats.names():
+            raise PlanError(f"{device.name} asks for format '{format_name}', which does not exist")
+        schemes, left = _schemes(format_name, choice.schemes, calibrated)
+        steps += schemes
+        omitted += left
+    if not steps:
+        reason = "; ".join(f"{each.what}: {each.why}" for each in omitted)
+        raise PlanError(f"nothing is left to write for {device.name} ({reason})")
+    for format_name in dict.fromkeys(step.format for step in steps):
+        if problem := formats.load(format_name).cannot_export():
+            raise ExportError(f"format {format_name} cannot be written here: {problem}")
+    if not device.template:
+        omitted.append(Omission("app", f"no app template is shipped for {device.platform} yet"))
+    else:
+        template.load(device.template)
+    folder = out / device.name
+    _check_folder(folder)
+    return TargetPlan(device, tuple(steps), tuple(omitted), folder)
+
+
+def _schemes(
+    format_name: str, wanted: tuple[Scheme, ...], calibrated: bool
+) -> tuple[list[Step], list[Omission]]:
+    steps, omitted = [], []
+    carried = formats.load(format_name).SCHEMES
+    for scheme in wanted:
+        what = f"{format_name} {scheme}"
+        if scheme not in carried:
+            omitted.append(Omission(what, f"{format_name} carries {', '.join(sorted(carried))}"))
+        elif scheme in NEEDS_SAMPLES and not calibrated:
+            others = [other for other in wanted if other not in NEEDS_SAMPLES and other in carried]
+            why = f"no --calib: ranges are not guessed from noise; falls back to {others[0]}"
+            omitted.append(Omission(what, why))
+        else:
+            why = ", what the others are held against" if scheme in FLOATS else ""
+            steps.append(Step(format_name, scheme, MEANINGS[scheme] + why))
+    return steps, omitted
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise BundleError where a bundle cannot be put at `folder`."""
+    if folder.exists() and not (folder / "bundle.json").is_file():
+        raise BundleError(
+            f"{folder} exists and is no bundle: it is not overwritten", hint="give another --out"
+        )
+    above = next(parent for parent in (folder.parent, *folder.parent.parents) if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise BundleError(f"{above} cannot be written to", hint="give another --out")
+
+
+_ADAPTER = TypeAdapter(Plan)
+
+
+def to_json(plan: Plan) -> str:
+    """The plan as one JSON document."""
+    return _ADAPTER.dump_json(plan, indent=2).decode()

@@ -1,0 +1,77 @@
+"""Checking a bundle again: its files whole, and each model giving what it gave when it was built."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from edgepack import bundle, formats, judge
+from edgepack.emulator import host
+from edgepack.errors import BundleError
+from edgepack.pipeline import TIME_LIMIT, Progress, Silent
+from edgepack.report import Artifact, Check, Figures, Report
+from edgepack.samples import Sample
+
+
+def check(folder: Path, progress: Progress | None = None) -> Report:
+    """Run every artifact of the bundle at `folder` on its golden inputs, and judge it anew.
+
+    The figures are those of the few golden samples; the verdict is `fail` where a file has changed,
+    no longer runs, or gives something else than when it was built, and where it failed then.
+    Raises BundleError where `folder` is no bundle.
+    """
+    report, _, contract = bundle.open_bundle(folder)
+    progress = progress or Silent()
+    progress.begin(1 + len(report.artifacts))
+    progress.step("compare the files with the manifest")
+    damage = bundle.damage(folder)
+    inputs = bundle.read_golden(folder, "inputs")
+    reference = bundle.read_golden(folder, "outputs")
+    if not inputs or not reference:
+        raise BundleError(f"{folder} is damaged: golden/ holds no inputs or outputs")
+    checked = []
+    with tempfile.TemporaryDirectory(prefix="edgepack-") as scratch:
+        samples = Path(scratch) / "samples.npz"
+        host.write_samples(inputs, samples)
+        for number, artifact in enumerate(report.artifacts):
+            progress.step(f"run {artifact.file}")
+            run = _run(folder, artifact, samples, Path(scratch) / str(number))
+            golden = bundle.read_golden(folder, f"{Path(artifact.file).name}.outputs")
+            there = judge.activated(reference, artifact.activation)
+            checks = _checks(run, golden, artifact, damage)
+            found = judge.figures(run, there, None, contract) if isinstance(run, host.Run) else Figures()
+            checked.append(replace(artifact, figures=found, checks=checks))
+    notes = (f"checked again on {len(inputs)} golden samples", *report.notes)
+    return replace(report, artifacts=tuple(checked), folder=str(folder), notes=notes)
+
+
+def _run(folder: Path, artifact: Artifact, samples: Path, scratch: Path) -> host.Run | host.Death | str:
+    """The file run again, how its runtime died, or why it was not run."""
+    missing = formats.load(artifact.format).cannot_run()
+    if missing:
+        return missing
+    path = folder / artifact.file
+    if not path.exists():
+        return host.Death(f"{artifact.file} is missing")
+    return host.run(host.Job(artifact.format, str(path), str(samples)), scratch, TIME_LIMIT)
+
+
+def _checks(
+    run: host.Run | host.Death | str, golden: tuple[Sample, ...], artifact: Artifact, damage: list[str]
+) -> tuple[Check, ...]:
+    own = [each for each in damage if each.startswith(artifact.file)]
+    changed = own or [each for each in damage if each.startswith(bundle.GOLDEN)]
+    intact = Check("intact", "fail" if changed else "pass", None, None, "", "; ".join(changed))
+    before = [each for each in artifact.checks if each.verdict == "fail"]
+    failed_then = tuple(replace(each, reason=each.reason or "failed when it was built") for each in before)
+    if isinstance(run, str):
+        return (intact, *judge.cannot_run(run), *failed_then)
+    if isinstance(run, host.Death):
+        return (intact, *judge.died(run), *failed_then)
+    return (
+        intact,
+        Check("runs", "pass", None, None, ""),
+        judge.repeats(run, golden, artifact.scheme),
+        *failed_then,
+    )

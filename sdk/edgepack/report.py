@@ -1,0 +1,127 @@
+"""The report: what was built, what stayed in float and why, and how each artifact fared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from edgepack.plan import Omission
+from edgepack.recipe import Scheme
+
+SCHEMA = 1
+
+Verdict = Literal["pass", "fail", "skipped"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measured figure against a limit."""
+
+    name: str
+    verdict: Verdict
+    figure: float | None
+    limit: float | None
+    unit: str
+    reason: str = ""
+    """Why it was skipped, or what went wrong where no figure could be had."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How an artifact compares with the float model; None where it was not measured."""
+
+    agreement: float | None = None
+    """Samples, in percent, on which the top answer is the float model's."""
+    accuracy_float: float | None = None
+    """The float model's top-1 accuracy in percent, where the samples have labels."""
+    accuracy: float | None = None
+    """This artifact's, on the same samples."""
+    sqnr_db: float | None = None
+    """10 log10 of the float outputs' energy over the difference's; None where they are equal."""
+    exact: bool = False
+    """Every output is the float model's to the bit."""
+    latency_ratio: float | None = None
+    """Time of an inference against the format's float artifact in the same runtime, one thread."""
+    latency_spread: tuple[float, float] | None = None
+    load_seconds: float | None = None
+    memory_mb: float | None = None
+    """Most memory above the bare runtime's, 10^6 bytes."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One written model file or folder, and how it fared."""
+
+    file: str
+    """Path in the bundle."""
+    format: str
+    scheme: Scheme
+    bytes: int
+    bytes_gzip: int
+    size_ratio: float
+    """Bytes against the format's float artifact."""
+    export_seconds: float
+    """Time of the export that wrote it (and files beside it)."""
+    figures: Figures
+    checks: tuple[Check, ...]
+    quantized: float | None
+    """Share, 0..1, of the operators with weights that are quantized."""
+    delegated: float | None
+    kept_float: tuple[str, ...]
+    """Operators with weights that a quantized artifact keeps in float."""
+    notes: tuple[str, ...]
+    activation: str = "none"
+    """What the file itself applies to its first output, so that the app must not."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """`fail` where a check failed, `skipped` where the file could not be run here, else `pass`."""
+        if any(check.verdict == "fail" for check in self.checks):
+            return "fail"
+        ran = any(check.name == "runs" and check.verdict == "pass" for check in self.checks)
+        return "pass" if ran else "skipped"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done for one target."""
+
+    target: str
+    model: str
+    contract_from: str
+    evaluated_on: str
+    calibrated_on: str
+    artifacts: tuple[Artifact, ...]
+    skipped: tuple[Omission, ...]
+    notes: tuple[str, ...]
+    folder: str
+    """Where the bundle is; not written into the bundle itself."""
+    app: str = ""
+    """The model file that the app uses; empty where there is no app."""
+    schema_number: int = SCHEMA
+
+    @property
+    def passed(self) -> bool:
+        """No check failed."""
+        return all(artifact.verdict != "fail" for artifact in self.artifacts)
+
+
+_ADAPTER = TypeAdapter(Report)
+_LIST_ADAPTER = TypeAdapter(list[Report])
+
+
+def to_json(report: Report) -> str:
+    """The report as one JSON document; the same report gives the same bytes."""
+    return _ADAPTER.dump_json(report, indent=2).decode() + "\n"
+
+
+def all_to_json(reports: list[Report]) -> str:
+    """Reports of several targets as one JSON document, each with its verdicts."""
+    return _LIST_ADAPTER.dump_json(reports, indent=2).decode()
+
+
+def from_json(text: str) -> Report:
+    """The report that `to_json` wrote. Raises pydantic.ValidationError where it is not one."""
+    return _ADAPTER.validate_json(text)

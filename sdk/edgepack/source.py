@@ -1,0 +1,358 @@
+"""The source: a PyTorch model, captured once, with the inputs it accepts and what it answers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+from torch.utils._pytree import tree_leaves
+
+from edgepack import document, modules, samples, weights, zoo
+from edgepack.contract import Contract, Input, Output
+from edgepack.document import Strict
+from edgepack.errors import PlanError, SourceError
+from edgepack.plan import Plan
+from edgepack.samples import Sample, Samples
+
+_FEW = 32
+"""Fewer calibration samples than this are warned of."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as every format takes it."""
+
+    name: str
+    exported: ExportedProgram
+    """The model as a graph, every dimension fixed; its outputs are a flat tuple."""
+    free: ExportedProgram
+    """The same with the contract's free dimensions free; `exported` itself where it has none."""
+    contract: Contract
+    calib: Samples | None
+    evaluation: Samples
+    reference: tuple[Sample, ...]
+    """What the float model answers to each evaluation sample."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def example(self) -> tuple[torch.Tensor, ...]:
+        """The first evaluation sample, as tensors."""
+        return tensors(self.evaluation.inputs[0])
+
+
+class _Flat(torch.nn.Module):
+    """A model whose outputs are a flat tuple of tensors.
+
+    It also gives every parameter a name that begins with a letter, which executorch's passes need.
+    """
+
+    def __init__(self, model: Callable[..., Any], keywords: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.keywords = keywords
+        self.training = False
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        positional = len(inputs) - len(self.keywords)
+        named = dict(zip(self.keywords, inputs[positional:]))
+        return tuple(tree_leaves(self.model(*inputs[:positional], **named)))
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model as it was given, before its contract is settled."""
+
+    name: str
+    module: Callable[..., Any]
+    tables: tuple[dict[str, Any], ...] = ()
+    output: Output | None = None
+    keywords: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _Inputs(Strict):
+    inputs: tuple[Input, ...]
+
+
+def tensors(sample: Sample) -> tuple[torch.Tensor, ...]:
+    """A sample as tensors that share its memory."""
+    return tuple(torch.from_numpy(array) for array in sample)
+
+
+def load(plan: Plan) -> Source:
+    """Load the model, run it on its samples, and capture it.
+
+    Raises SourceError at whatever in the model, its weights or its samples stands in the way.
+    """
+    loaded = _load_model(plan)
+    inputs = _inputs(plan, loaded)
+    flat = _Flat(loaded.module, loaded.keywords)
+    contract = _contract(plan, loaded, inputs, _probe(flat, inputs))
+    calib, evaluation, notes = _samples(plan, contract)
+    reference = tuple(run(flat, sample) for sample in evaluation.inputs)
+    _check_reference(flat, evaluation, reference)
+    contract, inferred = _infer_classes(contract, evaluation, reference)
+    _check_classes(contract, reference[0])
+    exported = _capture(flat, contract, free=False)
+    return Source(
+        name=loaded.name,
+        exported=exported,
+        free=_capture(flat, contract, free=True) if contract.free_dims else exported,
+        contract=contract,
+        calib=calib,
+        evaluation=evaluation,
+        reference=reference,
+        notes=(*loaded.notes, *notes, *inferred),
+    )
+
+
+_GENERIC = {"model", "net", "network"}
+
+
+def _name(reference: str) -> str:
+    """What a model is called: the attribute, else its file, else its folder, first that tells."""
+    place, _, attribute = reference.rpartition(":")
+    path = Path(place.replace(".", "/") if not place.endswith(".py") else place).resolve()
+    words = (attribute.split(".")[-1].lower(), path.stem, path.parent.name)
+    return next((word for word in words if word not in _GENERIC), "model")
+
+
+def _load_model(plan: Plan) -> _Loaded:
+    if plan.kind in ("exported", "torchscript") and plan.weights:
+        raise PlanError(f"{plan.model} brings its own weights: --weights does not go with it")
+    if plan.kind == "exported":
+        return _load_exported(Path(plan.model))
+    if plan.kind == "torchscript":
+        return _load_torchscript(plan)
+    if plan.kind == "torchvision":
+        name = plan.model.partition(":")[2]
+        module = zoo.build(name)
+        file = Path(plan.weights) if plan.weights else zoo.cached(name)
+        weights.put(weights.read(file, trust_pickle=plan.trust_pickle), module, file)
+        table, output, origin = zoo.contract(name, file)
+        return _Loaded(name, module.eval(), (table,), output, notes=(f"contract: {origin}",))
+    module = _instance(modules.attribute(plan.model), plan.model)
+    if plan.weights:
+        file = Path(plan.weights)
+        weights.put(weights.read(file, trust_pickle=plan.trust_pickle), module, file)
+        untrained: tuple[str, ...] = ()
+    else:
+        untrained = ("no --weights: the model's weights are those its code gave it",)
+    return _Loaded(_name(plan.model), module.eval(), notes=untrained)
+
+
+def _instance(found: Any, reference: str) -> torch.nn.Module:
+    if not isinstance(found, torch.nn.Module) and callable(found):
+        try:
+            found = found()
+        except Exception as cause:  # whatever the user's code raises
+            raise SourceError(f"{reference}() raises {type(cause).__name__}: {cause}") from cause
+    if not isinstance(found, torch.nn.Module):
+        raise SourceError(f"{reference} gives no torch.nn.Module, but {type(found).__name__}")
+    return found
+
+
+def _load_exported(path: Path) -> _Loaded:
+    try:
+        program = torch.export.load(path)
+    except Exception as cause:  # torch.export.load documents no exceptions of its own
+        raise SourceError(f"{path} is not an exported program: {_first_line(cause)}") from cause
+    args, kwargs = program.example_inputs or ((), {})
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    names = program.graph_signature.user_inputs
+    given = [*args, *kwargs.values()]
+    if len(names) != len(given) or not all(isinstance(each, torch.Tensor) for each in given):
+        raise SourceError(f"{path} takes something other than tensors: export it with tensors alone")
+    tables = tuple(_tensor_table(str(name), values[str(name)]) for name in names)
+    return _Loaded(path.stem, program.module(), tables, keywords=tuple(kwargs))
+
+
+def _tensor_table(name: str, value: torch.Tensor) -> dict[str, Any]:
+    shape = [size if isinstance(size, int) else str(size) for size in value.shape]
+    return {"kind": "tensor", "name": name, "shape": shape, "dtype": str(value.dtype).split(".")[1]}
+
+
+def _load_torchscript(plan: Plan) -> _Loaded:
+    path = Path(plan.model)
+    try:
+        return _Loaded(path.stem, torch.jit.load(path, map_location="cpu").eval())
+    except RuntimeError:
+        found = weights.read_pickle(path, trust_pickle=plan.trust_pickle)
+    if isinstance(found, torch.nn.Module):
+        return _Loaded(path.stem, found.eval())
+    raise SourceError(
+        f"{path} holds weights without a model",
+        hint=f"name the model too: edgepack build net.py:model --weights {path}",
+    )
+
+
+def _inputs(plan: Plan, loaded: _Loaded) -> tuple[Input, ...]:
+    tables = plan.inputs or loaded.tables
+    partial = len(tables) == len(loaded.tables) == 1 and set(tables[0]) <= {"kind", "name", "size"}
+    if plan.inputs and partial and tables[0]["kind"] == loaded.tables[0]["kind"]:
+        size = max(tables[0].get("size", [0]))
+        below = dict(loaded.tables[0])
+        if below.get("resize_to", size) < size:
+            below["resize_to"] = round(size * below["resize_to"] / max(below["size"]))
+        tables = ({**below, **tables[0]},)
+    where = plan.contract_from
+    return document.validate({"inputs": list(tables)}, _Inputs, where, SourceError).inputs
+
+
+def _probe(flat: _Flat, inputs: tuple[Input, ...]) -> int:
+    """How many tensors the model answers with."""
+    shell = Contract(inputs=inputs, outputs=(Output(name="output_probed"),))
+    return len(run(flat, samples.synthetic(shell, count=1).inputs[0]))
+
+
+def _contract(plan: Plan, loaded: _Loaded, inputs: tuple[Input, ...], count: int) -> Contract:
+    outputs = list(plan.outputs or ((loaded.output,) if loaded.output else ()))
+    if len(outputs) > count:
+        raise SourceError(f"{len(outputs)} outputs are declared, the model gives {count}")
+    if not outputs:
+        outputs = [Output()]
+    if plan.labels:
+        activation = outputs[0].activation
+        table = {**outputs[0].model_dump(), "kind": "classification", "labels": plan.labels}
+        outputs[0] = Output.model_validate({**table, "activation": activation})
+    outputs += [Output(name=f"output_{n}") for n in range(len(outputs), count)]
+    return Contract(inputs=inputs, outputs=tuple(outputs))
+
+
+def _samples(plan: Plan, contract: Contract) -> tuple[Samples | None, Samples, list[str]]:
+    """Calibration samples, evaluation samples, and what the user should know of them."""
+    notes: list[str] = []
+    calib = samples.load(plan.calib, contract, with_labels=not plan.eval) if plan.calib else None
+    if plan.eval:
+        evaluation = samples.load(plan.eval, contract, with_labels=True)
+    elif calib and len(calib) > 1:
+        calib, evaluation = samples.split(calib)
+        notes.append(f"one set is given: calibrated on {calib.origin}, judged on {evaluation.origin}")
+    elif calib:
+        evaluation = calib
+        notes.append("one sample is given: calibrated and judged on it, which proves little")
+    else:
+        evaluation = samples.synthetic(contract)
+        notes.append("no samples are given: judged on noise, which proves little; give --eval")
+    if calib and len(calib) < _FEW:
+        notes.append(f"only {len(calib)} calibration samples: ranges are rough; {_FEW} or more serve")
+    for each in (calib, evaluation):
+        notes += [f"left out: {broken}" for broken in (each.left_out if each else ())]
+    return calib, evaluation, list(dict.fromkeys(notes))
+
+
+def run(flat: Callable[..., Any], sample: Sample) -> Sample:
+    """The float model's outputs for one sample. Raises SourceError with the model's own message."""
+    try:
+        with torch.no_grad():
+            outputs = flat(*tensors(sample))
+    except Exception as cause:  # whatever the user's code raises
+        fed = ", ".join(f"{each.dtype} {list(each.shape)}" for each in sample)
+        raise SourceError(
+            f"the model raises on {fed}: {type(cause).__name__}: {cause}",
+            hint="check the contract's shape, layout and dtype (--input, or [input] in edgepack.toml)",
+        ) from cause
+    if not outputs or not all(isinstance(each, torch.Tensor) for each in outputs):
+        raise SourceError("the model must answer with tensors (a tensor, a tuple, a list or a dict)")
+    return tuple(each.detach().cpu().numpy() for each in outputs)
+
+
+def _check_reference(flat: _Flat, evaluation: Samples, reference: tuple[Sample, ...]) -> None:
+    for number, outputs in enumerate(reference):
+        bad = [n for n, each in enumerate(outputs) if not np.isfinite(each.astype(np.float64)).all()]
+        if bad:
+            raise SourceError(
+                f"the float model itself answers NaN or infinity (output {bad[0]}, sample {number})",
+                hint="check the weights, and that the samples are as the model was trained",
+            )
+    again = run(flat, evaluation.inputs[0])
+    if any(not np.array_equal(a, b) for a, b in zip(again, reference[0])):
+        raise SourceError(
+            "the model answers differently to one and the same sample",
+            hint="put it into eval mode before it is saved: dropout or sampling is still on",
+        )
+
+
+def _infer_classes(
+    contract: Contract, evaluation: Samples, reference: tuple[Sample, ...]
+) -> tuple[Contract, list[str]]:
+    """Take the output for scores of classes where the samples' labels say so."""
+    first = contract.outputs[0]
+    scores = reference[0][0]
+    flat = scores.ndim == 2 and scores.shape[0] == 1 and scores.shape[1] > 1
+    if first.kind == "tensor" and evaluation.labels is not None and flat:
+        output = replace_output(contract, Output(kind="classification", name=first.name))
+        return output, ["the samples have labels: the output is taken for scores of classes"]
+    return contract, []
+
+
+def replace_output(contract: Contract, output: Output) -> Contract:
+    """`contract` with another first output."""
+    return contract.model_copy(update={"outputs": (output, *contract.outputs[1:])})
+
+
+def _check_classes(contract: Contract, outputs: Sample) -> None:
+    if contract.classes is None:
+        return
+    if outputs[0].ndim != 2 or outputs[0].shape[0] != 1:
+        raise SourceError(
+            f"a classifier's output is [1, classes]; this one is {list(outputs[0].shape)}",
+            hint='set kind = "tensor" under [output] in edgepack.toml',
+        )
+    labels = len(contract.classes.labels)
+    if labels and labels != outputs[0].shape[1]:
+        raise SourceError(f"there are {labels} labels, but the model gives {outputs[0].shape[1]} scores")
+
+
+def _capture(flat: _Flat, contract: Contract, *, free: bool) -> ExportedProgram:
+    """The model as an exported program. Raises SourceError where torch.export cannot capture it."""
+    example, shapes = [], []
+    dims = {name: torch.export.Dim(name) for name in contract.free_dims} if free else {}
+    for array, each in zip(samples.synthetic(contract, 1).inputs[0], contract.inputs):
+        tensor = torch.from_numpy(array)
+        axes = {n: dims[dim] for n, dim in enumerate(each.shape) if isinstance(dim, str) and free}
+        for axis in axes:  # torch.export takes a size of 1 for a constant
+            tensor = torch.cat([tensor, tensor], dim=axis)
+        example.append(tensor)
+        shapes.append(axes or None)
+    model = _as_module(flat, tuple(example))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's own passes, about its own internals
+            return torch.export.export(
+                model, tuple(example), dynamic_shapes=(tuple(shapes),) if free else None, strict=False
+            )
+    except Exception as cause:  # torch.export documents no common base of its errors
+        wish = f" with {', '.join(dims)} free" if free else ""
+        raise SourceError(
+            f"torch.export cannot capture the model{wish}: {_first_line(cause)}",
+            hint="its documentation tells how to rewrite control flow that depends on values",
+        ) from cause
+
+
+def _as_module(flat: _Flat, example: tuple[torch.Tensor, ...]) -> _Flat:
+    """`flat` itself, or around an equal graph where the model is TorchScript."""
+    if not isinstance(flat.model, torch.jit.ScriptModule):
+        return flat
+    from torch._export.converter import TS2EPConverter
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _Flat(TS2EPConverter(flat.model, example).convert().module(), ())
+    except Exception as cause:  # the converter documents no exceptions of its own
+        raise SourceError(
+            f"this TorchScript cannot be turned into an exported program: {_first_line(cause)}",
+            hint="give the Python module itself (file.py:name), or export it to a .pt2",
+        ) from cause
+
+
+def _first_line(cause: Exception) -> str:
+    lines = [line for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0].strip() if lines else ''}"

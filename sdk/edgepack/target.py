@@ -1,0 +1,125 @@
+"""A target: a device profile, what its runtimes can carry, what a bundle for it may cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edgepack import document, resources
+from edgepack.document import Strict
+from edgepack.errors import TargetError
+from edgepack.recipe import FLOATS, Scheme
+
+Platform = Literal["android", "ios", "linux", "jetson"]
+Provider = Literal["cpu", "tensorrt"]
+
+
+class Cpu(Strict):
+    """The device's processor."""
+
+    arch: Literal["aarch64"]
+    cores: Annotated[int, Field(ge=1)]
+    model: str
+    """Core names as Arm or the maker gives them, fastest last where there are several kinds."""
+    isa: tuple[str, ...]
+    """Features that matter to kernels, as Linux names them in /proc/cpuinfo (asimd, asimddp …)."""
+
+
+class Accelerator(Strict):
+    """A processor beside the CPU, and the runtime that reaches it."""
+
+    name: str
+    kind: Literal["gpu", "npu", "dsp"]
+    reached_by: str
+
+
+class Memory(Strict):
+    total_mb: Annotated[int, Field(ge=1)]
+
+
+class Os(Strict):
+    name: str
+    floor: str
+    """The oldest version that a bundle must run on."""
+
+
+class FormatChoice(Strict):
+    """A format for this device, with its schemes, most wanted first."""
+
+    name: str
+    schemes: Annotated[tuple[Scheme, ...], Field(min_length=1)]
+    provider: Provider = "cpu"
+    """ONNX only: the execution provider whose quantized form is written."""
+
+
+class Budget(Strict):
+    """What an artifact may cost, and how close to the float model it must stay."""
+
+    size_mb: Annotated[float, Field(gt=0)]
+    """Largest model file, 10^6 bytes."""
+    memory_mb: Annotated[float, Field(gt=0)]
+    """Most memory at inference above the bare runtime, 10^6 bytes."""
+    min_agreement: Annotated[float, Field(ge=0, le=100)]
+    """Least share of samples, in percent, on which the top answer is the float model's."""
+    min_sqnr_db: float
+    """Least signal to quantization noise at the output, in dB."""
+
+
+class Target(Strict):
+    """A device profile, read from `targets/<name>.toml` or from a user's own file."""
+
+    name: str
+    title: str
+    platform: Platform
+    cpu: Cpu
+    accelerators: tuple[Accelerator, ...] = ()
+    memory: Memory
+    os: Os
+    threads: Annotated[int, Field(ge=1)]
+    template: str = ""
+    """App template rendered by default; empty where none is shipped for the platform yet."""
+    formats: Annotated[tuple[FormatChoice, ...], Field(min_length=1)]
+    budget: Budget
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Target:
+        if self.threads > self.cpu.cores:
+            raise ValueError(f"threads = {self.threads} but the CPU has {self.cpu.cores} cores")
+        names = [choice.name for choice in self.formats]
+        if len(set(names)) != len(names):
+            raise ValueError("a format stands twice in [[formats]]")
+        for choice in self.formats:
+            if not FLOATS & set(choice.schemes):
+                raise ValueError(f"format '{choice.name}' needs fp32 or fp16 among its schemes")
+        return self
+
+    def choice(self, format_name: str) -> FormatChoice | None:
+        """This device's entry for a format, or None where it has none."""
+        return next((choice for choice in self.formats if choice.name == format_name), None)
+
+
+def names() -> list[str]:
+    """The targets that edgepack ships."""
+    return sorted(path.stem for path in resources.targets().glob("*.toml"))
+
+
+def load(name: str) -> Target:
+    """The target called `name`, or the one in the TOML file at the path `name`.
+
+    Raises TargetError where there is none, or where the file does not validate.
+    """
+    own = name.endswith(".toml") or "/" in name
+    path = Path(name) if own else resources.targets() / f"{name}.toml"
+    if not path.is_file():
+        if own:
+            raise TargetError(f"there is no target file {path}")
+        raise TargetError(
+            f"there is no target '{name}': {document.near(name, names())}",
+            hint="`edgepack targets` lists them; --target ./my.toml takes a profile of your own",
+        )
+    data = document.read(path, TargetError)
+    if "name" in data:
+        raise TargetError(f"{path}: 'name' is not a key: a target is called by its file name")
+    return document.validate({"name": path.stem, **data}, Target, str(path), TargetError)
