@@ -1,0 +1,51 @@
+"""Make the part of Fashion-MNIST that is committed here: data/*.npz and pictures/*.png.
+
+    python subset.py                needs fetch.py to have run; same result each time
+
+256 training pictures for calibration, 1,000 test pictures for evaluation, and one further test
+picture a class as a file. Classes are balanced.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fashion
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+HERE = Path(__file__).parent
+SEED = 0
+
+
+def main() -> None:
+    """Write the three parts beside this script."""
+    random = np.random.default_rng(SEED)
+    pictures, labels = fashion.read("train60k")
+    chosen = balanced(labels, 256, random)
+    fashion.save(HERE / "data" / "calib.npz", pictures[chosen], labels[chosen])
+
+    pictures, labels = fashion.read("eval10k")
+    chosen = balanced(labels, 1000, random)
+    fashion.save(HERE / "data" / "eval.npz", pictures[chosen], labels[chosen])
+
+    rest = np.setdiff1d(np.arange(len(labels)), chosen)
+    for number, name in enumerate((HERE / "labels.txt").read_text().splitlines()):
+        first = rest[labels[rest] == number][0]
+        file_name = name.lower().replace("/", "-").replace(" ", "-") + ".png"
+        Image.fromarray(pictures[first]).save(HERE / "pictures" / file_name, optimize=True)
+
+
+def balanced(labels: fashion.Labels, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of ``count`` samples, as many of each class as of any other (or one more), mixed."""
+    ranks = np.empty(len(labels), np.int64)  # the place of a sample among those of its class
+    for number in np.unique(labels):
+        members = np.flatnonzero(labels == number)
+        ranks[members] = random.permutation(len(members))
+    taken = np.lexsort((labels, ranks))[:count]
+    return random.permutation(taken)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Types of what `contract.py` holds. The build writes that file from `contract.py.j2`."""
+
+from typing import Literal, TypedDict
+
+class ImageInput(TypedDict):
+    """A picture: see `preprocess.py` for what is done to it, in which order."""
+
+    kind: Literal["image"]
+    name: str
+    size: list[int]  # height and width
+    layout: Literal["NCHW", "NHWC"]
+    channels: Literal["RGB", "BGR", "L"]
+    resize: Literal["stretch", "shorter-side"]
+    resize_to: int | None
+    interpolation: Literal["nearest", "bilinear", "bicubic"]
+    value_range: list[float]
+    mean: list[float]
+    std: list[float]
+    dtype: str
+
+class TensorInput(TypedDict):
+    """A tensor made ready elsewhere."""
+
+    kind: Literal["tensor"]
+    name: str
+    shape: list[int | str]  # batch dimension included; a name stands for a free dimension
+    dtype: str
+
+class Output(TypedDict):
+    """One output tensor."""
+
+    kind: Literal["classification", "regression", "tensor"]
+    name: str
+    labels: list[str]
+    activation: Literal["none", "softmax", "sigmoid"]  # still to be applied to get scores
+
+class Contract(TypedDict):
+    """Inputs and outputs in the order in which the model takes and gives them."""
+
+    schema_number: int
+    inputs: list[ImageInput | TensorInput]
+    outputs: list[Output]
+
+TITLE: str
+MODEL: str
+GOLDEN_INPUTS: str
+GOLDEN_FLOAT_OUTPUTS: str
+GOLDEN_HOST_OUTPUTS: str
+FORMAT: str
+THREADS: int
+TOLERANCE: float
+CONTRACT: Contract

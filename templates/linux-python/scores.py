@@ -1,0 +1,45 @@
+"""Scores: what the model's output says, class by class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unicodedata import category
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from contract import Output
+
+_UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories that upset a terminal: controls, lone surrogates, line and paragraph ends."""
+
+
+def activate(values: NDArray[Any], activation: str) -> NDArray[Any]:
+    """`values` with the activation that the model leaves to the app; softmax is over the last axis."""
+    if activation == "softmax":
+        powers = np.exp(values - values.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    if activation == "sigmoid":
+        # exp of a negative number only, so that nothing overflows
+        powers = np.exp(-np.abs(values))
+        return np.asarray(np.where(values >= 0, 1, powers) / (1 + powers))
+    return values
+
+
+def top(values: NDArray[Any], count: int) -> list[tuple[int, float]]:
+    """Class numbers and scores of the `count` highest of one sample's scores, best first."""
+    flat = values.ravel()
+    best = np.argsort(-flat, kind="stable")[:count]
+    return [(int(number), float(flat[number])) for number in best]
+
+
+def label(number: int, output: Output) -> str:
+    """What to show for a class."""
+    labels = output["labels"]
+    return printable(labels[number]) if number < len(labels) else f"class {number}"
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with what would upset a terminal escaped."""
+    return "".join(ascii(char)[1:-1] if category(char) in _UNSAFE else char for char in text)

@@ -1,0 +1,126 @@
+"""Self-test: the golden vectors of the bundle, replayed on this device.
+
+Each sample's outputs are compared with what this very file gave on the build host. Kernels differ
+from device to device, so they are compared by direction and by top class, not bit by bit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scores
+from contract import (
+    CONTRACT,
+    GOLDEN_FLOAT_OUTPUTS,
+    GOLDEN_HOST_OUTPUTS,
+    GOLDEN_INPUTS,
+    TOLERANCE,
+)
+from numpy.typing import NDArray
+from runtime import Runtime
+
+_FIRST = CONTRACT["outputs"][0]
+
+
+class GoldenError(Exception):
+    """The golden vectors are missing or unreadable."""
+
+
+def samples(bundle: Path) -> list[list[NDArray[Any]]]:
+    """The golden inputs, sample by sample, with a batch dimension of 1. Raises GoldenError."""
+    return _by_sample(bundle, GOLDEN_INPUTS, len(CONTRACT["inputs"]))
+
+
+def run(bundle: Path, model: Runtime) -> bool:
+    """Replay every golden sample, print a line each, and tell whether all match. Raises GoldenError."""
+    inputs = samples(bundle)
+    count = len(CONTRACT["outputs"])
+    floats = _by_sample(bundle, GOLDEN_FLOAT_OUTPUTS, count)
+    of_host = (bundle / f"{GOLDEN_HOST_OUTPUTS}0.npy").exists()
+    wanted = _by_sample(bundle, GOLDEN_HOST_OUTPUTS, count) if of_host else floats
+    if not len(inputs) == len(floats) == len(wanted) > 0:
+        raise GoldenError("the golden files hold different numbers of samples, or none")
+    other = "this file's on the build host" if of_host else "the float model's (no other is kept)"
+    top = ", and the same top class where it is clear" if _FIRST["kind"] == "classification" else ""
+    print(f"outputs here against {other}: cosine of {TOLERANCE} or more{top}")
+    matching = agreeing = 0
+    for number, (sample, want, exact) in enumerate(zip(inputs, wanted, floats)):
+        got = model.run(sample)
+        problems = _problems(got, want)
+        print(f"sample {number}: {_figures(got, want)} {'; '.join(problems) or 'ok'}")
+        matching += not problems
+        agreeing += _top(got) == _top(exact)
+    print(f"{'passed' if matching == len(inputs) else 'FAILED'}: {matching} of {len(inputs)} match")
+    if _FIRST["kind"] == "classification":
+        print(f"top class is the float model's in {agreeing} of {len(inputs)}")
+    return matching == len(inputs)
+
+
+def _by_sample(bundle: Path, prefix: str, count: int) -> list[list[NDArray[Any]]]:
+    """The arrays `prefix0.npy` … (each [n, …]) as n samples of `count` arrays with batch 1."""
+    paths = [bundle / f"{prefix}{number}.npy" for number in range(count)]
+    try:
+        stacks = [np.load(path, allow_pickle=False) for path in paths]
+    except (OSError, EOFError, ValueError) as cause:
+        raise GoldenError(f"golden vectors cannot be read: {cause}") from cause
+    if len({len(stack) for stack in stacks}) != 1:
+        raise GoldenError(f"{prefix}*.npy hold different numbers of samples")
+    return [
+        [np.array(stack[number][None], order="C") for stack in stacks] for number in range(len(stacks[0]))
+    ]
+
+
+def _problems(got: list[NDArray[Any]], want: list[NDArray[Any]]) -> list[str]:
+    """What is wrong with one sample's outputs, in words; empty where they match."""
+    shapes = [each.shape for each in got]
+    if shapes != [each.shape for each in want]:
+        return [f"shapes are {shapes}, not {[each.shape for each in want]}"]
+    if not all(np.isfinite(each).all() for each in got):
+        return ["not all outputs are finite"]
+    problems = []
+    if min(_likeness(mine, golden) for mine, golden in zip(got, want)) < TOLERANCE:
+        problems.append("too far off")
+    if _top(got) != _top(want) and _margin(want[0]) > _difference(got[0], want[0]):
+        problems.append(f"top should be {scores.label(_top(want), _FIRST)}")
+    return problems
+
+
+def _figures(got: list[NDArray[Any]], want: list[NDArray[Any]]) -> str:
+    """One sample's figures, for people."""
+    if [each.shape for each in got] != [each.shape for each in want]:
+        return ""
+    likeness = min(_likeness(mine, golden) for mine, golden in zip(got, want))
+    difference = max(_difference(mine, golden) for mine, golden in zip(got, want))
+    text = f"cosine {likeness:.6f}, largest difference {difference:.3g},"
+    if _FIRST["kind"] == "classification":
+        text += f" top: {scores.label(_top(got), _FIRST)},"
+    return text
+
+
+def _likeness(mine: NDArray[Any], golden: NDArray[Any]) -> float:
+    """Cosine of two outputs as vectors; of two single numbers, which have no direction, 1 minus
+    their relative difference."""
+    a, b = mine.astype(np.float64).ravel(), golden.astype(np.float64).ravel()
+    if np.array_equal(a, b):
+        return 1.0
+    if a.size == 1:
+        return float(1 - abs(a[0] - b[0]) / max(abs(a[0]), abs(b[0])))
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norms if norms > 0 else 0.0
+
+
+def _difference(mine: NDArray[Any], golden: NDArray[Any]) -> float:
+    return float(np.abs(mine.astype(np.float64) - golden.astype(np.float64)).max(initial=0))
+
+
+def _top(outputs: list[NDArray[Any]]) -> int:
+    """The class with the highest score; 0 where the first output holds no classes."""
+    return int(outputs[0].argmax()) if _FIRST["kind"] == "classification" else 0
+
+
+def _margin(values: NDArray[Any]) -> float:
+    """How far the highest score is above the second."""
+    best = np.sort(values.astype(np.float64).ravel())[::-1]
+    return float(best[0] - best[1]) if best.size > 1 else 0.0
