@@ -13,7 +13,17 @@ from packaging.version import Version
 from edgepack import formats
 
 _SHOWN = frozenset(
-    "torch torchvision executorch torchao onnx onnxscript onnxruntime coremltools numpy".split()
+    [
+        "torch",
+        "torchvision",
+        "executorch",
+        "torchao",
+        "onnx",
+        "onnxscript",
+        "onnxruntime",
+        "coremltools",
+        "numpy",
+    ]
 )
 
 

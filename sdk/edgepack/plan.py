@@ -289,7 +289,8 @@ def _schemes(
             omitted.append(Omission(what, f"{format_name} carries {', '.join(sorted(carried))}"))
         elif scheme in NEEDS_SAMPLES and not calibrated:
             others = [other for other in wanted if other not in NEEDS_SAMPLES and other in carried]
-            why = f"no --calib: ranges are not guessed from noise; falls back to {others[0]}"
+            why = "no --calib: ranges are not guessed from noise"
+            why += f"; falls back to {others[0]}" if others else ""
             omitted.append(Omission(what, why))
         else:
             why = ", what the others are held against" if scheme in FLOATS else ""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edgepack import document, modules
 from edgepack.contract import Contract, ImageInput, TensorInput
@@ -116,8 +119,8 @@ def _from_folder(folder: Path, contract: Contract, with_labels: bool) -> Samples
     for path, word in listed:
         try:
             rows.append((prepare(read_picture(path, image.channels), image),))
-        except (OSError, ValueError, SyntaxError) as cause:  # Pillow raises each of them
-            broken.append(f"{path.relative_to(folder)}: {cause}")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as cause:
+            broken.append(f"{os.path.relpath(path, folder)}: {cause}")
             continue
         words.append(word)
     if not rows:
@@ -131,11 +134,14 @@ def _listed(folder: Path) -> list[tuple[Path, str]]:
     """Pictures with their label's word; the empty word where none is given."""
     table = folder / "labels.csv"
     if table.is_file():
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if not {"file", "label"} <= set(rows.fieldnames or ()):
-                raise SourceError(f"{table} needs the columns file,label; it has {rows.fieldnames}")
-            return [(folder / row["file"], row["label"]) for row in rows]
+        try:
+            with table.open(newline="", encoding="utf-8-sig") as file:
+                rows = csv.DictReader(file)
+                if not {"file", "label"} <= set(rows.fieldnames or ()):
+                    raise SourceError(f"{table} needs the columns file,label; it has {rows.fieldnames}")
+                return [(folder / row["file"], row["label"]) for row in rows]
+        except (OSError, UnicodeDecodeError, csv.Error) as cause:
+            raise SourceError(f"{table} cannot be read: {cause}") from cause
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
     return [(path, path.parent.name if path.parent != folder else "") for path in found]
 
@@ -168,14 +174,17 @@ def _from_arrays(path: Path, contract: Contract, with_labels: bool) -> Samples:
     missing = [key for key in keys if key not in data]
     if missing:
         raise SourceError(f"{path} has no array '{missing[0]}'; it has {', '.join(data)}")
-    columns = [data[key] for key in keys]
+    columns = [np.atleast_1d(data[key]) for key in keys]
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
         raise SourceError(f"{path}: {', '.join(keys)} differ in length: {sorted(lengths)}")
     rows = tuple(_row(row, contract, path.name) for row in zip(*columns))
     labels = None
     if with_labels and "labels" in data:
-        labels = tuple(int(label) for label in data["labels"])
+        numbers = data["labels"]
+        if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
+            raise SourceError(f"{path}: labels must be class numbers, one a sample")
+        labels = tuple(numbers.tolist())
         if len(labels) != len(rows):
             raise SourceError(f"{path}: {len(rows)} inputs but {len(labels)} labels")
     return Samples(rows, labels, f"{len(rows)} samples of {path.name}")
@@ -189,7 +198,7 @@ def _arrays(path: Path) -> dict[str, Array]:
             return {"inputs": loaded}
         with loaded:
             return dict(loaded)
-    except (OSError, ValueError, zipfile.BadZipFile) as cause:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as cause:
         raise SourceError(f"{path} cannot be read as NumPy arrays: {cause}") from cause
 
 
@@ -200,12 +209,15 @@ def _from_callable(where: str, contract: Contract) -> Samples:
     call = modules.attribute(where)
     if not callable(call):
         raise SourceError(f"'{where}' is not callable: it must yield tensors or tuples of them")
-    rows: list[Sample] = []
-    for item in call():
-        parts = item if isinstance(item, (tuple, list)) else (item,)
-        arrays = [p.detach().numpy() if isinstance(p, torch.Tensor) else np.asarray(p) for p in parts]
-        rows.append(_row(arrays, contract, where))
-    return Samples(tuple(rows), None, f"{len(rows)} samples of {where}")
+    given: list[list[Array]] = []
+    try:
+        for item in call():
+            parts = item if isinstance(item, (tuple, list)) else (item,)
+            given.append([np.asarray(p.detach() if isinstance(p, torch.Tensor) else p) for p in parts])
+    except (Exception, SystemExit) as cause:  # whatever the user's code raises
+        raise SourceError(f"{where} raises {type(cause).__name__}: {cause}") from cause
+    rows = tuple(_row(arrays, contract, where) for arrays in given)
+    return Samples(rows, None, f"{len(rows)} samples of {where}")
 
 
 def _row(row: Sequence[Array], contract: Contract, where: str) -> Sample:
@@ -219,6 +231,9 @@ def _array(value: Array, each: ImageInput | TensorInput, where: str) -> Array:
     if isinstance(each, ImageInput) and value.dtype == np.uint8:
         if value.ndim == 3 and value.shape[2] == 1:
             value = value[:, :, 0]
+        if not value.size or value.ndim not in (2, 3) or value.shape[2:] not in ((), (3,), (4,)):
+            got = "x".join(str(dim) for dim in value.shape) or "a number"
+            raise SourceError(f"{where}: a uint8 picture is HxW or HxWx3, a sample is {got}")
         return prepare(value.astype(np.uint8), each)
     if value.ndim == len(each.shape) - 1:
         value = value[None]
@@ -241,4 +256,5 @@ def _check_labels(samples: Samples, contract: Contract) -> None:
     count = len(contract.classes.labels) if contract.classes else 0
     wrong = [label for label in samples.labels or () if label < 0 or (count and label >= count)]
     if wrong:
-        raise SourceError(f"{samples.origin}: class {wrong[0]} does not exist, labels are 0..{count - 1}")
+        known = f", labels are 0..{count - 1}" if count else ""
+        raise SourceError(f"{samples.origin}: class {wrong[0]} does not exist{known}")

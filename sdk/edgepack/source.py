@@ -98,7 +98,7 @@ def load(plan: Plan) -> Source:
     reference = tuple(run(flat, sample) for sample in evaluation.inputs)
     _check_reference(flat, evaluation, reference)
     contract, inferred = _infer_classes(contract, evaluation, reference)
-    _check_classes(contract, reference[0])
+    _check_classes(contract, evaluation, reference[0])
     exported = _capture(flat, contract, free=False)
     return Source(
         name=loaded.name,
@@ -151,7 +151,7 @@ def _instance(found: Any, reference: str) -> torch.nn.Module:
     if not isinstance(found, torch.nn.Module) and callable(found):
         try:
             found = found()
-        except Exception as cause:  # whatever the user's code raises
+        except (Exception, SystemExit) as cause:  # whatever the user's code raises
             raise SourceError(f"{reference}() raises {type(cause).__name__}: {cause}") from cause
     if not isinstance(found, torch.nn.Module):
         raise SourceError(f"{reference} gives no torch.nn.Module, but {type(found).__name__}")
@@ -207,8 +207,18 @@ def _inputs(plan: Plan, loaded: _Loaded) -> tuple[Input, ...]:
 
 def _probe(flat: _Flat, inputs: tuple[Input, ...]) -> int:
     """How many tensors the model answers with."""
-    shell = Contract(inputs=inputs, outputs=(Output(name="output_probed"),))
-    return len(run(flat, samples.synthetic(shell, count=1).inputs[0]))
+    shell = _validated(inputs, [Output(name="output_probed")])
+    try:
+        sample = samples.synthetic(shell, count=1).inputs[0]
+    except (MemoryError, ValueError) as cause:
+        shapes = ", ".join("x".join(str(dim) for dim in each.shape) for each in inputs)
+        raise SourceError(f"an input of {shapes} does not fit into this host's memory") from cause
+    return len(run(flat, sample))
+
+
+def _validated(inputs: tuple[Input, ...], outputs: list[Output]) -> Contract:
+    tables = {"inputs": list(inputs), "outputs": outputs}
+    return document.validate(tables, Contract, "the contract", SourceError)
 
 
 def _contract(plan: Plan, loaded: _Loaded, inputs: tuple[Input, ...], count: int) -> Contract:
@@ -222,7 +232,7 @@ def _contract(plan: Plan, loaded: _Loaded, inputs: tuple[Input, ...], count: int
         table = {**outputs[0].model_dump(), "kind": "classification", "labels": plan.labels}
         outputs[0] = Output.model_validate({**table, "activation": activation})
     outputs += [Output(name=f"output_{n}") for n in range(len(outputs), count)]
-    return Contract(inputs=inputs, outputs=tuple(outputs))
+    return _validated(inputs, outputs)
 
 
 def _samples(plan: Plan, contract: Contract) -> tuple[Samples | None, Samples, list[str]]:
@@ -252,7 +262,7 @@ def run(flat: Callable[..., Any], sample: Sample) -> Sample:
     try:
         with torch.no_grad():
             outputs = flat(*tensors(sample))
-    except Exception as cause:  # whatever the user's code raises
+    except (Exception, SystemExit) as cause:  # whatever the user's code raises
         fed = ", ".join(f"{each.dtype} {list(each.shape)}" for each in sample)
         raise SourceError(
             f"the model raises on {fed}: {type(cause).__name__}: {cause}",
@@ -260,7 +270,13 @@ def run(flat: Callable[..., Any], sample: Sample) -> Sample:
         ) from cause
     if not outputs or not all(isinstance(each, torch.Tensor) for each in outputs):
         raise SourceError("the model must answer with tensors (a tensor, a tuple, a list or a dict)")
-    return tuple(each.detach().cpu().numpy() for each in outputs)
+    strange = [each.dtype for each in outputs if each.is_complex() or each.dtype is torch.bfloat16]
+    if strange:
+        raise SourceError(f"the model answers in {strange[0]}, which is not compared: cast it in forward")
+    try:
+        return tuple(each.detach().cpu().numpy() for each in outputs)
+    except (TypeError, RuntimeError) as cause:
+        raise SourceError(f"the model's answer is no plain tensor: {cause}") from cause
 
 
 def _check_reference(flat: _Flat, evaluation: Samples, reference: tuple[Sample, ...]) -> None:
@@ -297,7 +313,7 @@ def replace_output(contract: Contract, output: Output) -> Contract:
     return contract.model_copy(update={"outputs": (output, *contract.outputs[1:])})
 
 
-def _check_classes(contract: Contract, outputs: Sample) -> None:
+def _check_classes(contract: Contract, evaluation: Samples, outputs: Sample) -> None:
     if contract.classes is None:
         return
     if outputs[0].ndim != 2 or outputs[0].shape[0] != 1:
@@ -306,8 +322,13 @@ def _check_classes(contract: Contract, outputs: Sample) -> None:
             hint='set kind = "tensor" under [output] in edgepack.toml',
         )
     labels = len(contract.classes.labels)
-    if labels and labels != outputs[0].shape[1]:
-        raise SourceError(f"there are {labels} labels, but the model gives {outputs[0].shape[1]} scores")
+    scores = outputs[0].shape[1]
+    if labels and labels != scores:
+        raise SourceError(f"there are {labels} labels, but the model gives {scores} scores")
+    strange = [label for label in evaluation.labels or () if label >= scores]
+    if strange:
+        origin = evaluation.origin
+        raise SourceError(f"{origin}: class {strange[0]} does not exist, the model gives {scores} scores")
 
 
 def _capture(flat: _Flat, contract: Contract, *, free: bool) -> ExportedProgram:

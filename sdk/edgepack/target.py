@@ -52,6 +52,8 @@ class FormatChoice(Strict):
     schemes: Annotated[tuple[Scheme, ...], Field(min_length=1)]
     provider: Provider = "cpu"
     """ONNX only: the execution provider whose quantized form is written."""
+    opset: Annotated[int, Field(ge=13, le=21)] = 18
+    """ONNX only: the operator set that the device's runtime reads; per-channel QDQ needs 13."""
 
 
 class Budget(Strict):

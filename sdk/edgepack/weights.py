@@ -40,6 +40,7 @@ def read(path: Path, *, trust_pickle: bool) -> StateDict:
 
 def read_pickle(path: Path, *, trust_pickle: bool) -> object:
     """What `torch.save` put into `path`. Raises SourceError at what `weights_only` refuses."""
+    _check_saved(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except pickle.UnpicklingError as cause:
@@ -50,9 +51,20 @@ def read_pickle(path: Path, *, trust_pickle: bool) -> object:
             hint="save the state dict alone, or add --trust-pickle if you trust its maker",
         ) from cause
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as cause:
-        raise SourceError(f"{path} cannot be read: {str(cause).splitlines()[0]}") from cause
+        raise SourceError(f"{path} cannot be read: {str(cause).partition(chr(10))[0]}") from cause
     except Exception as cause:  # a trusted pickle runs its maker's code, which may raise anything
         raise SourceError(f"{path} cannot be unpickled: {type(cause).__name__}: {cause}") from cause
+
+
+def _check_saved(path: Path) -> None:
+    """Raise SourceError where `path` begins neither as a zip archive nor as a binary pickle does."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(2)
+    except OSError as cause:
+        raise SourceError(f"{path} cannot be read: {cause.strerror}") from cause
+    if not head.startswith((b"PK", b"\x80")):
+        raise SourceError(f"{path} is not a file that torch.save wrote")
 
 
 def put(state: StateDict, module: torch.nn.Module, path: Path) -> None:

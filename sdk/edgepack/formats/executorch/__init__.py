@@ -137,6 +137,7 @@ class _Program:
 
         torch.set_num_threads(1)
         with quiet():
+            import executorch.kernels.quantized  # noqa: F401  # registers the quantized operators
             from executorch.runtime import Runtime
 
             self._program: Any = Runtime.get().load_program(path)

@@ -17,7 +17,7 @@ from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
 from edgepack.quiet import quiet
 from edgepack.recipe import Recipe, Scheme
-from edgepack.target import Provider, Target
+from edgepack.target import FormatChoice, Provider, Target
 
 if TYPE_CHECKING:
     import onnx
@@ -32,7 +32,8 @@ ABOUT = "ONNX, and ONNX Runtime's .ort with the operators that a reduced build n
 EXTRA = "onnx"
 
 _MODULES = ("onnx", "onnxscript", "onnxruntime")
-_OPSET = 18
+_OLDEST_DYNAMO_OPSET = 18
+"""What torch's exporter writes at least; older sets take its TorchScript-based one."""
 _KEPT_METADATA = "pkg.torch.onnx.name_scopes"
 """Module path of a node; the rest of what torch writes beside it holds paths of this machine."""
 
@@ -50,23 +51,22 @@ def cannot_run() -> str:
 
 
 def variant(target: Target) -> str:
-    """The execution provider, whose quantized form is written."""
-    return _provider(target)
+    """The execution provider, whose quantized form is written, and the operator set."""
+    return f"{_choice(target).provider}-opset{_choice(target).opset}"
 
 
-def _provider(target: Target) -> Provider:
-    choice = target.choice("onnx")
-    return choice.provider if choice else "cpu"
+def _choice(target: Target) -> FormatChoice:
+    return target.choice("onnx") or FormatChoice(name="onnx", schemes=("fp32",))
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
     """Write the `.onnx`; for ONNX Runtime's CPU provider its `.ort` and operator list too."""
-    provider = _provider(target)
-    _write_float(source, path)
+    provider = _choice(target).provider
+    _write_float(source, path, _choice(target).opset)
     if recipe.scheme == "w8a8":
         _quantize(source, path, provider)
     if provider != "cpu":
-        note = f"QDQ for {provider}; run here by ONNX Runtime's CPU provider, not by {provider}"
+        note = f"written for {provider}; run here by ONNX Runtime's CPU provider, not by {provider}"
         return Exported((path,), notes=(note,))
     ort = path.with_suffix(".ort")
     config = path.with_suffix(".required_operators.config")
@@ -76,21 +76,25 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     return Exported((path, ort), (config,))
 
 
-def _write_float(source: Source, path: Path) -> None:
+def _write_float(source: Source, path: Path, opset: int) -> None:
     import onnx
     import torch
     from torch.onnx.errors import OnnxExporterError
 
+    from edgepack.formats import _graph
     from edgepack.formats._operators import refusal
 
     contract = source.contract
+    legacy = opset < _OLDEST_DYNAMO_OPSET
+    model: Any = _graph.traced(source.exported, source.example) if legacy else source.free
     try:
         with quiet():
             torch.onnx.export(
-                source.free,
-                f=str(path),
-                dynamo=True,
-                opset_version=_OPSET,
+                model,
+                source.example if legacy else (),
+                str(path),
+                dynamo=not legacy,
+                opset_version=opset,
                 input_names=[each.name for each in contract.inputs],
                 output_names=[each.name for each in contract.outputs],
                 external_data=False,
@@ -98,8 +102,17 @@ def _write_float(source: Source, path: Path) -> None:
             )
     except (OnnxExporterError, RuntimeError, ValueError) as cause:
         raise refusal("onnx", source.exported, cause) from cause
-    model = onnx.load(path)
-    _strip(model)
+    written = onnx.load(path)
+    _strip(written)
+    _save(written, path)
+
+
+def _save(model: onnx.ModelProto, path: Path) -> None:
+    """Save with the oldest IR version that the model's operator sets allow, for older runtimes."""
+    import onnx
+
+    standard = [each for each in model.opset_import if each.domain in ("", "ai.onnx")]
+    model.ir_version = onnx.helper.find_min_ir_version_for(standard)
     onnx.save(model, path)
 
 
@@ -118,6 +131,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 def _quantize(source: Source, path: Path, provider: Provider) -> None:
     """int8 in place: per-channel weights, static activations by min-max over the samples."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -143,6 +157,7 @@ def _quantize(source: Source, path: Path, provider: Provider) -> None:
             )
         except (RuntimeError, ValueError, TypeError) as cause:
             raise ExportError(f"onnx cannot be quantized: {type(cause).__name__}: {cause}") from cause
+    _save(onnx.load(path), path)
 
 
 def _reader(samples: Samples, names: list[str]) -> Any:
