@@ -109,15 +109,21 @@ def _build_for(plan: Plan, wanted: TargetPlan, shop: _Shop) -> Report:
 def _place(step: Step, target: Target, shop: _Shop) -> Path:
     """Where a step's model is written; targets of one variant share the place."""
     module = formats.load(step.format)
-    folder = "-".join(part for part in (step.format, step.scheme, module.variant(target)) if part)
+    words = (step.format, step.scheme, *module.variant(target).replace(",", "").split())
+    folder = "-".join(words)
     return shop.folder / folder / f"{shop.source.name}-{step.scheme}{module.SUFFIX}"
+
+
+def _called(step: Step, target: Target) -> str:
+    variant = formats.load(step.format).variant(target)
+    return f"{step.format} {step.scheme}" + (f" ({variant})" if variant else "")
 
 
 def _export(step: Step, target: Target, shop: _Shop) -> None:
     path = _place(step, target, shop)
     if path in shop.written:
         return
-    shop.progress.step(f"write {path.parent.name}")
+    shop.progress.step(f"write {_called(step, target)}")
     path.parent.mkdir()
     begun = time.perf_counter()
     try:
@@ -198,7 +204,7 @@ def _figures(
         return Figures(), judge.cannot_run(reason)
     if path not in shop.runs:
         if path == exported.models[0]:
-            shop.progress.step(f"run {path.parent.name}")
+            shop.progress.step(f"run {_called(step, target)}")
         other = "" if baseline in (None, path) else str(baseline)
         job = host.Job(step.format, str(path), str(shop.samples), other)
         shop.runs[path] = host.run(job, path.parent / f"run-{path.name}", TIME_LIMIT)

@@ -13,7 +13,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
-from edgepack import document, modules, samples, weights, zoo
+from edgepack import document, modules, samples, script, weights, zoo
 from edgepack.contract import Contract, Input, Output
 from edgepack.document import Strict
 from edgepack.errors import PlanError, SourceError
@@ -359,19 +359,9 @@ def _capture(flat: _Flat, contract: Contract, *, free: bool) -> ExportedProgram:
 
 def _as_module(flat: _Flat, example: tuple[torch.Tensor, ...]) -> _Flat:
     """`flat` itself, or around an equal graph where the model is TorchScript."""
-    if not isinstance(flat.model, torch.jit.ScriptModule):
-        return flat
-    from torch._export.converter import TS2EPConverter
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _Flat(TS2EPConverter(flat.model, example).convert().module(), ())
-    except Exception as cause:  # the converter documents no exceptions of its own
-        raise SourceError(
-            f"this TorchScript cannot be turned into an exported program: {_first_line(cause)}",
-            hint="give the Python module itself (file.py:name), or export it to a .pt2",
-        ) from cause
+    if isinstance(flat.model, torch.jit.ScriptModule):
+        return _Flat(script.to_graph(flat.model, example), ())
+    return flat
 
 
 def _first_line(cause: Exception) -> str:

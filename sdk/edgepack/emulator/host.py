@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ _LEAST_SECONDS = 0.002
 """Inferences are timed in runs of at least this length, lest the clock's own cost be seen."""
 _WARM_UP = 2
 MEGABYTE = 1_000_000
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Fail|Fault|Argument): ")
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,10 @@ def _reason(code: int, log: str) -> str:
         name = signal.Signals(-code).name
         likely = " (out of memory, most likely)" if -code == signal.SIGKILL else ""
         return f"the runtime was ended by {name}{likely}"
-    lines = [line for line in log.splitlines() if line.strip()]
-    return f"the runtime failed: {lines[-1] if lines else f'exit code {code}'}"
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    raised = [line for line in lines if _RAISED.match(line)]
+    told = (raised or lines or [f"exit code {code}"])[-1]
+    return f"the runtime failed: {told}"
 
 
 def _child(scratch: Path) -> None:

@@ -52,7 +52,7 @@ def cannot_run() -> str:
 
 def variant(target: Target) -> str:
     """The execution provider, whose quantized form is written, and the operator set."""
-    return f"{_choice(target).provider}-opset{_choice(target).opset}"
+    return f"{_choice(target).provider}, opset {_choice(target).opset}"
 
 
 def _choice(target: Target) -> FormatChoice:

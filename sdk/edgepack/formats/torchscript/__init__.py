@@ -87,6 +87,7 @@ def _quantized(script: torch.jit.ScriptModule, source: Source) -> torch.jit.Scri
         activation=HistogramObserver.with_args(reduce_range=False),
         weight=default_per_channel_weight_observer,
     )
+    _views_as_reshapes(script)
     before = torch.backends.quantized.engine
     torch.backends.quantized.engine = _ENGINE
     try:
@@ -102,6 +103,15 @@ def _quantized(script: torch.jit.ScriptModule, source: Source) -> torch.jit.Scri
 def import_runtime() -> None:
     """Bring the bare runtime into memory."""
     importlib.import_module("torch.jit.mobile")
+
+
+def _views_as_reshapes(script: torch.jit.ScriptModule) -> None:
+    """qnnpack's kernels answer in channels-last order, of which no view can be taken."""
+    import torch
+
+    pattern = "graph(%x, %shape):\n  %y = aten::view(%x, %shape)\n  return (%y)"
+    rewrite = torch._C._jit_pass_custom_pattern_based_rewrite_graph
+    rewrite(pattern, pattern.replace("view", "reshape"), script.graph)
 
 
 class _Lite:
