@@ -20,8 +20,9 @@ import tempfile
 import zlib
 from pathlib import Path
 
-import fashion
 import numpy as np
+
+import fashion
 
 PACKAGE = "dataset-fashion-mnist=0.0~git20200523.55506a9-1"
 PACKAGE_SHA256 = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"

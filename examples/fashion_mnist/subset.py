@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fashion
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+import fashion
 
 HERE = Path(__file__).parent
 SEED = 0

@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import fashion
 import torch
-from model import net
 from safetensors.torch import save
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
+
+import fashion
+from model import net
 
 HERE = Path(__file__).parent
 MEAN, STD = 0.2860, 0.3530  # of the training pictures scaled to 0..1; edgepack.toml has them too

@@ -18,9 +18,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
+
 import packages
 import rcc
-from PIL import Image
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "pictures"

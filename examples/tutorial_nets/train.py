@@ -15,13 +15,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import nets
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
+
+import nets
 
 DATA = Path(__file__).parent.parent / "fashion_mnist" / "data"
 MEAN, STD = 0.2860, 0.3530  # of Fashion-MNIST

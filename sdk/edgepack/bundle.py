@@ -48,7 +48,8 @@ def workshop(out: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=".edgepack-", dir=out))
         yield folder
     except OSError as cause:
-        raise _unwritable(out, cause) from cause
+        full = cause.errno == errno.ENOSPC or (folder is not None and _full(folder))
+        raise _unwritable(out, cause, full=full) from cause
     except BaseException as cause:
         if folder and not isinstance(cause, KeyboardInterrupt) and _full(folder):
             raise BundleError(
@@ -73,8 +74,8 @@ def _make(folder: Path) -> list[Path]:
     return made
 
 
-def _unwritable(out: Path, cause: OSError) -> BundleError:
-    if cause.errno == errno.ENOSPC:
+def _unwritable(out: Path, cause: OSError, *, full: bool) -> BundleError:
+    if full:
         return BundleError(f"the disk that holds {out} is full", hint="free room, or give --out")
     return BundleError(f"{out} cannot be written: {cause}", hint="give another --out")
 
@@ -124,10 +125,16 @@ def _stack(folder: Path, name: str, rows: list[Sample]) -> None:
 
 
 def read_golden(folder: Path, name: str) -> tuple[Sample, ...]:
-    """The rows that `write_golden` wrote under `name`, batch dimension of 1 put back; may be empty."""
+    """The rows that `write_golden` wrote under `name`, batch dimension of 1 put back; may be empty.
+
+    Raises BundleError where a file of them is damaged.
+    """
     columns: list[Array] = []
     while (path := folder / GOLDEN / f"{name}_{len(columns)}.npy").is_file():
-        columns.append(np.load(path, allow_pickle=False))
+        try:
+            columns.append(np.load(path, allow_pickle=False))
+        except (OSError, EOFError, ValueError) as cause:
+            raise BundleError(f"{folder} is damaged: {path.name} cannot be read: {cause}") from cause
     return tuple(tuple(np.array(each[None], copy=True) for each in row) for row in zip(*columns))
 
 
@@ -205,6 +212,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{folder / MANIFEST} cannot be read: {cause}") from cause
     if not isinstance(manifest, dict) or manifest.get("schema_number") != SCHEMA:
         raise BundleError(f"{folder / MANIFEST} is not of schema {SCHEMA}: another edgepack wrote it")
+    if not isinstance(manifest.get("files"), dict):
+        raise BundleError(f"{folder} is damaged: {MANIFEST} lists no files")
     return manifest
 
 

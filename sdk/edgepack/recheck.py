@@ -42,12 +42,15 @@ def check(folder: Path, progress: Progress | None = None) -> Report:
             checks = _checks(run, golden, artifact, damage)
             found = judge.figures(run, there, None, contract) if isinstance(run, host.Run) else Figures()
             checked.append(replace(artifact, figures=found, checks=checks))
-    notes = (f"checked again on {len(inputs)} golden samples", *report.notes)
+    others = [each for each in damage if not each.startswith((bundle.MODELS, bundle.GOLDEN))]
+    notes = (f"checked again on {len(inputs)} golden samples", *others, *report.notes)
     return replace(report, artifacts=tuple(checked), folder=str(folder), notes=notes)
 
 
 def _run(folder: Path, artifact: Artifact, samples: Path, scratch: Path) -> host.Run | host.Death | str:
     """The file run again, how its runtime died, or why it was not run."""
+    if artifact.format not in formats.names():
+        return f"format {artifact.format} is not installed here"
     missing = formats.load(artifact.format).cannot_run()
     if missing:
         return missing

@@ -54,7 +54,8 @@ def _specialise(node: Node, module: GraphModule) -> None:
 
 def _held(module: GraphModule, node: Any) -> torch.Tensor:
     """The tensor that a `get_attr` node gives."""
-    held: torch.Tensor = reduce(getattr, str(node.target).split("."), module)  # type: ignore[arg-type]
+    held: Any = reduce(getattr, str(node.target).split("."), module)
+    assert isinstance(held, torch.Tensor)
     return held
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 import runtime
 import sample
 import scores
 import selftest
 from contract import CONTRACT, MODEL, THREADS, TITLE
-from numpy.typing import NDArray
 from runtime import Runtime
 
 BUNDLE = Path(__file__).resolve().parent.parent

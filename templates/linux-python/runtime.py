@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from contract import FORMAT
 from numpy.typing import NDArray
+
+from contract import FORMAT
 
 
 class Runtime(Protocol):

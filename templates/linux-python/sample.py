@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import preprocess
-from contract import CONTRACT
 from numpy.typing import NDArray
 from PIL import Image
+
+import preprocess
+from contract import CONTRACT
 
 if TYPE_CHECKING:
     from contract import ImageInput, TensorInput

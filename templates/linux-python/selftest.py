@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 import scores
 from contract import (
     CONTRACT,
@@ -18,7 +20,6 @@ from contract import (
     GOLDEN_INPUTS,
     TOLERANCE,
 )
-from numpy.typing import NDArray
 from runtime import Runtime
 
 _FIRST = CONTRACT["outputs"][0]

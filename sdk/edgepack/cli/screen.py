@@ -92,7 +92,9 @@ class Screen:
         return self
 
     def _console(self, number: int, *, stderr: bool) -> Console:
-        stream = self._stack.enter_context(os.fdopen(os.dup(number), "w", encoding="utf-8"))
+        stream = self._stack.enter_context(
+            os.fdopen(os.dup(number), "w", encoding="utf-8", errors="backslashreplace")
+        )
         width = None if stream.isatty() else _WIDTH
         return Console(file=stream, width=width, stderr=stderr, highlight=False)
 
@@ -179,7 +181,8 @@ class Screen:
         for key, value in rows:
             self._line(f"[bold]{key:>14}[/]  {escape(value)}")
         for wanted in plan.targets:
-            table = Table(title=f"{wanted.target.title} → {wanted.folder}", title_justify="left")
+            title = escape(f"{wanted.target.title} → {wanted.folder}")
+            table = Table(title=title, title_justify="left")
             for column in ("format", "scheme", "why"):
                 table.add_column(column)
             for step in wanted.steps:

@@ -106,6 +106,8 @@ def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
     if code:
         return Death(_reason(code, (scratch / _LOG).read_text(encoding="utf-8", errors="replace")))
     figures = json.loads((scratch / _FIGURES).read_text(encoding="utf-8"))
+    if figures["latency_spread"]:
+        figures["latency_spread"] = tuple(figures["latency_spread"])
     return Run(outputs=read_samples(scratch / _OUTPUTS), **figures)
 
 

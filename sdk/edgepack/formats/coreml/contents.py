@@ -1,0 +1,299 @@
+"""What a Core ML package (`.mlpackage`) or model (`.mlmodel`) holds.
+
+The specification is read by the protobuf classes of coremltools, and the size of a weight from its
+entry in the weights file, so that compressed weights count as they are stored. ML Programs and
+neural networks are taken apart; of other kinds only the interface and the size is told.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coremltools.proto import FeatureTypes_pb2, MIL_pb2, Model_pb2
+
+from edgepack.errors import BundleError
+from edgepack.formats import Description, Layer, Tensor
+
+_ENTRY = struct.Struct("<IIQQ")
+"""An entry of a weights file: mark, type, bytes and offset of the data (MILBlob's blob_metadata)."""
+_MARK = 0xDEADBEEF
+_WEIGHTED = frozenset(
+    {"conv", "conv_transpose", "linear", "matmul", "einsum", "gather", "lstm", "gru", "rnn"}
+    | {"convolution", "innerProduct", "batchedMatmul", "embedding", "embeddingND"}
+    | {"uniDirectionalLSTM", "biDirectionalLSTM", "simpleRecurrent"}
+)
+_FLOATS = frozenset({"fp64", "fp32", "fp16", "bf16", "sparse"})
+_DATA = ("val", "quantized_data", "data", "nonzero_data", "indices", "indices_nonzero_data", "source_val")
+"""Names of the argument that holds a constant's numbers, by operation."""
+_NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
+_PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """A weight; `bytes` is 0 where an operator before has it too."""
+
+    precision: str
+    rank: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Operator:
+    name: str
+    kind: str
+    constants: tuple[_Constant, ...]
+
+    @property
+    def weight(self) -> _Constant | None:
+        """The largest constant that is no vector, of an operator that has weights."""
+        known = [each for each in self.constants if each.rank > 1]
+        return max(known, key=lambda each: each.bytes) if known and self.kind in _WEIGHTED else None
+
+
+def describe(path: Path) -> Description:
+    """What `path` holds. Raises BundleError where it cannot be read."""
+    try:
+        where = _specification(path)
+        spec: Any = Model_pb2.Model.FromString(where.read_bytes())
+        if not spec.WhichOneof("Type") or not spec.specificationVersion:
+            raise ValueError("it has no model or no version")
+        return _description(spec, list(_operators(spec, where.parent)))
+    except OSError as cause:
+        raise BundleError(f"{cause.filename or path} cannot be read: {cause.strerror or cause}") from cause
+    except Exception as cause:  # damaged bytes end in any error of protobuf, json or struct
+        raise BundleError(f"{path} is not a Core ML model, or is damaged: {cause}") from cause
+
+
+def _specification(path: Path) -> Path:
+    """The file of the model itself, which a package's manifest names."""
+    if path.suffix != ".mlpackage":
+        return path
+    manifest = json.loads((path / "Manifest.json").read_bytes())
+    item = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
+    return path / "Data" / str(item["path"])
+
+
+def _description(spec: Any, operators: list[_Operator]) -> Description:
+    weighted = [(each.name, each.weight) for each in operators if each.weight]
+    floats = tuple(name for name, weight in weighted if weight.precision in _FLOATS)
+    features = _features(spec)
+    return Description(
+        format="coreml",
+        inputs=tuple(_tensor(each) for each in features.input),
+        outputs=tuple(_tensor(each) for each in features.output),
+        operators=dict(Counter(each.kind for each in operators).most_common()),
+        layers=_layers(operators),
+        quantized=1 - len(floats) / len(weighted) if weighted else None,
+        kept_float=floats,
+        metadata=tuple(_metadata(spec)),
+    )
+
+
+def _features(spec: Any) -> Any:
+    """Where the interface is declared: by the model, or by its default function."""
+    default = spec.description.defaultFunctionName
+    functions = [each for each in spec.description.functions if each.name == default]
+    return functions[0] if functions else spec.description
+
+
+def _layers(operators: list[_Operator]) -> tuple[Layer, ...]:
+    layers = []
+    for each in operators:
+        total = sum(constant.bytes for constant in each.constants)
+        if total:
+            main = max(each.constants, key=lambda constant: (constant.rank > 1, constant.bytes))
+            layers.append(Layer(each.name, each.kind, main.precision, total))
+    return tuple(sorted(layers, key=lambda layer: -layer.bytes))
+
+
+def _tensor(feature: Any) -> Tensor:
+    kind = feature.type.WhichOneof("Type") or "unknown"
+    told: Any = getattr(feature.type, kind, None)
+    if kind == "imageType":
+        colour = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(told.colorSpace)
+        flexible = told.WhichOneof("SizeFlexibility")
+        return Tensor(feature.name, f"image {colour}", (-1, -1) if flexible else (told.height, told.width))
+    if kind == "multiArrayType":
+        dtype = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(told.dataType).lower()
+        return Tensor(feature.name, dtype.replace("double", "float64"), _shape(told))
+    return Tensor(feature.name, kind.removesuffix("Type"), ())
+
+
+def _shape(array: Any) -> tuple[int, ...]:
+    """Dimensions, those that may differ from run to run as -1."""
+    flexible = array.WhichOneof("ShapeFlexibility")
+    if flexible == "enumeratedShapes":
+        columns = zip(*(each.shape for each in array.enumeratedShapes.shapes))
+        return tuple(column[0] if len(set(column)) == 1 else -1 for column in columns)
+    if flexible == "shapeRange":
+        ranges = array.shapeRange.sizeRanges
+        return tuple(each.lowerBound if each.lowerBound == each.upperBound else -1 for each in ranges)
+    return tuple(array.shape)
+
+
+def _metadata(spec: Any) -> Iterator[tuple[str, str]]:
+    kind = spec.WhichOneof("Type")
+    yield "kind", kind
+    yield "specification", str(spec.specificationVersion)
+    if kind == "mlProgram":
+        yield "opset", ", ".join(sorted({each.opset for each in spec.mlProgram.functions.values()}))
+        yield "functions", ", ".join(sorted(spec.mlProgram.functions))
+    if labels := _labels(spec):
+        yield "labels", str(labels)
+    told = spec.description.metadata
+    for name in ("shortDescription", "versionString", "author", "license"):
+        if getattr(told, name):
+            yield name, getattr(told, name)
+    yield from sorted(told.userDefined.items())
+
+
+def _labels(spec: Any) -> int:
+    """How many classes a classifier tells apart; 0 where it is none."""
+    kind = spec.WhichOneof("Type")
+    if kind == "mlProgram":
+        classes = [
+            each.inputs["classes"].arguments[0].value.type.listType.length.constant.size
+            for each in _operations(spec.mlProgram)
+            if each.type == "classify" and each.inputs["classes"].arguments
+        ]
+        return int(max(classes, default=0))
+    model = getattr(spec, kind)
+    names = ("stringClassLabels", "int64ClassLabels")
+    return max((len(getattr(model, name).vector) for name in names if hasattr(model, name)), default=0)
+
+
+def _operators(spec: Any, folder: Path) -> Iterator[_Operator]:
+    kind = spec.WhichOneof("Type")
+    model = getattr(spec, kind)
+    if kind == "mlProgram":
+        yield from _Program(folder).operators(model)
+    elif kind in _NETWORKS:
+        for layer in model.layers:
+            yield _Operator(layer.name, layer.WhichOneof("layer") or "unknown", tuple(_weights(layer, "")))
+    elif kind in _PIPELINES:
+        for inner in getattr(model, "pipeline", model).models:
+            yield from _operators(inner, folder)
+    else:
+        yield _Operator(kind, kind, (_Constant("unknown", 0, model.ByteSize()),))
+
+
+def _weights(message: Any, name: str) -> Iterator[_Constant]:
+    """Weights anywhere in a neural network's layer; what is called a bias counts as a vector."""
+    if message.DESCRIPTOR.name == "WeightParams":
+        table = message.quantization.WhichOneof("QuantizationType") == "lookupTableQuantization"
+        raw = f"{'p' if table else 'int'}{message.quantization.numberOfBits}"
+        sizes = [(4 * len(message.floatValue), "fp32"), (len(message.float16Value), "fp16")]
+        sizes += [(len(message.rawValue), raw), (len(message.int8RawValue), "int8")]
+        size = sum(size for size, _ in sizes) + message.quantization.ByteSize()
+        yield _Constant(max(sizes)[1], 1 if "bias" in name.lower() else 2, size)
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in (value,) if hasattr(value, "ListFields") else value:
+                if hasattr(each, "ListFields"):  # a map's keys have none
+                    yield from _weights(each, field.name)
+
+
+def _operations(program: Any) -> Iterator[Any]:
+    """Operations of all functions and blocks, in order, those of inner blocks included."""
+    for name in sorted(program.functions):
+        yield from _inside(program.functions[name].block_specializations.values())
+
+
+def _inside(blocks: Iterable[Any]) -> Iterator[Any]:
+    for operation in (each for block in blocks for each in block.operations):
+        yield operation
+        yield from _inside(operation.blocks)
+
+
+class _Program:
+    """An ML Program beside its weights files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, bytes] = {}
+        self._claimed: set[tuple[str, int]] = set()
+        self._constants: dict[str, _Constant] = {}
+
+    def operators(self, program: Any) -> Iterator[_Operator]:
+        """All operations but `const`; a constant belongs to the first that computes with it."""
+        for operation in _operations(program):
+            constants = tuple(self._read(operation))
+            if operation.type == "const" or operation.type.startswith("constexpr_"):
+                joined = self._joined(operation, sum(each.bytes for each in constants))
+                for output in operation.outputs:
+                    self._constants[output.name] = replace(joined, bytes=0)
+                self._constants[operation.outputs[-1].name] = joined  # a mask, if any, comes first
+                constants = ()
+            if operation.type != "const":
+                yield _Operator(_name(operation), operation.type, constants)
+
+    def _read(self, operation: Any) -> Iterator[_Constant]:
+        """What an operation reads: values that stand in it, and constants it names, those once."""
+        values = [value for key, value in operation.attributes.items() if key != "name"]
+        for argument in (each for part in operation.inputs.values() for each in part.arguments):
+            if argument.WhichOneof("binding") == "value":
+                values.append(argument.value)
+            elif argument.name in self._constants:
+                constant = self._constants[argument.name]
+                self._constants[argument.name] = replace(constant, bytes=0)
+                yield constant
+        for value in values:
+            rank, precision = value.type.tensorType.rank, _dtype(value)
+            if value.WhichOneof("value") == "blobFileValue":
+                yield _Constant(precision, rank, self._size(value.blobFileValue))
+            elif rank > (0 if precision in _FLOATS else 1):  # the rest are parameters, as strides
+                yield _Constant(precision, rank, value.immediateValue.ByteSize())
+
+    def _joined(self, operation: Any, size: int) -> _Constant:
+        """A constant of `size` bytes: the precision of its data, the rank of its result."""
+        given = {key: part.arguments[0] for key, part in operation.inputs.items()}
+        named = {key: part.name for key, part in given.items() if part.WhichOneof("binding") == "name"}
+        values = {**operation.attributes, **{key: part.value for key, part in given.items()}}
+        key = next(key for key in _DATA if key in values)
+        if key in named:
+            precision = self._constants[named[key]].precision
+        else:
+            precision = _palette(values[key], values["lut"]) if "lut" in values else _dtype(values[key])
+        if "sparse" in operation.type and not precision.startswith("sparse"):
+            precision = "sparse" if precision in _FLOATS else f"sparse {precision}"
+        return _Constant(precision, operation.outputs[-1].type.tensorType.rank, size)
+
+    def _size(self, value: Any) -> int:
+        """Bytes of an entry of a weights file; 0 for one that was counted before."""
+        name, offset = value.fileName, value.offset
+        if name not in self._files:
+            self._files[name] = (self._folder / name.removeprefix("@model_path/")).read_bytes()
+        entry = self._files[name][offset : offset + _ENTRY.size].ljust(_ENTRY.size, b"\0")
+        mark, _, size, begin = _ENTRY.unpack(entry)
+        if mark != _MARK or begin + size > len(self._files[name]):
+            raise ValueError(f"{Path(name).name} does not hold the weights that the model names")
+        first = (name, offset) not in self._claimed
+        self._claimed.add((name, offset))
+        return int(size) if first else 0
+
+
+def _name(operation: Any) -> str:
+    told = operation.attributes["name"].immediateValue.tensor.strings.values
+    return str(told[0]) if told else next((each.name for each in operation.outputs), operation.type)
+
+
+def _dtype(value: Any) -> str:
+    name = MIL_pb2.DataType.Name(value.type.tensorType.dataType)
+    return str(name).lower().replace("bfloat", "bf").replace("float", "fp")
+
+
+def _palette(indices: Any, table: Any) -> str:
+    """`p6` for 64 entries: by the indices' type, or where these are packed in bytes by the table."""
+    bits = int(_dtype(indices).removeprefix("uint"))
+    sizes = [each.constant.size for each in table.type.tensorType.dimensions]
+    entries = sizes[-2] if len(sizes) > 1 else sizes[0]  # the last is a vector's, since iOS 18
+    return f"p{bits if bits < 8 else round(math.log2(entries))}"

@@ -1,0 +1,270 @@
+"""What an ExecuTorch program (`.pte`) holds.
+
+The program is read by ExecuTorch's own deserializer, and what XNNPACK was given by the schema and
+the `flatc` that come with ExecuTorch; nothing is run. A `.pte` tells no module names, so a layer is
+its operator and a number, in order of execution.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnnpack
+from executorch.exir._serialize._flatbuffer import _flatc_decompile
+from executorch.exir._serialize._program import _get_extended_header, deserialize_pte_binary
+
+from edgepack.errors import BundleError
+from edgepack.formats import Description, Layer, Tensor
+
+_DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "BFLOAT16": "bfloat16",
+    "DOUBLE": "float64",
+    "BYTE": "uint8",
+    "CHAR": "int8",
+    "SHORT": "int16",
+    "INT": "int32",
+    "LONG": "int64",
+}
+_INTEGERS = frozenset({"int4", "int8", "uint8", "int16"})
+_WEIGHTED = re.compile(
+    r"conv(?!ert)|(^|_|:)linear|(^|:|add|b)mm|matmul|embedding|lstm|gru|FullyConnected|MatrixMultiply",
+    re.IGNORECASE,
+)
+_CARRIERS = re.compile(r"::(dequantize|permute|transpose|t_copy|view|et_view|_clone|_to_dim_order|_to_copy)")
+"""Operators through which a constant is still the weight of the operator behind them."""
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """A stored tensor; `bytes` is 0 where another operator has it too, or another file holds it."""
+
+    precision: str
+    rank: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Operator:
+    kind: str
+    constants: tuple[_Constant, ...]
+    delegated: bool
+
+    @property
+    def weight(self) -> _Constant | None:
+        """The largest constant that is no vector, of an operator that has weights."""
+        known = [each for each in self.constants if each.rank > 1]
+        return max(known, key=lambda each: each.bytes) if known and _WEIGHTED.search(self.kind) else None
+
+
+def describe(path: Path) -> Description:
+    """What `path` holds. Raises BundleError where it cannot be read."""
+    try:
+        return _Program(path.read_bytes()).description()
+    except OSError as cause:
+        raise BundleError(f"{path} cannot be read: {cause.strerror or cause}") from cause
+    except Exception as cause:  # damaged bytes end in any error of flatbuffers, struct or executorch
+        raise BundleError(f"{path} is not an ExecuTorch program, or is damaged: {cause}") from cause
+
+
+class _Program:
+    """A deserialized program and what of its stored data is already accounted for."""
+
+    def __init__(self, data: bytes) -> None:
+        if data[4:6] != b"ET":
+            raise ValueError("it does not begin as one")
+        header = _get_extended_header(data)
+        if header and len(data) < header.segment_base_offset + header.segment_data_size:
+            raise ValueError("it ends before its data does")
+        file = deserialize_pte_binary(data)
+        self._program: Any = file.program
+        self._named: Any = file.named_data.pte_data if file.named_data else {}
+        self._claimed: set[object] = set()
+        self._opaque: list[str] = []
+
+    def description(self) -> Description:
+        """Raises whatever damaged data ends in."""
+        operators = [each for plan in self._program.execution_plan for each in self._operators(plan)]
+        weighted = [(name, each.weight) for name, each in _numbered(operators) if each.weight]
+        floats = tuple(name for name, weight in weighted if weight.precision not in _INTEGERS)
+        return Description(
+            format="executorch",
+            inputs=tuple(self._tensors("inputs")),
+            outputs=tuple(self._tensors("outputs")),
+            operators=dict(Counter(each.kind for each in operators).most_common()),
+            layers=_layers(operators),
+            quantized=1 - len(floats) / len(weighted) if weighted else None,
+            kept_float=floats,
+            delegated=self._delegated(operators),
+            metadata=tuple(self._metadata()),
+        )
+
+    def _operators(self, plan: Any) -> Iterator[_Operator]:
+        """Operators in order of execution, those inside a delegate at its call."""
+        carried: dict[int, list[_Constant]] = {}
+        for instruction in (each.instr_args for chain in plan.chains for each in chain.instructions):
+            if type(instruction).__name__ == "DelegateCall":
+                yield from self._inside(plan.delegates[instruction.delegate_index])
+            elif type(instruction).__name__ == "KernelCall":
+                operator = plan.operators[instruction.op_index]
+                suffix = f".{operator.overload}" if operator.overload not in ("", "out") else ""
+                constants = self._constants(plan, instruction.args, carried)
+                if constants and _CARRIERS.search(operator.name):
+                    carried[instruction.args[-1]] = constants  # the last argument is what it writes
+                    constants = []
+                yield _Operator(operator.name + suffix, tuple(constants), delegated=False)
+
+    def _constants(
+        self, plan: Any, arguments: list[int], carried: dict[int, list[_Constant]]
+    ) -> list[_Constant]:
+        found: list[_Constant] = []
+        for argument in dict.fromkeys(arguments):
+            value = plan.values[argument].val
+            found += carried.get(argument, [])
+            for item in [argument, *_items(value)]:
+                tensor = plan.values[item].val
+                if type(tensor).__name__ == "Tensor" and tensor.data_buffer_idx:
+                    found.append(self._stored(tensor))
+        return found
+
+    def _stored(self, tensor: Any) -> _Constant:
+        dtype = _dtype(tensor)
+        precision = dtype.replace("bfloat", "bf").replace("float", "fp")
+        width = int((re.findall(r"\d+", dtype) or [8])[0])
+        outside = tensor.extra_tensor_info is not None and tensor.extra_tensor_info.location == 1
+        key = (tensor.allocation_info is None, tensor.data_buffer_idx)
+        size = 0 if outside else self._claim(key, math.prod(tensor.sizes) * width // 8)
+        return _Constant(precision, len(tensor.sizes), size)
+
+    def _claim(self, key: object, size: int) -> int:
+        """`size` the first time, 0 for data that an operator before has too."""
+        if key in self._claimed:
+            return 0
+        self._claimed.add(key)
+        return size
+
+    def _inside(self, delegate: Any) -> Iterator[_Operator]:
+        """The operators of a delegate; one that stands for all of them where it cannot be read."""
+        payload = self._program.backend_delegate_data[delegate.processed.index].data
+        graph = _xnnpack_graph(payload) if delegate.id == "XnnpackBackend" else None
+        if graph is None:
+            self._opaque.append(delegate.id)
+            size = self._claim(("payload", delegate.processed.index), len(payload))
+            yield _Operator(delegate.id, (_Constant("unknown", 0, size),), delegated=True)
+            return
+        values = {value["id_out"]: (value, scales) for value, scales in map(_value, graph["xvalues"])}
+        for node in graph["xnodes"]:
+            ends = node["xnode_union"]
+            read = [ends[key] for key in ends if key.endswith("_id") and not key.startswith("output")]
+            known = [values[each] for each in dict.fromkeys(read) if each in values]
+            constants = [
+                self._delegated_constant(value, scales, graph["constant_data"], delegate.processed.index)
+                for value, scales in known
+                if value["constant_buffer_idx"]
+            ]
+            yield _Operator(node["xnode_union_type"], tuple(constants), delegated=True)
+
+    def _delegated_constant(self, value: Any, scales: int, stored: Any, payload: int) -> _Constant:
+        total = 0
+        for index in (value["constant_buffer_idx"], *((scales,) if scales else ())):
+            key = stored[index]["named_key"]
+            if not key or key in self._named:
+                total += self._claim(key or (payload, index), stored[index]["size"])
+        kind = value["datatype"].removeprefix("xnn_datatype_")
+        return _Constant(re.sub(r"^q[cb]?(?=u?int)", "", kind), value["num_dims"], total)
+
+    def _delegated(self, operators: list[_Operator]) -> float | None:
+        """Share of the operators that delegates run; None where a delegate tells no count."""
+        inside = sum(each.delegated for each in operators)
+        if self._opaque and inside < len(operators):
+            return None
+        return inside / len(operators) if operators else 0.0
+
+    def _tensors(self, ends: str) -> Iterator[Tensor]:
+        """Inputs or outputs of every method; a method's name stands before where there are several."""
+        plans = self._program.execution_plan
+        for plan in plans:
+            prefix = f"{plan.name}." if len(plans) > 1 else ""
+            for position, index in enumerate(getattr(plan, ends)):
+                value = plan.values[index].val
+                name = f"{prefix}{ends[:-1]}_{position}"
+                if type(value).__name__ == "Tensor":
+                    yield Tensor(name, _dtype(value), tuple(value.sizes))
+                else:
+                    yield Tensor(name, type(value).__name__.lower(), ())
+
+    def _metadata(self) -> Iterator[tuple[str, str]]:
+        plans = self._program.execution_plan
+        yield "version", str(self._program.version)
+        yield "methods", ", ".join(plan.name for plan in plans)
+        counts = Counter(delegate.id for plan in plans for delegate in plan.delegates)
+        yield "delegates", ", ".join(f"{name} × {count}" for name, count in counts.items()) or "none"
+        if any(
+            type(plan.values[index].val).__name__ == "Tensor" and plan.values[index].val.shape_dynamism
+            for plan in plans
+            for index in plan.inputs
+        ):
+            yield "shapes", "upper bounds: a run may be given less"
+
+
+def _numbered(operators: list[_Operator]) -> Iterator[tuple[str, _Operator]]:
+    seen: Counter[str] = Counter()
+    for each in operators:
+        seen[each.kind] += 1
+        yield f"{each.kind} #{seen[each.kind]}", each
+
+
+def _layers(operators: list[_Operator]) -> tuple[Layer, ...]:
+    layers = []
+    for name, each in _numbered(operators):
+        total = sum(constant.bytes for constant in each.constants)
+        if total:
+            main = max(each.constants, key=lambda constant: (constant.rank > 1, constant.bytes))
+            layers.append(Layer(name, each.kind, main.precision, total))
+    return tuple(sorted(layers, key=lambda layer: -layer.bytes))
+
+
+def _dtype(tensor: Any) -> str:
+    name: str = tensor.scalar_type.name
+    return _DTYPES.get(name, name.lower())
+
+
+def _items(value: Any) -> list[int]:
+    """The tensors that a list argument names; -1 stands for none."""
+    listed = type(value).__name__ in ("TensorList", "OptionalTensorList")
+    return [item for item in value.items if item >= 0] if listed else []
+
+
+def _value(entry: Any) -> tuple[Any, int]:
+    """An XNNPACK value and where its scales are stored; 0 where they are not."""
+    union = entry["xvalue_union"]
+    return union.get("tensor_value", union), union.get("quant_params", {}).get("scale_buffer_idx", 0)
+
+
+def _xnnpack_graph(payload: bytes) -> Any | None:
+    """XNNPACK's graph, by ExecuTorch's schema; None where the payload is of another version."""
+    try:
+        header = xnnpack.XNNHeader.from_bytes(payload[: xnnpack.XNNHeader.EXPECTED_LENGTH])
+    except ValueError:
+        return None
+    begin = header.flatbuffer_offset
+    with tempfile.TemporaryDirectory() as folder:
+        schema, packed = Path(folder, "schema.fbs"), Path(folder, "graph.bin")
+        schema.write_bytes(xnnpack._get_schema_bytes())
+        packed.write_bytes(payload[begin : begin + header.flatbuffer_size])
+        try:
+            _flatc_decompile(folder, str(schema), str(packed), ["--raw-binary"])
+        except subprocess.CalledProcessError as cause:
+            raise ValueError("its XNNPACK payload cannot be decoded") from cause
+        text = Path(folder, "graph.json").read_text(encoding="utf-8")
+    return json.loads(re.sub(r"(?<=[:\[,]) *(-?)inf\b", r" \1Infinity", text))
