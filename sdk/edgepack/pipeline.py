@@ -235,7 +235,7 @@ def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, artifacts: tuple[Artif
     app, without = _app(wanted, loaded, artifacts, folder)
     report = Report(
         target=wanted.target.name,
-        model=plan.model,
+        model=plan.model_name,
         contract_from=plan.contract_from,
         evaluated_on=loaded.evaluation.origin,
         calibrated_on=loaded.calib.origin if loaded.calib else "",

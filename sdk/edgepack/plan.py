@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,7 +81,12 @@ class Plan:
     eval: str
     eval_from: str
     targets: tuple[TargetPlan, ...]
-    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def model_name(self) -> str:
+        """The model's reference without the folders of this machine, as a bundle tells it."""
+        place, colon, name = self.model.rpartition(":")
+        return Path(place).name + colon + name if ".py:" in self.model else Path(self.model).name
 
 
 def resolve(choices: Choices) -> Plan:
@@ -181,12 +186,17 @@ def _kind(model: str) -> ModelKind:
     if place.endswith(".py"):
         if not Path(place).is_file():
             raise SourceError(f"there is no file {place}")
-    elif (
-        importlib.util.find_spec(place.split(".")[0]) is None
-        and not Path(place.split(".")[0] + ".py").is_file()
-    ):
-        raise SourceError(f"there is no module {place.split('.')[0]}")
+    elif not _is_module(place.split(".")[0]):
+        raise SourceError(
+            f"there is no module {place}", hint="a file is named with its .py: path/to/file.py:name"
+        )
     return "python"
+
+
+def _is_module(name: str) -> bool:
+    """Whether the current folder or the installed packages hold a module or package `name`."""
+    here = Path(f"{name}.py").is_file() or Path(name).is_dir()
+    return name.isidentifier() and (here or importlib.util.find_spec(name) is not None)
 
 
 def _inputs(choices: Choices, found: Settings, kind: ModelKind) -> tuple[tuple[dict[str, Any], ...], str]:

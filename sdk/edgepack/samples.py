@@ -193,11 +193,9 @@ def _from_arrays(path: Path, contract: Contract, with_labels: bool) -> Samples:
 def _arrays(path: Path) -> dict[str, Array]:
     """The arrays of an `.npz`, or the one of an `.npy` under the name `inputs`."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"inputs": loaded}
-        with loaded:
-            return dict(loaded)
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return {"inputs": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as cause:
         raise SourceError(f"{path} cannot be read as NumPy arrays: {cause}") from cause
 

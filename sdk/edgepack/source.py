@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from edgepack.contract import Contract, Input, Output
 from edgepack.document import Strict
 from edgepack.errors import PlanError, SourceError
 from edgepack.plan import Plan
+from edgepack.quiet import quiet
 from edgepack.samples import Sample, Samples
 
 _FEW = 32
@@ -160,7 +160,8 @@ def _instance(found: Any, reference: str) -> torch.nn.Module:
 
 def _load_exported(path: Path) -> _Loaded:
     try:
-        program = torch.export.load(path)
+        with quiet():
+            program = torch.export.load(path)
     except Exception as cause:  # torch.export.load documents no exceptions of its own
         raise SourceError(f"{path} is not an exported program: {_first_line(cause)}") from cause
     args, kwargs = program.example_inputs or ((), {})
@@ -181,7 +182,8 @@ def _tensor_table(name: str, value: torch.Tensor) -> dict[str, Any]:
 def _load_torchscript(plan: Plan) -> _Loaded:
     path = Path(plan.model)
     try:
-        return _Loaded(path.stem, torch.jit.load(path, map_location="cpu").eval())
+        with quiet():
+            return _Loaded(path.stem, torch.jit.load(path, map_location="cpu").eval())
     except RuntimeError:
         found = weights.read_pickle(path, trust_pickle=plan.trust_pickle)
     if isinstance(found, torch.nn.Module):
@@ -344,8 +346,7 @@ def _capture(flat: _Flat, contract: Contract, *, free: bool) -> ExportedProgram:
         shapes.append(axes or None)
     model = _as_module(flat, tuple(example))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch's own passes, about its own internals
+        with quiet():
             return torch.export.export(
                 model, tuple(example), dynamic_shapes=(tuple(shapes),) if free else None, strict=False
             )

@@ -29,7 +29,7 @@ def read(path: Path, *, trust_pickle: bool) -> StateDict:
             raise SourceError(f"{path} is not a safetensors file: {cause}") from cause
     found = read_pickle(path, trust_pickle=trust_pickle)
     for key in _WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
+        if isinstance(found, dict) and isinstance(found.get(key), (dict, torch.nn.Module)):
             found = found[key]
     if isinstance(found, torch.nn.Module):
         found = found.state_dict()

@@ -62,11 +62,11 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
 
     notes = [_DEPRECATED]
     try:
-        script = torch.jit.freeze(_graph.traced(source.free, source.example))
-        if recipe.scheme == "w8a8":
-            script = _quantized(script, source)
-            notes.append("qnnpack kernels; on an x86 host some of them differ from ARM's")
         with quiet():
+            script = torch.jit.freeze(_graph.traced(source.free, source.example))
+            if recipe.scheme == "w8a8":
+                script = _quantized(script, source)
+                notes.append("qnnpack kernels; on an x86 host some of them differ from ARM's")
             script._save_for_lite_interpreter(str(path))
     except (RuntimeError, NotImplementedError, ValueError, AttributeError) as cause:
         raise refusal("torchscript", source.exported, cause) from cause
@@ -91,7 +91,7 @@ def _quantized(script: torch.jit.ScriptModule, source: Source) -> torch.jit.Scri
     before = torch.backends.quantized.engine
     torch.backends.quantized.engine = _ENGINE
     try:
-        with quiet(), torch.no_grad():
+        with torch.no_grad():
             observed = prepare_jit(script, {"": config})
             for sample in source.calib.inputs:
                 observed(*tensors(sample))
