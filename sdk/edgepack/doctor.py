@@ -82,7 +82,7 @@ def _requirements() -> list[tuple[Requirement, str]]:
     for text in metadata.requires("edgepack") or ():
         requirement = Requirement(text)
         extra = str(requirement.marker).partition("extra == ")[2].strip("\"'") if requirement.marker else ""
-        if requirement.name in _SHOWN:
+        if requirement.name in _SHOWN and extra != "all":
             found.setdefault(requirement.name, (requirement, extra))
     return [found[name] for name in sorted(found)]
 

@@ -179,20 +179,22 @@ def _artifact(
     size = bundle.bytes_of(path)
     description = module.describe(path)
     quantized = step.scheme not in FLOATS
+    ratio = size / bundle.bytes_of(baseline) if baseline else 1.0
+    idle = (f"{step.scheme} makes this file no smaller than float",) if quantized and ratio >= 1 else ()
     return Artifact(
         file=f"{bundle.MODELS}/{path.name}",
         format=step.format,
         scheme=step.scheme,
         bytes=size,
         bytes_gzip=bundle.gzipped(path),
-        size_ratio=size / bundle.bytes_of(baseline) if baseline else 1.0,
+        size_ratio=ratio,
         export_seconds=written.seconds,
         figures=found,
         checks=(judge.size(size / host.MEGABYTE, target.budget), *checks),
         quantized=description.quantized if quantized else None,
         delegated=description.delegated,
         kept_float=description.kept_float if quantized else (),
-        notes=written.exported.notes,
+        notes=(*written.exported.notes, *idle),
         activation=written.exported.activation,
     )
 

@@ -20,6 +20,8 @@ from edgepack.plan import Plan
 from edgepack.quiet import quiet
 from edgepack.samples import Sample, Samples
 
+_MESSAGE = 400
+"""Characters of a model's own message that are shown."""
 _FEW = 32
 """Fewer calibration samples than this are warned of."""
 
@@ -267,7 +269,7 @@ def run(flat: Callable[..., Any], sample: Sample) -> Sample:
     except (Exception, SystemExit) as cause:  # whatever the user's code raises
         fed = ", ".join(f"{each.dtype} {list(each.shape)}" for each in sample)
         raise SourceError(
-            f"the model raises on {fed}: {type(cause).__name__}: {cause}",
+            f"the model raises on {fed}: {type(cause).__name__}: {_shortened(str(cause))}",
             hint="check the contract's shape, layout and dtype (--input, or [input] in edgepack.toml)",
         ) from cause
     if not outputs or not all(isinstance(each, torch.Tensor) for each in outputs):
@@ -363,6 +365,11 @@ def _as_module(flat: _Flat, example: tuple[torch.Tensor, ...]) -> _Flat:
     if isinstance(flat.model, torch.jit.ScriptModule):
         return _Flat(script.to_graph(flat.model, example), ())
     return flat
+
+
+def _shortened(text: str) -> str:
+    """The beginning of a message: some hold whole tensors."""
+    return text if len(text) <= _MESSAGE else text[:_MESSAGE].rstrip() + " …"
 
 
 def _first_line(cause: Exception) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ from edgepack.formats import Description, Layer, Tensor
 _ENTRY = struct.Struct("<IIQQ")
 """An entry of a weights file: mark, type, bytes and offset of the data (MILBlob's blob_metadata)."""
 _MARK = 0xDEADBEEF
+_COUNTED = re.compile(r"(op|var)_\d+")
 _WEIGHTED = frozenset(
     {"conv", "conv_transpose", "linear", "matmul", "einsum", "gather", "lstm", "gru", "rnn"}
     | {"convolution", "innerProduct", "batchedMatmul", "embedding", "embeddingND"}
@@ -225,7 +227,9 @@ class _Program:
 
     def operators(self, program: Any) -> Iterator[_Operator]:
         """All operations but `const`; a constant belongs to the first that computes with it."""
+        seen: Counter[str] = Counter()
         for operation in _operations(program):
+            seen[operation.type] += 1
             constants = tuple(self._read(operation))
             if operation.type == "const" or operation.type.startswith("constexpr_"):
                 joined = self._joined(operation, sum(each.bytes for each in constants))
@@ -234,7 +238,7 @@ class _Program:
                 self._constants[operation.outputs[-1].name] = joined  # a mask, if any, comes first
                 constants = ()
             if operation.type != "const":
-                yield _Operator(_name(operation), operation.type, constants)
+                yield _Operator(_name(operation, seen[operation.type]), operation.type, constants)
 
     def _read(self, operation: Any) -> Iterator[_Constant]:
         """What an operation reads: values that stand in it, and constants it names, those once."""
@@ -281,9 +285,11 @@ class _Program:
         return int(size) if first else 0
 
 
-def _name(operation: Any) -> str:
+def _name(operation: Any, number: int) -> str:
+    """The operation's name, or its type and number where the name is only a counter of the converter's."""
     told = operation.attributes["name"].immediateValue.tensor.strings.values
-    return str(told[0]) if told else next((each.name for each in operation.outputs), operation.type)
+    name = str(told[0]) if told else next((each.name for each in operation.outputs), "")
+    return f"{operation.type} #{number}" if not name or _COUNTED.match(name) else name
 
 
 def _dtype(value: Any) -> str:

@@ -22,6 +22,7 @@ from edgepack.target import FormatChoice, Provider, Target
 if TYPE_CHECKING:
     import onnx
 
+    from edgepack.contract import Contract
     from edgepack.samples import Array, Sample, Samples
     from edgepack.source import Source
 
@@ -104,16 +105,38 @@ def _write_float(source: Source, path: Path, opset: int) -> None:
         raise refusal("onnx", source.exported, cause) from cause
     written = onnx.load(path)
     _strip(written)
+    _name_dims(written, contract)
     _save(written, path)
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:
-    """Save with the oldest IR version that the model's operator sets allow, for older runtimes."""
+    """Save with the operator sets in use alone, and the oldest IR version that these allow.
+
+    Older runtimes refuse what they do not know, used or not.
+    """
     import onnx
 
+    used = {"", *(node.domain for node in model.graph.node)}
+    sets = [each for each in model.opset_import if each.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(sets)
     standard = [each for each in model.opset_import if each.domain in ("", "ai.onnx")]
     model.ir_version = onnx.helper.find_min_ir_version_for(standard)
     onnx.save(model, path)
+
+
+def _name_dims(model: onnx.ModelProto, contract: Contract) -> None:
+    """Call the free dimensions as the contract does, not as torch numbered them."""
+    names = {
+        dim.dim_param: wanted
+        for given, each in zip(model.graph.input, contract.inputs)
+        for dim, wanted in zip(given.type.tensor_type.shape.dim, each.shape)
+        if dim.dim_param and isinstance(wanted, str)
+    }
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in names:
+                dim.dim_param = names[dim.dim_param]
 
 
 def _strip(model: onnx.ModelProto) -> None:

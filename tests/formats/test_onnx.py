@@ -1,0 +1,116 @@
+"""ONNX in the form that each execution provider wants."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgepack import formats, plan, source, target
+from edgepack.recipe import Recipe
+from edgepack.source import Source
+
+FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
+
+
+@pytest.fixture(scope="module")
+def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    out = str(tmp_path_factory.mktemp("out"))
+    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("jetson-nano",), out=out)))
+
+
+def _written(fashion: Source, folder: Path, device: str, scheme: str) -> tuple[Path, onnx.ModelProto]:
+    path = folder / f"net-{scheme}.onnx"
+    formats.load("onnx").export(fashion, Recipe(scheme), target.load(device), path)  # type: ignore[arg-type]
+    return path, onnx.load(path)
+
+
+def _constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+
+
+def test_the_cpu_form_has_unsigned_activations_and_weights_a_channel(fashion: Source, tmp_path: Path) -> None:
+    _, model = _written(fashion, tmp_path, "raspberry-pi-5", "w8a8")
+    constants = _constants(model)
+    zeros = [constants[node.input[2]] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert zeros
+    assert {zero.dtype for zero in zeros} == {np.dtype(np.uint8)}
+    weights = [
+        (constants[node.input[0]], constants[node.input[1]])
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and constants.get(node.input[0], np.zeros(1)).ndim == 4
+    ]
+    assert len(weights) == 11
+    for values, scales in weights:
+        assert values.dtype == np.int8
+        assert scales.shape == (values.shape[0],)
+
+
+def test_the_tensorrt_form_is_symmetric_with_float_bias(fashion: Source, tmp_path: Path) -> None:
+    _, model = _written(fashion, tmp_path, "jetson-orin-nano", "w8a8")
+    constants = _constants(model)
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) > 2:
+            zero = constants[node.input[2]]
+            assert zero.dtype == np.int8, node.name
+            assert not zero.any(), node.name
+    biases = [constants[node.input[2]] for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    assert len(biases) == 12
+    assert {bias.dtype for bias in biases} == {np.dtype(np.float32)}
+    assert not {node.op_type for node in model.graph.node} & {"QLinearConv", "ConvInteger", "QGemm"}
+
+
+@pytest.mark.parametrize(("device", "opset"), [("jetson-nano", 13), ("raspberry-pi-5", 18)])
+def test_the_operator_set_is_the_devices(fashion: Source, tmp_path: Path, device: str, opset: int) -> None:
+    path, model = _written(fashion, tmp_path, device, "fp32")
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", opset)]
+    assert model.ir_version <= 8
+    onnx.checker.check_model(model)
+    runner = formats.load("onnx").load(path)
+    for sample, outputs in list(zip(fashion.evaluation.inputs, fashion.reference))[:8]:
+        np.testing.assert_allclose(runner(sample)[0], outputs[0], rtol=1e-3, atol=1e-4)
+
+
+def test_names_are_the_contracts_and_modules_the_sources(fashion: Source, tmp_path: Path) -> None:
+    path, model = _written(fashion, tmp_path, "raspberry-pi-5", "fp32")
+    contract = fashion.contract
+    assert [each.name for each in model.graph.input] == [each.name for each in contract.inputs]
+    assert [each.name for each in model.graph.output] == [each.name for each in contract.outputs]
+    assert b"stack_trace" not in path.read_bytes()
+    assert any("classifier" in layer.name for layer in formats.describe(path).layers)
+
+
+def test_a_free_dimension_is_free_in_the_file(tmp_path: Path) -> None:
+    net = tmp_path / "net.py"
+    net.write_text(
+        "import torch\n"
+        "def net():\n"
+        "    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))\n"
+    )
+    choices = plan.Choices(
+        model=f"{net}:net",
+        targets=("raspberry-pi-5",),
+        inputs=("tensor:Nx6",),
+        out=str(tmp_path / "out"),
+    )
+    loaded = source.load(plan.resolve(choices))
+    path, model = _written(loaded, tmp_path, "raspberry-pi-5", "fp32")
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
+    runner = formats.load("onnx").load(path)
+    rows = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
+    together = runner((rows,))[0]
+    apart = np.concatenate([runner((row[None],))[0] for row in rows])
+    np.testing.assert_allclose(together, apart, rtol=1e-5, atol=1e-6)
+    pte = tmp_path / "net.pte"
+    told = formats.load("executorch").export(loaded, Recipe("fp32"), target.load("raspberry-pi-5"), pte)
+    assert "N is 1 in this file" in told.notes[0]
+
+
+def test_int8_without_samples_is_refused(fashion: Source, tmp_path: Path) -> None:
+    bare = dataclasses.replace(fashion, calib=None)
+    with pytest.raises(formats.ExportError, match="needs calibration samples"):
+        _written(bare, tmp_path, "raspberry-pi-5", "w8a8")
