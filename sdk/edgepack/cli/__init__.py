@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgepack.cli.screen import Screen
 from edgepack.errors import CHECK_FAILED
+
+if TYPE_CHECKING:
+    from edgepack.plan import Choices
 
 app = typer.Typer(
     name="edgepack",
@@ -55,7 +59,7 @@ Calib = Annotated[
 ]
 Eval = Annotated[str, typer.Option(help="samples to judge on; default: a third of --calib, held out")]
 Labels = Annotated[str, typer.Option(help="class names, one a line")]
-Out = Annotated[str, typer.Option(help="folder of the bundles: OUT/<target>/; default: dist")]
+Out = Annotated[str, typer.Option(help="folder of the bundles: OUT/TARGET/; default: dist")]
 Trust = Annotated[
     bool, typer.Option("--trust-pickle", help="load pickles that hold more than tensors: they can run code")
 ]
@@ -65,74 +69,84 @@ Debug = Annotated[
 ]
 
 
+def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[..., None]:
+    """A command that takes what a plan is made from, and calls `work(screen, choices, json)`."""
+
+    def command(
+        model: Model,
+        target: Targets = None,
+        format: Formats = None,
+        weights: Weights = "",
+        input: Inputs = None,
+        calib: Calib = "",
+        eval: Eval = "",
+        labels: Labels = "",
+        out: Out = "",
+        trust_pickle: Trust = False,
+        json: Json = False,
+        debug: Debug = False,
+    ) -> None:
+        with Screen(debug=debug) as screen:
+            from edgepack.plan import Choices
+
+            choices = Choices(
+                model=model,
+                targets=tuple(target or ()),
+                formats=tuple(format or ()),
+                weights=weights,
+                inputs=tuple(input or ()),
+                calib=calib,
+                eval=eval,
+                labels=labels,
+                out=out,
+                trust_pickle=trust_pickle,
+            )
+            work(screen, choices, json)
+
+    command.__name__, command.__doc__ = work.__name__, work.__doc__
+    return command
+
+
 @app.command()
-def build(
-    model: Model,
-    target: Targets = None,
-    format: Formats = None,
-    weights: Weights = "",
-    input: Inputs = None,
-    calib: Calib = "",
-    eval: Eval = "",
-    labels: Labels = "",
-    out: Out = "",
-    trust_pickle: Trust = False,
-    json: Json = False,
-    debug: Debug = False,
-) -> None:
+@_with_choices
+def build(screen: Screen, choices: Choices, json: bool) -> None:
     """Write a bundle for each target: model files, run and compared with the float model, and an app.
 
     What is not given comes from the `edgepack.toml` beside the model; a flag beats the file.
     """
-    choices = _choices(model, target, format, weights, input, calib, eval, labels, out, trust_pickle)
-    with Screen(json=json, debug=debug) as screen:
-        from edgepack import pipeline, plan, report
+    from edgepack import pipeline, plan, report
 
-        reports = pipeline.build(plan.resolve(choices), screen.progress)
-        screen.done()
-        if json:
-            screen.write(report.all_to_json(reports))
-        else:
-            for each in reports:
-                screen.report(each)
-        screen.exit(0 if all(each.passed for each in reports) else CHECK_FAILED)
+    reports = pipeline.build(plan.resolve(choices), screen.progress)
+    screen.done()
+    if json:
+        screen.write(report.all_to_json(reports))
+    else:
+        for each in reports:
+            screen.report(each)
+    screen.exit(0 if all(each.passed for each in reports) else CHECK_FAILED)
 
 
 @app.command()
-def plan(
-    model: Model,
-    target: Targets = None,
-    format: Formats = None,
-    weights: Weights = "",
-    input: Inputs = None,
-    calib: Calib = "",
-    eval: Eval = "",
-    labels: Labels = "",
-    out: Out = "",
-    trust_pickle: Trust = False,
-    json: Json = False,
-    debug: Debug = False,
-) -> None:
+@_with_choices
+def plan(screen: Screen, choices: Choices, json: bool) -> None:
     """Show what `build` would do with the same arguments, and why; does no work."""
-    choices = _choices(model, target, format, weights, input, calib, eval, labels, out, trust_pickle)
-    with Screen(json=json, debug=debug) as screen:
-        from edgepack import plan as plans
+    from edgepack import plan as plans
 
-        settled = plans.resolve(choices)
-        if json:
-            screen.write(plans.to_json(settled))
-        else:
-            screen.plan(settled)
+    settled = plans.resolve(choices)
+    if json:
+        screen.write(plans.to_json(settled))
+    else:
+        screen.plan(settled)
 
 
 @app.command()
 def check(
-    bundle: Annotated[Path, typer.Argument(help="a bundle: OUT/<target>", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="a bundle: OUT/TARGET", show_default=False)],
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run every artifact of a bundle again and compare; the exit codes are those of `build`."""
-    with Screen(json=json, debug=debug) as screen:
+    with Screen(debug=debug) as screen:
         from edgepack import recheck, report
 
         found = recheck.check(bundle, screen.progress)
@@ -151,7 +165,7 @@ def inspect(
     debug: Debug = False,
 ) -> None:
     """Show what a model file holds: inputs, outputs, operators, precision, bytes by layer."""
-    with Screen(json=json, debug=debug) as screen:
+    with Screen(debug=debug) as screen:
         from edgepack import formats
 
         found = formats.describe(path)
@@ -167,7 +181,7 @@ _Name = Annotated[str, typer.Argument(help="explain this one", show_default=Fals
 @app.command()
 def targets(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
     """List the devices, or explain one."""
-    with Screen(json=json, debug=debug) as screen:
+    with Screen(debug=debug) as screen:
         from edgepack import target
 
         found = [target.load(each) for each in ([name] if name else target.names())]
@@ -179,7 +193,7 @@ def targets(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
 @app.command()
 def formats(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
     """List the formats, or explain one."""
-    with Screen(json=json, debug=debug) as screen:
+    with Screen(debug=debug) as screen:
         from edgepack import formats as modules
 
         wanted = [modules.checked(name)] if name else modules.names()
@@ -192,7 +206,7 @@ def formats(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
 @app.command()
 def templates(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
     """List the app templates, or explain one."""
-    with Screen(json=json, debug=debug) as screen:
+    with Screen(debug=debug) as screen:
         from edgepack import template
 
         found = [template.load(each) for each in ([name] if name else template.names())]
@@ -204,7 +218,7 @@ def templates(name: _Name = "", json: Json = False, debug: Debug = False) -> Non
 @app.command()
 def doctor(json: Json = False, debug: Debug = False) -> None:
     """Show what this host can do: versions, formats, what is missing and the command that brings it."""
-    with Screen(json=json, debug=debug) as screen:
+    with Screen(debug=debug) as screen:
         from edgepack import doctor as doctors
 
         found = doctors.examine()
@@ -217,34 +231,6 @@ def doctor(json: Json = False, debug: Debug = False) -> None:
 def _shown(screen: Screen, entries: list[Any], json: bool, name: str) -> None:
     if json:
         screen.dump(entries[0] if name else entries)
-
-
-def _choices(
-    model: str,
-    target: list[str] | None,
-    format: list[str] | None,
-    weights: str,
-    input: list[str] | None,
-    calib: str,
-    eval: str,
-    labels: str,
-    out: str,
-    trust_pickle: bool,
-) -> Any:
-    from edgepack.plan import Choices
-
-    return Choices(
-        model=model,
-        targets=tuple(target or ()),
-        formats=tuple(format or ()),
-        weights=weights,
-        inputs=tuple(input or ()),
-        calib=calib,
-        eval=eval,
-        labels=labels,
-        out=out,
-        trust_pickle=trust_pickle,
-    )
 
 
 def _version(wanted: bool) -> None:

@@ -78,9 +78,8 @@ class Steps:
 class Screen:
     """Open while a command works; turns errors into sentences and exit codes at its end."""
 
-    def __init__(self, *, json: bool, debug: bool) -> None:
+    def __init__(self, *, debug: bool) -> None:
         self._debug = debug
-        self._json = json
         self._stack = ExitStack()
 
     def __enter__(self) -> Screen:
