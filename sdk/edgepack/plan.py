@@ -101,7 +101,7 @@ def resolve(choices: Choices) -> Plan:
     evaluation = choices.eval or _beside(home, found.data.eval)
     for where in (calib, evaluation):
         _check_samples(where)
-    wanted = choices.targets or found.build.targets
+    wanted = choices.targets or tuple(_target_beside(home, name) for name in found.build.targets)
     if not wanted:
         raise PlanError(
             "no target is given",
@@ -127,7 +127,7 @@ def resolve(choices: Choices) -> Plan:
         calib=calib,
         eval=evaluation,
         eval_from=_eval_from(calib, evaluation),
-        targets=tuple(_for_target(name, asked, bool(calib), out) for name in dict.fromkeys(wanted)),
+        targets=_targets(wanted, asked, bool(calib), out),
     )
 
 
@@ -162,6 +162,10 @@ def _located(reference: str, home: Path) -> str:
 
 def _beside(home: Path, text: str) -> str:
     return os.path.normpath(home / text) if text else ""
+
+
+def _target_beside(home: Path, name: str) -> str:
+    return _beside(home, name) if name.endswith(".toml") else name
 
 
 def _kind(model: str) -> ModelKind:
@@ -256,6 +260,17 @@ def _eval_from(calib: str, evaluation: str) -> str:
     if calib:
         return f"a third of {calib}, held out from calibration"
     return "noise: no samples are given, so agreement is told but proves little"
+
+
+def _targets(
+    wanted: tuple[str, ...], asked: tuple[str, ...], calibrated: bool, out: Path
+) -> tuple[TargetPlan, ...]:
+    found = tuple(_for_target(name, asked, calibrated, out) for name in dict.fromkeys(wanted))
+    names = [each.target.name for each in found]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise PlanError(f"two targets are called {twice[0]}, so their bundles would lie in one folder")
+    return found
 
 
 def _for_target(name: str, asked: tuple[str, ...], calibrated: bool, out: Path) -> TargetPlan:

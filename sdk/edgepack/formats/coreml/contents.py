@@ -13,14 +13,15 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from coremltools.proto import FeatureTypes_pb2, MIL_pb2, Model_pb2
 
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Layer, Tensor
+from edgepack.formats import Description, Tensor
+from edgepack.formats._layers import Constant, Operator, layers, quantized
 
 _ENTRY = struct.Struct("<IIQQ")
 """An entry of a weights file: mark, type, bytes and offset of the data (MILBlob's blob_metadata)."""
@@ -36,28 +37,6 @@ _DATA = ("val", "quantized_data", "data", "nonzero_data", "indices", "indices_no
 """Names of the argument that holds a constant's numbers, by operation."""
 _NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
 _PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
-
-
-@dataclass(frozen=True)
-class _Constant:
-    """A weight; `bytes` is 0 where an operator before has it too."""
-
-    precision: str
-    rank: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class _Operator:
-    name: str
-    kind: str
-    constants: tuple[_Constant, ...]
-
-    @property
-    def weight(self) -> _Constant | None:
-        """The largest constant that is no vector, of an operator that has weights."""
-        known = [each for each in self.constants if each.rank > 1]
-        return max(known, key=lambda each: each.bytes) if known and self.kind in _WEIGHTED else None
 
 
 def describe(path: Path) -> Description:
@@ -83,17 +62,22 @@ def _specification(path: Path) -> Path:
     return path / "Data" / str(item["path"])
 
 
-def _description(spec: Any, operators: list[_Operator]) -> Description:
-    weighted = [(each.name, each.weight) for each in operators if each.weight]
-    floats = tuple(name for name, weight in weighted if weight.precision in _FLOATS)
+def _description(spec: Any, operators: list[Operator]) -> Description:
+    share, floats = quantized(
+        [
+            (each.name, each.weight.precision not in _FLOATS)
+            for each in operators
+            if each.weight and each.kind in _WEIGHTED
+        ]
+    )
     features = _features(spec)
     return Description(
         format="coreml",
         inputs=tuple(_tensor(each) for each in features.input),
         outputs=tuple(_tensor(each) for each in features.output),
         operators=dict(Counter(each.kind for each in operators).most_common()),
-        layers=_layers(operators),
-        quantized=1 - len(floats) / len(weighted) if weighted else None,
+        layers=layers(operators),
+        quantized=share,
         kept_float=floats,
         metadata=tuple(_metadata(spec)),
     )
@@ -104,16 +88,6 @@ def _features(spec: Any) -> Any:
     default = spec.description.defaultFunctionName
     functions = [each for each in spec.description.functions if each.name == default]
     return functions[0] if functions else spec.description
-
-
-def _layers(operators: list[_Operator]) -> tuple[Layer, ...]:
-    layers = []
-    for each in operators:
-        total = sum(constant.bytes for constant in each.constants)
-        if total:
-            main = max(each.constants, key=lambda constant: (constant.rank > 1, constant.bytes))
-            layers.append(Layer(each.name, each.kind, main.precision, total))
-    return tuple(sorted(layers, key=lambda layer: -layer.bytes))
 
 
 def _tensor(feature: Any) -> Tensor:
@@ -172,22 +146,22 @@ def _labels(spec: Any) -> int:
     return max((len(getattr(model, name).vector) for name in names if hasattr(model, name)), default=0)
 
 
-def _operators(spec: Any, folder: Path) -> Iterator[_Operator]:
+def _operators(spec: Any, folder: Path) -> Iterator[Operator]:
     kind = spec.WhichOneof("Type")
     model = getattr(spec, kind)
     if kind == "mlProgram":
         yield from _Program(folder).operators(model)
     elif kind in _NETWORKS:
         for layer in model.layers:
-            yield _Operator(layer.name, layer.WhichOneof("layer") or "unknown", tuple(_weights(layer, "")))
+            yield Operator(layer.name, layer.WhichOneof("layer") or "unknown", tuple(_weights(layer, "")))
     elif kind in _PIPELINES:
         for inner in getattr(model, "pipeline", model).models:
             yield from _operators(inner, folder)
     else:
-        yield _Operator(kind, kind, (_Constant("unknown", 0, model.ByteSize()),))
+        yield Operator(kind, kind, (Constant("unknown", 0, model.ByteSize()),))
 
 
-def _weights(message: Any, name: str) -> Iterator[_Constant]:
+def _weights(message: Any, name: str) -> Iterator[Constant]:
     """Weights anywhere in a neural network's layer; what is called a bias counts as a vector."""
     if message.DESCRIPTOR.name == "WeightParams":
         table = message.quantization.WhichOneof("QuantizationType") == "lookupTableQuantization"
@@ -195,7 +169,7 @@ def _weights(message: Any, name: str) -> Iterator[_Constant]:
         sizes = [(4 * len(message.floatValue), "fp32"), (len(message.float16Value), "fp16")]
         sizes += [(len(message.rawValue), raw), (len(message.int8RawValue), "int8")]
         size = sum(size for size, _ in sizes) + message.quantization.ByteSize()
-        yield _Constant(max(sizes)[1], 1 if "bias" in name.lower() else 2, size)
+        yield Constant(max(sizes)[1], 1 if "bias" in name.lower() else 2, size)
         return
     for field, value in message.ListFields():
         if field.message_type is not None:
@@ -223,9 +197,9 @@ class _Program:
         self._folder = folder
         self._files: dict[str, bytes] = {}
         self._claimed: set[tuple[str, int]] = set()
-        self._constants: dict[str, _Constant] = {}
+        self._constants: dict[str, Constant] = {}
 
-    def operators(self, program: Any) -> Iterator[_Operator]:
+    def operators(self, program: Any) -> Iterator[Operator]:
         """All operations but `const`; a constant belongs to the first that computes with it."""
         seen: Counter[str] = Counter()
         for operation in _operations(program):
@@ -238,9 +212,9 @@ class _Program:
                 self._constants[operation.outputs[-1].name] = joined  # a mask, if any, comes first
                 constants = ()
             if operation.type != "const":
-                yield _Operator(_name(operation, seen[operation.type]), operation.type, constants)
+                yield Operator(_name(operation, seen[operation.type]), operation.type, constants)
 
-    def _read(self, operation: Any) -> Iterator[_Constant]:
+    def _read(self, operation: Any) -> Iterator[Constant]:
         """What an operation reads: values that stand in it, and constants it names, those once."""
         values = [value for key, value in operation.attributes.items() if key != "name"]
         for argument in (each for part in operation.inputs.values() for each in part.arguments):
@@ -253,11 +227,11 @@ class _Program:
         for value in values:
             rank, precision = value.type.tensorType.rank, _dtype(value)
             if value.WhichOneof("value") == "blobFileValue":
-                yield _Constant(precision, rank, self._size(value.blobFileValue))
+                yield Constant(precision, rank, self._size(value.blobFileValue))
             elif rank > (0 if precision in _FLOATS else 1):  # the rest are parameters, as strides
-                yield _Constant(precision, rank, value.immediateValue.ByteSize())
+                yield Constant(precision, rank, value.immediateValue.ByteSize())
 
-    def _joined(self, operation: Any, size: int) -> _Constant:
+    def _joined(self, operation: Any, size: int) -> Constant:
         """A constant of `size` bytes: the precision of its data, the rank of its result."""
         given = {key: part.arguments[0] for key, part in operation.inputs.items()}
         named = {key: part.name for key, part in given.items() if part.WhichOneof("binding") == "name"}
@@ -269,7 +243,7 @@ class _Program:
             precision = _palette(values[key], values["lut"]) if "lut" in values else _dtype(values[key])
         if "sparse" in operation.type and not precision.startswith("sparse"):
             precision = "sparse" if precision in _FLOATS else f"sparse {precision}"
-        return _Constant(precision, operation.outputs[-1].type.tensorType.rank, size)
+        return Constant(precision, operation.outputs[-1].type.tensorType.rank, size)
 
     def _size(self, value: Any) -> int:
         """Bytes of an entry of a weights file; 0 for one that was counted before."""

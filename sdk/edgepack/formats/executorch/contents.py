@@ -13,8 +13,8 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from executorch.exir._serialize._flatbuffer import _flatc_decompile
 from executorch.exir._serialize._program import _get_extended_header, deserialize_pte_binary
 
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Layer, Tensor
+from edgepack.formats import Description, Tensor
+from edgepack.formats._layers import Constant, Operator, layers, quantized
 
 _DTYPES = {
     "FLOAT": "float32",
@@ -46,25 +47,8 @@ _CARRIERS = re.compile(r"::(dequantize|permute|transpose|t_copy|view|et_view|_cl
 
 
 @dataclass(frozen=True)
-class _Constant:
-    """A stored tensor; `bytes` is 0 where another operator has it too, or another file holds it."""
-
-    precision: str
-    rank: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class _Operator:
-    kind: str
-    constants: tuple[_Constant, ...]
+class _Operator(Operator):
     delegated: bool
-
-    @property
-    def weight(self) -> _Constant | None:
-        """The largest constant that is no vector, of an operator that has weights."""
-        known = [each for each in self.constants if each.rank > 1]
-        return max(known, key=lambda each: each.bytes) if known and _WEIGHTED.search(self.kind) else None
 
 
 def describe(path: Path) -> Description:
@@ -94,16 +78,22 @@ class _Program:
 
     def description(self) -> Description:
         """Raises whatever damaged data ends in."""
-        operators = [each for plan in self._program.execution_plan for each in self._operators(plan)]
-        weighted = [(name, each.weight) for name, each in _numbered(operators) if each.weight]
-        floats = tuple(name for name, weight in weighted if weight.precision not in _INTEGERS)
+        plans = self._program.execution_plan
+        operators = list(_numbered(each for plan in plans for each in self._operators(plan)))
+        share, floats = quantized(
+            [
+                (each.name, each.weight.precision in _INTEGERS)
+                for each in operators
+                if each.weight and _WEIGHTED.search(each.kind)
+            ]
+        )
         return Description(
             format="executorch",
             inputs=tuple(self._tensors("inputs")),
             outputs=tuple(self._tensors("outputs")),
             operators=dict(Counter(each.kind for each in operators).most_common()),
-            layers=_layers(operators),
-            quantized=1 - len(floats) / len(weighted) if weighted else None,
+            layers=layers(operators),
+            quantized=share,
             kept_float=floats,
             delegated=self._delegated(operators),
             metadata=tuple(self._metadata()),
@@ -111,7 +101,7 @@ class _Program:
 
     def _operators(self, plan: Any) -> Iterator[_Operator]:
         """Operators in order of execution, those inside a delegate at its call."""
-        carried: dict[int, list[_Constant]] = {}
+        carried: dict[int, list[Constant]] = {}
         for instruction in (each.instr_args for chain in plan.chains for each in chain.instructions):
             if type(instruction).__name__ == "DelegateCall":
                 yield from self._inside(plan.delegates[instruction.delegate_index])
@@ -122,12 +112,12 @@ class _Program:
                 if constants and _CARRIERS.search(operator.name):
                     carried[instruction.args[-1]] = constants  # the last argument is what it writes
                     constants = []
-                yield _Operator(operator.name + suffix, tuple(constants), delegated=False)
+                yield _Operator("", operator.name + suffix, tuple(constants), delegated=False)
 
     def _constants(
-        self, plan: Any, arguments: list[int], carried: dict[int, list[_Constant]]
-    ) -> list[_Constant]:
-        found: list[_Constant] = []
+        self, plan: Any, arguments: list[int], carried: dict[int, list[Constant]]
+    ) -> list[Constant]:
+        found: list[Constant] = []
         for argument in dict.fromkeys(arguments):
             value = plan.values[argument].val
             found += carried.get(argument, [])
@@ -137,14 +127,15 @@ class _Program:
                     found.append(self._stored(tensor))
         return found
 
-    def _stored(self, tensor: Any) -> _Constant:
+    def _stored(self, tensor: Any) -> Constant:
+        """Of 0 bytes where an operator before has it too, or another file holds it."""
         dtype = _dtype(tensor)
         precision = dtype.replace("bfloat", "bf").replace("float", "fp")
         width = int((re.findall(r"\d+", dtype) or [8])[0])
         outside = tensor.extra_tensor_info is not None and tensor.extra_tensor_info.location == 1
         key = (tensor.allocation_info is None, tensor.data_buffer_idx)
         size = 0 if outside else self._claim(key, math.prod(tensor.sizes) * width // 8)
-        return _Constant(precision, len(tensor.sizes), size)
+        return Constant(precision, len(tensor.sizes), size)
 
     def _claim(self, key: object, size: int) -> int:
         """`size` the first time, 0 for data that an operator before has too."""
@@ -160,7 +151,7 @@ class _Program:
         if graph is None:
             self._opaque.append(delegate.id)
             size = self._claim(("payload", delegate.processed.index), len(payload))
-            yield _Operator(delegate.id, (_Constant("unknown", 0, size),), delegated=True)
+            yield _Operator("", delegate.id, (Constant("unknown", 0, size),), delegated=True)
             return
         values = {value["id_out"]: (value, scales) for value, scales in map(_value, graph["xvalues"])}
         for node in graph["xnodes"]:
@@ -172,16 +163,16 @@ class _Program:
                 for value, scales in known
                 if value["constant_buffer_idx"]
             ]
-            yield _Operator(node["xnode_union_type"], tuple(constants), delegated=True)
+            yield _Operator("", node["xnode_union_type"], tuple(constants), delegated=True)
 
-    def _delegated_constant(self, value: Any, scales: int, stored: Any, payload: int) -> _Constant:
+    def _delegated_constant(self, value: Any, scales: int, stored: Any, payload: int) -> Constant:
         total = 0
         for index in (value["constant_buffer_idx"], *((scales,) if scales else ())):
             key = stored[index]["named_key"]
             if not key or key in self._named:
                 total += self._claim(key or (payload, index), stored[index]["size"])
         kind = value["datatype"].removeprefix("xnn_datatype_")
-        return _Constant(re.sub(r"^q[cb]?(?=u?int)", "", kind), value["num_dims"], total)
+        return Constant(re.sub(r"^q[cb]?(?=u?int)", "", kind), value["num_dims"], total)
 
     def _delegated(self, operators: list[_Operator]) -> float | None:
         """Share of the operators that delegates run; None where a delegate tells no count."""
@@ -217,21 +208,12 @@ class _Program:
             yield "shapes", "upper bounds: a run may be given less"
 
 
-def _numbered(operators: list[_Operator]) -> Iterator[tuple[str, _Operator]]:
+def _numbered(operators: Iterable[_Operator]) -> Iterator[_Operator]:
+    """Operators named by their kind and a number, in order of execution."""
     seen: Counter[str] = Counter()
     for each in operators:
         seen[each.kind] += 1
-        yield f"{each.kind} #{seen[each.kind]}", each
-
-
-def _layers(operators: list[_Operator]) -> tuple[Layer, ...]:
-    layers = []
-    for name, each in _numbered(operators):
-        total = sum(constant.bytes for constant in each.constants)
-        if total:
-            main = max(each.constants, key=lambda constant: (constant.rank > 1, constant.bytes))
-            layers.append(Layer(name, each.kind, main.precision, total))
-    return tuple(sorted(layers, key=lambda layer: -layer.bytes))
+        yield replace(each, name=f"{each.kind} #{seen[each.kind]}")
 
 
 def _dtype(tensor: Any) -> str:

@@ -13,7 +13,7 @@ import re
 from ast import literal_eval
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from edgepack.errors import BundleError
 from edgepack.formats import Description, Layer, Tensor
+from edgepack.formats._layers import Constant, Operator, quantized
 
 _PRECISIONS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64"}
 _DTYPES = {"float": "float32", "double": "float64"}
@@ -39,15 +40,6 @@ _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _CARRIERS = _QUANTIZERS | {"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 """Operators through which a constant is still the weight of the operator behind them."""
 _SCOPES = "pkg.torch.onnx.name_scopes"
-
-
-@dataclass(frozen=True)
-class _Constant:
-    """A stored tensor; `bytes` is what it takes in the file, or in the file beside it."""
-
-    precision: str
-    shape: tuple[int, ...]
-    bytes: int
 
 
 def describe(path: Path) -> Description:
@@ -69,8 +61,9 @@ def describe(path: Path) -> Description:
 
 def _description(model: ModelProto, folder: Path) -> Description:
     graph = _Graph(model, folder)
-    weighted = [(graph.name(node), graph.is_integer(node)) for node in graph.nodes if graph.weight(node)]
-    floats = tuple(name for name, integer in weighted if not integer)
+    share, floats = quantized(
+        [(graph.name(node), graph.is_integer(node)) for node in graph.nodes if graph.weight(node)]
+    )
     stored = {each.name for each in model.graph.initializer}
     return Description(
         format="onnx",
@@ -78,7 +71,7 @@ def _description(model: ModelProto, folder: Path) -> Description:
         outputs=tuple(_tensor(each) for each in model.graph.output),
         operators=dict(Counter(_operator(node) for node in graph.nodes).most_common()),
         layers=tuple(sorted(graph.layers(), key=lambda each: (-each.bytes, each.name))),
-        quantized=1 - len(floats) / len(weighted) if weighted else None,
+        quantized=share,
         kept_float=floats,
         metadata=_metadata(model),
     )
@@ -89,7 +82,7 @@ class _Graph:
 
     def __init__(self, model: ModelProto, folder: Path) -> None:
         self.nodes: list[NodeProto] = []
-        self._constants: dict[str, _Constant] = {}
+        self._constants: dict[str, Constant] = {}
         self._folder = folder
         self._add(model.graph)
         for function in model.functions:
@@ -105,7 +98,7 @@ class _Graph:
             self._constants[tensor.name] = _stored(tensor, self._folder)
         for sparse in graph.sparse_initializer:
             values, indices = (_stored(each, self._folder) for each in (sparse.values, sparse.indices))
-            constant = _Constant(values.precision, tuple(sparse.dims), values.bytes + indices.bytes)
+            constant = Constant(values.precision, len(sparse.dims), values.bytes + indices.bytes)
             self._constants[sparse.values.name] = constant
         self._add_nodes(graph.node)
 
@@ -122,7 +115,7 @@ class _Graph:
 
     def layers(self) -> Iterator[Layer]:
         """Operators with the bytes of their constants; a shared constant counts for its first user."""
-        owned: dict[int, list[_Constant]] = defaultdict(list)
+        owned: dict[int, list[Constant]] = defaultdict(list)
         claimed: set[str] = set()
         for position, node in enumerate(self.nodes):
             for name in node.input:
@@ -131,10 +124,9 @@ class _Graph:
                     owned[self._behind(position, name)].append(self._constants[name])
         for position, constants in owned.items():
             node = self.nodes[position]
-            main = max(constants, key=lambda each: (len(each.shape) > 1, each.bytes))
+            layer = Operator(self.name(node), _operator(node), tuple(constants)).layer
             bits = next((each.i for each in node.attribute if each.name == "bits"), 0)
-            precision = f"int{bits}" if bits else main.precision  # packed into bytes
-            yield Layer(self.name(node), _operator(node), precision, sum(each.bytes for each in constants))
+            yield replace(layer, precision=f"int{bits}") if bits else layer  # packed into bytes
 
     def _behind(self, position: int, name: str) -> int:
         """The operator that `name`, read by the node at `position`, is for: first user, no carrier."""
@@ -156,7 +148,7 @@ class _Graph:
         sizes = {}
         for name in node.input:
             constant = self._constants.get(self._chain(name)[-1])
-            if constant and len(constant.shape) > 1 and constant.precision in _FLOATS | _INTEGERS:
+            if constant and constant.rank > 1 and constant.precision in _FLOATS | _INTEGERS:
                 sizes[name] = constant.bytes
         return max(sizes, key=lambda name: sizes[name], default="")
 
@@ -197,7 +189,7 @@ def _scope(node: NodeProto) -> str:
     return str(names[-2]) if len(names) > 1 else ""
 
 
-def _stored(tensor: TensorProto, folder: Path) -> _Constant:
+def _stored(tensor: TensorProto, folder: Path) -> Constant:
     """Raises OSError or ValueError where it is in a file beside the model that does not hold it."""
     kind = TensorProto.DataType.Name(tensor.data_type).lower()
     width = {"float": 32, "double": 64, "bool": 8}.get(kind) or int((re.findall(r"\d+", kind) or [0])[0])
@@ -207,7 +199,7 @@ def _stored(tensor: TensorProto, folder: Path) -> _Constant:
         size = int(told.get("length", size))
         if (folder / told["location"]).stat().st_size < int(told.get("offset", 0)) + size:
             raise ValueError(f"{told['location']}, which holds its weights, is too short")
-    return _Constant(_PRECISIONS.get(kind, kind), tuple(tensor.dims), size)
+    return Constant(_PRECISIONS.get(kind, kind), len(tensor.dims), size)
 
 
 def _tensor(value: ValueInfoProto) -> Tensor:

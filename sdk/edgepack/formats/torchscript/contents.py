@@ -12,7 +12,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 
 from edgepack.errors import BundleError
 from edgepack.formats import Description, Layer, Tensor
+from edgepack.formats._layers import Constant, Operator, layers, quantized
 
 _INTEGERS = frozenset({"int8", "uint8", "uint4", "uint2"})
 _WEIGHTED = re.compile(r"conv(?!ert)|(^|_|:)linear|(^|:|add|b)mm|matmul|embedding|lstm|gru|rnn_")
@@ -31,29 +32,6 @@ _CARRIERS = re.compile(
 _LITE = "bytecode.pkl"
 _DATA = re.compile(r"/(constants|data)/[^/]+$")
 """Names of the tensors in an archive."""
-
-
-@dataclass(frozen=True)
-class _Constant:
-    """A stored tensor; `bytes` is 0 where an operator before has it too."""
-
-    precision: str
-    rank: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class _Operator:
-    kind: str
-    module: str
-    """The module that its constants are attributes of; empty where the file does not tell."""
-    constants: tuple[_Constant, ...]
-
-    @property
-    def weight(self) -> _Constant | None:
-        """The largest constant that is no vector, of an operator that has weights."""
-        known = [each for each in self.constants if each.rank > 1]
-        return max(known, key=lambda each: each.bytes) if known and _WEIGHTED.search(self.kind) else None
 
 
 def describe(path: Path) -> Description:
@@ -75,15 +53,19 @@ def describe(path: Path) -> Description:
 
 
 def _description(
-    operators: list[_Operator],
+    operators: list[Operator],
     inputs: tuple[Tensor, ...],
     outputs: tuple[Tensor, ...],
     metadata: list[tuple[str, str]],
     archive: list[zipfile.ZipInfo],
 ) -> Description:
     named = list(_numbered(operators))
-    weights = {name: each.weight for name, each in named if each.weight}
-    floats = tuple(name for name, weight in weights.items() if weight.precision not in _INTEGERS)
+    weighted = {  # a module that is called twice has one weight
+        each.name: each.weight.precision in _INTEGERS
+        for each in named
+        if each.weight and _WEIGHTED.search(each.kind)
+    }
+    share, floats = quantized(weighted.items())
     lite = not archive or any(each.filename.endswith(_LITE) for each in archive)
     facts = [*metadata, ("lite interpreter", "yes" if lite else "no")]
     extra = [each.filename.partition("/extra/")[2] for each in archive]
@@ -94,36 +76,29 @@ def _description(
         outputs=outputs,
         operators=dict(Counter(each.kind for each in operators).most_common()),
         layers=_layers(named, sum(each.file_size for each in archive if _DATA.search(each.filename))),
-        quantized=1 - len(floats) / len(weights) if weights else None,
+        quantized=share,
         kept_float=floats,
         metadata=tuple(facts),
     )
 
 
-def _numbered(operators: list[_Operator]) -> Iterator[tuple[str, _Operator]]:
-    """Operators by their module's name, else by their own and a number in order of execution."""
+def _numbered(operators: list[Operator]) -> Iterator[Operator]:
+    """Operators named by their module, else by their kind and a number in order of execution."""
     seen: Counter[str] = Counter()
     for each in operators:
         short = each.kind.partition("::")[2].lstrip("_")
         seen[short] += 1
-        yield each.module or f"{short} #{seen[short]}", each
+        yield replace(each, name=each.name or f"{short} #{seen[short]}")
 
 
-def _layers(named: list[tuple[str, _Operator]], stored: int) -> tuple[Layer, ...]:
+def _layers(operators: list[Operator], stored: int) -> tuple[Layer, ...]:
     """Operators with constants, and what of `stored`, the bytes in the archive, none of them reads."""
-    layers = []
-    for name, each in named:
-        total = sum(constant.bytes for constant in each.constants)
-        if total:
-            main = max(each.constants, key=lambda constant: (constant.rank > 1, constant.bytes))
-            layers.append(Layer(name, each.kind, main.precision, total))
-    rest = stored - sum(layer.bytes for layer in layers)
-    if rest > 0:
-        layers.append(Layer("what no operator reads", "none", "mixed", rest))
-    return tuple(sorted(layers, key=lambda layer: -layer.bytes))
+    rest = max(stored - sum(each.bytes for each in operators), 0)
+    unread = Operator("what no operator reads", "none", (Constant("mixed", 0, rest),))
+    return layers([*operators, unread])
 
 
-_Read = tuple[list[_Operator], tuple[Tensor, ...], tuple[Tensor, ...], list[tuple[str, str]]]
+_Read = tuple[list[Operator], tuple[Tensor, ...], tuple[Tensor, ...], list[tuple[str, str]]]
 
 
 def _loaded(data: bytes) -> _Read:
@@ -162,15 +137,18 @@ class _Walk:
         self._module = module
         self._claimed: set[object] = set()
 
-    def operators(self, block: Any) -> Iterator[_Operator]:
-        """The operators of a graph or block, in order, those of inner blocks included."""
+    def operators(self, block: Any) -> Iterator[Operator]:
+        """The operators of a graph or block, in order, those of inner blocks included.
+
+        Each is named by the module that its constants are attributes of.
+        """
         for node in block.nodes():
             if not node.kind().startswith("prim::"):
                 reads = () if _CARRIERS.match(node.kind()) else node.inputs()
                 found = [each for value in reads for each in self._stored(value)]
                 constants = [c for path, held in found for c in self._constants(path, held)]
                 modules = [".".join(path[:-1]).removesuffix("._packed_params") for path, _ in found]
-                yield _Operator(node.kind(), next(filter(None, modules), ""), tuple(constants))
+                yield Operator(next(filter(None, modules), ""), node.kind(), tuple(constants))
             for inner in node.blocks():
                 yield from self.operators(inner)
 
@@ -189,7 +167,7 @@ class _Walk:
             for each in node.inputs():
                 yield from self._stored(each)
 
-    def _constants(self, path: tuple[str, ...], held: Any) -> Iterator[_Constant]:
+    def _constants(self, path: tuple[str, ...], held: Any) -> Iterator[Constant]:
         for i, (tensor, packed) in enumerate(_tensors(held)):
             # what is unpacked is a copy, whose address tells nothing
             key = (path, i) if packed else tensor.untyped_storage().data_ptr()
@@ -216,11 +194,11 @@ def _tensors(held: Any, packed: bool = False) -> Iterator[tuple[torch.Tensor, bo
             yield from _tensors(each, packed)
 
 
-def _constant(tensor: torch.Tensor, first: bool) -> _Constant:
+def _constant(tensor: torch.Tensor, first: bool) -> Constant:
     size = tensor.untyped_storage().nbytes()
     if tensor.is_quantized and "channel" in str(tensor.qscheme()):
         size += tensor.q_per_channel_scales().nbytes + tensor.q_per_channel_zero_points().nbytes
-    return _Constant(_precision(tensor.dtype), tensor.dim(), size if first else 0)
+    return Constant(_precision(tensor.dtype), tensor.dim(), size if first else 0)
 
 
 def _precision(dtype: torch.dtype) -> str:
@@ -271,19 +249,19 @@ def _bytecode(data: bytes) -> _Read:
     )
 
 
-def _executed(code: dict[str, Any]) -> Iterator[_Operator]:
+def _executed(code: dict[str, Any]) -> Iterator[Operator]:
     """Operators in order of their instructions, each with the constants that were loaded for it."""
     claimed: set[str] = set()
-    loaded: list[_Constant] = []
+    loaded: list[Constant] = []
     for instruction, index, _ in code["instructions"]:
         if instruction == "LOADC":
             loaded += _held(code["constants"][index], claimed)
         elif instruction in ("OP", "OPN"):
-            yield _Operator(code["operators"][index][0], "", tuple(loaded))
+            yield Operator("", code["operators"][index][0], tuple(loaded))
             loaded = []
 
 
-def _held(value: Any, claimed: set[str]) -> list[_Constant]:
+def _held(value: Any, claimed: set[str]) -> list[Constant]:
     """Tensors in an unpickled value; `claimed` are the storages that are already accounted for."""
     if isinstance(value, _Object):
         arguments = value.arguments
@@ -291,7 +269,7 @@ def _held(value: Any, claimed: set[str]) -> list[_Constant]:
             dtype, key, count = arguments[0]
             size = 0 if key in claimed else count * dtype.itemsize
             claimed.add(key)
-            return [_Constant(_precision(dtype), len(arguments[2]), size), *_held(arguments[3:], claimed)]
+            return [Constant(_precision(dtype), len(arguments[2]), size), *_held(arguments[3:], claimed)]
         return _held((arguments, value.state), claimed)
     if isinstance(value, (tuple, list, dict)):
         parts = value.values() if isinstance(value, dict) else value
