@@ -1,0 +1,72 @@
+"""The command: `python -m benchmarks [build | formats] [--runs N] [--json FILE] [--markdown]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks import comparison, formats, tables
+from benchmarks.measure import FailedError
+from benchmarks.nets import MissingError
+from benchmarks.tables import Table
+from edgepack.errors import INTERRUPTED, EdgepackError
+
+_MISSING, _FAILED = 2, 1
+
+
+def main() -> int:
+    """Measure, print, and answer with the exit code: 2 where data has to be fetched first."""
+    arguments = _arguments()
+    try:
+        document, found = _measured(arguments.what, arguments.runs)
+    except MissingError as cause:
+        _say(str(cause))
+        return _MISSING
+    except (FailedError, EdgepackError) as cause:
+        _say(str(cause))
+        return _FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    tables.show(found, markdown=arguments.markdown)
+    if arguments.json:
+        arguments.json.write_text(document + "\n", encoding="utf-8")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("build", "formats"),
+        default="build",
+        help="build: time and memory, against plain scripts; formats: every format on three networks",
+    )
+    parser.add_argument("--runs", type=_count, default=3, metavar="N", help="of build; default 3")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number of 1 or more")
+    return int(text)
+
+
+def _measured(what: str, runs: int) -> tuple[str, list[Table]]:
+    """The figures as JSON and as tables."""
+    if what == "formats":
+        results = formats.run(_say)
+        return formats.to_json(results), formats.tables(results)
+    turns = comparison.run(runs, _say)
+    return comparison.to_json(turns), comparison.tables(turns)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

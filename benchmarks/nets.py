@@ -1,0 +1,65 @@
+"""The networks that are measured: those of `examples/`, with what has to be fetched for them."""
+
+from __future__ import annotations
+
+import runpy
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+_IMAGENET = ROOT / "examples" / "imagenet"
+_FASHION = ROOT / "examples" / "fashion_mnist"
+
+
+class MissingError(Exception):
+    """A file that a benchmark needs is not there; the message says how to get it."""
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network of the examples."""
+
+    title: str
+    folder: Path
+    """With the network's `edgepack.toml`."""
+    needs: tuple[Path, ...]
+    """Files and folders that are fetched, not committed."""
+    fetch: str
+    """The command that fetches them, run from the top of the checkout."""
+    evaluation: str = ""
+    """Samples to judge on; empty where the example's own serve."""
+
+    def check(self) -> None:
+        """Raise MissingError where something has not been fetched."""
+        absent = [path for path in self.needs if not path.exists()]
+        if absent:
+            raise MissingError(f"{self.title}: {absent[0]} is missing: run `{self.fetch}`")
+
+
+def mobilenet() -> Net:
+    """MobileNetV2 for ImageNet, judged on the example's pictures."""
+    return _imagenet("MobileNetV2", "mobilenet_v2")
+
+
+def every() -> tuple[Net, ...]:
+    """All of them; the Fashion-MNIST net is judged on the data set's 10,000 test pictures."""
+    return mobilenet(), _imagenet("EfficientNet-Lite0", "efficientnet_lite0"), _fashion()
+
+
+def _imagenet(title: str, name: str) -> Net:
+    folder = _IMAGENET / name
+    pictures = _IMAGENET / "pictures"
+    needs = (folder / "weights.safetensors", pictures / "calib", pictures / "eval")
+    return Net(title, folder, needs, "python examples/imagenet/fetch.py")
+
+
+def _fashion() -> Net:
+    cache: Path = runpy.run_path(str(_FASHION / "fashion.py"))["folder"]()
+    whole = cache / "eval10k.npz"
+    return Net(
+        "Fashion-MNIST net",
+        _FASHION,
+        (whole,),
+        "python examples/fashion_mnist/fetch.py",
+        evaluation=str(whole),
+    )

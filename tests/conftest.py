@@ -1,0 +1,188 @@
+"""What tests share: small models, one real bundle, and the command run here or in another process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(8, 16)
+        self.second = nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x)))
+
+
+def net():
+    torch.manual_seed(0)
+    return Net()
+"""
+
+SETTINGS = """
+[model]
+source = "net.py:net"
+[input]
+kind = "tensor"
+shape = [1, 8]
+[output]
+kind = "classification"
+labels = ["north", "east", "south", "west"]
+activation = "softmax"
+[data]
+calib = "calib.npz"
+eval = "eval.npz"
+[build]
+targets = ["raspberry-pi-5"]
+formats = ["onnx"]
+"""
+
+RUN = "from edgepack.cli import main; main()"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def sentence(self) -> str:
+        """The one error of a command that failed as it should, with its hint."""
+        assert "Traceback" not in self.err
+        lines = self.err.splitlines()
+        errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+        assert len(errors) == 1, self.err
+        assert self.out == ""
+        return "\n".join(lines[errors[0] :])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, empty but for net.py: a net from [1, 8] to four scores."""
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run `edgepack ARGS` in this process, as its entry point does but for the signals."""
+
+    def run(*args: object) -> Ended:
+        from edgepack.cli import app
+
+        capfd.readouterr()
+        with (
+            open(1, "w", closefd=False) as out,
+            open(2, "w", closefd=False) as err,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            app([str(arg) for arg in args])
+        shown = capfd.readouterr()
+        return Ended(int(ended.value.code or 0), shown.out, shown.err)
+
+    return run
+
+
+@pytest.fixture
+def process() -> Command:
+    """Run `edgepack ARGS` in a process of its own; `code` is what Python runs instead of it."""
+
+    def run(*args: object, code: str = RUN, env: dict[str, str] | None = None) -> Ended:
+        line = [sys.executable, *(["-S"] if env else []), "-c", code, *(str(arg) for arg in args)]
+        ended = subprocess.run(line, capture_output=True, text=True, env={**os.environ, **(env or {})})
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    return run
+
+
+@pytest.fixture
+def without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """The environment of a Python in which some packages are truly not installed.
+
+    Its one path is a folder of links to all that is installed here, but for the packages named.
+    """
+
+    def environment(*names: str, also: Path = ROOT / "sdk") -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("installed")
+        for entry in sys.path:
+            if Path(entry).name in ("site-packages", "dist-packages"):
+                for each in Path(entry).iterdir():
+                    link = folder / each.name
+                    if each.name.partition("-")[0] not in names and not link.exists():
+                        link.symlink_to(each)
+        return {"PYTHONPATH": os.pathsep.join([str(also), str(folder)])}
+
+    return environment
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB of its own; skipped where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    line = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if not shutil.which("mount"):
+        pytest.skip("there is no mount here, so no small disk to fill")
+    mounted = subprocess.run(line, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.partition(chr(10))[0]}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def write_samples(folder: Path) -> None:
+    """`calib.npz` and `eval.npz` for net.py, 64 samples each, the latter with the net's own answers."""
+    draw = np.random.default_rng(0)
+    np.savez(folder / "calib.npz", inputs=draw.standard_normal((64, 8)).astype(np.float32))
+    rows = draw.standard_normal((64, 8)).astype(np.float32)
+    np.savez(folder / "eval.npz", inputs=rows, labels=np.arange(64) % 4)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle as `edgepack build` makes it: ONNX, float and int8, for a Raspberry Pi 5. Do not write."""
+    import edgepack
+
+    home = tmp_path_factory.mktemp("built")
+    (home / "net.py").write_text(NET)
+    (home / "edgepack.toml").write_text(SETTINGS)
+    write_samples(home)
+    reports = edgepack.build(str(home), out=str(home / "out"))
+    assert [report.passed for report in reports] == [True]
+    return home / "out" / "raspberry-pi-5"
+
+
+@pytest.fixture
+def bundle_copy(built: Path, tmp_path: Path) -> Path:
+    """A copy of `built` that a test may damage."""
+    return Path(shutil.copytree(built, tmp_path / "copy"))

@@ -1,0 +1,179 @@
+"""Templates: what a contract holds is put into code as data, whatever it is spelt with."""
+
+from __future__ import annotations
+
+import ast
+import math
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgepack import resources, template
+from edgepack.contract import Contract, ImageInput, Output, TensorInput
+from edgepack.errors import TargetError
+
+NASTY = (
+    "double \" and single ' and both \"'",
+    "back\\slash \\n \\",
+    "line\nend\r\nand\rtab\t",
+    "$HOME ${x} `id` $(id)",
+    "{{ app.title }} {% raw %} {# gone #}",
+    "{0} %s %(x)s",
+    '"""',
+    "'''",
+    "#! # comment",
+    "\u2028\u2029\x00\x07\x1b[31m",
+    "☃ 🦙 e\u0301 \u202eltr",
+    "\ud83d",  # half a surrogate pair
+    "</script><!-- -->",
+    "import os; os.abort()",
+    "",
+    " ",
+)
+
+
+def app(**keys: Any) -> template.App:
+    image = ImageInput(kind="image", name=NASTY[0], size=(8, 8), mean=(0.1, 1e-17, 1 / 3), std=(1, 2, 3))
+    contract = Contract(inputs=(image,), outputs=(Output(kind="classification", labels=NASTY),))
+    given = {"title": "net on a board", "model": "model/net.onnx", "format": "onnx", "threads": 4}
+    return template.App(**{**given, "contract": contract, "tolerance": 0.99, **keys})
+
+
+def rendered(folder: Path, **keys: Any) -> SimpleNamespace:
+    """The values in the rendered contract.py, which holds nothing but literals."""
+    template.render("linux-python", app(**keys), folder / "app")
+    tree = ast.parse((folder / "app" / "contract.py").read_text(encoding="utf-8"))
+    values = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            assert isinstance(node.targets[0], ast.Name)
+            values[node.targets[0].id] = ast.literal_eval(node.value)
+        else:
+            assert isinstance(node, ast.Expr)
+            assert isinstance(node.value, ast.Constant)
+    return SimpleNamespace(**values)
+
+
+def test_labels_come_through_whole_whatever_they_are_spelt_with(tmp_path: Path) -> None:
+    found = rendered(tmp_path)
+    assert tuple(found.CONTRACT["outputs"][0]["labels"]) == NASTY
+    assert found.CONTRACT["inputs"][0]["name"] == NASTY[0]
+
+
+@pytest.mark.parametrize("word", [word for word in NASTY if "\ud83d" not in word])
+def test_so_do_title_and_paths(tmp_path: Path, word: str) -> None:
+    found = rendered(tmp_path, title=word, model=f"model/{word}.onnx")
+    assert word == found.TITLE
+    assert f"model/{word}.onnx" == found.MODEL
+    for path in (tmp_path / "app").rglob("*.py"):
+        compile(path.read_text(encoding="utf-8"), str(path), "exec")
+
+
+def test_numbers_come_through_exactly(tmp_path: Path) -> None:
+    found = rendered(tmp_path)
+    given = app().contract.inputs[0]
+    assert isinstance(given, ImageInput)
+    assert tuple(found.CONTRACT["inputs"][0]["mean"]) == given.mean
+    assert math.isclose(found.TOLERANCE, 0.99, rel_tol=0)
+    assert (found.FORMAT, found.THREADS) == ("onnx", 4)
+
+
+def test_the_contract_is_read_back_as_it_was(tmp_path: Path) -> None:
+    free = TensorInput(kind="tensor", shape=("N", 3), dtype="int64")
+    contract = Contract(inputs=(free,), outputs=(Output(), Output(name="b", kind="regression")))
+    assert Contract.model_validate(rendered(tmp_path, contract=contract).CONTRACT) == contract
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "executorch"])
+def test_all_files_but_the_template_s_own_are_there(tmp_path: Path, format_name: str) -> None:
+    template.render("linux-python", app(format=format_name), tmp_path / "app")
+    root = resources.templates() / "linux-python"
+    wanted = {
+        path.relative_to(root).as_posix().removesuffix(".j2")
+        for path in root.rglob("*")
+        if path.is_file() and path.name != "template.toml" and "__pycache__" not in path.parts
+    }
+    there = {path.relative_to(tmp_path / "app").as_posix() for path in (tmp_path / "app").rglob("*")}
+    assert there == wanted
+    assert "main.py" in there
+    for name in wanted:
+        if not (root / f"{name}.j2").exists():
+            assert (tmp_path / "app" / name).read_bytes() == (root / name).read_bytes()
+    requirements = (tmp_path / "app" / "requirements.txt").read_text()
+    assert ("onnxruntime" in requirements) == (format_name == "onnx")
+    assert ("executorch" in requirements) == (format_name == "executorch")
+
+
+def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        template.render("linux-python", app(), tmp_path / name)
+    for path in (tmp_path / "one").rglob("*"):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_a_hole_that_nothing_fills_is_an_error(own_templates: Path) -> None:
+    import jinja2
+
+    (own_templates / "mine" / "a.txt.j2").write_text("{{ app.colour }}")
+    with pytest.raises(jinja2.UndefinedError, match="colour"):
+        template.render("mine", app(), own_templates / "out")
+
+
+def test_only_j2_files_have_holes_and_byte_code_is_left_out(own_templates: Path) -> None:
+    mine = own_templates / "mine"
+    (mine / "deep" / "__pycache__").mkdir(parents=True)
+    (mine / "deep" / "__pycache__" / "a.pyc").write_bytes(b"x")
+    (mine / "deep" / "plain.kt").write_text('val a = "${b} {{ c }}"')
+    (mine / "deep" / "full.kt.j2").write_text("val a = {{ app.threads }}\n")
+    template.render("mine", app(), own_templates / "out")
+    there = sorted(
+        path.relative_to(own_templates / "out").as_posix() for path in own_templates.glob("out/**/*")
+    )
+    assert there == ["deep", "deep/full.kt", "deep/plain.kt"]
+    assert (own_templates / "out" / "deep" / "plain.kt").read_text() == 'val a = "${b} {{ c }}"'
+    assert (own_templates / "out" / "deep" / "full.kt").read_text() == "val a = 4\n"
+
+
+@pytest.fixture
+def own_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one template, `mine`, in place of those that are shipped."""
+    (tmp_path / "mine").mkdir()
+    text = (resources.templates() / "linux-python" / "template.toml").read_text()
+    (tmp_path / "mine" / "template.toml").write_text(text)
+    monkeypatch.setattr(resources, "templates", lambda: tmp_path)
+    return tmp_path
+
+
+def test_names_are_folders_with_a_template_toml(own_templates: Path) -> None:
+    (own_templates / "not one").mkdir()
+    assert template.names() == ["mine"]
+    assert template.load("mine").name == "mine"
+
+
+def test_a_template_that_is_not_there_or_does_not_hold_together(own_templates: Path) -> None:
+    with pytest.raises(TargetError, match="there is no template 'mien': did you mean 'mine'"):
+        template.load("mien")
+    (own_templates / "mine" / "template.toml").write_text('abuot = "x"')
+    with pytest.raises(TargetError, match="unknown key 'abuot': did you mean 'about'"):
+        template.load("mine")
+
+
+def test_the_rendered_app_reads_its_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    template.render("linux-python", app(title=NASTY[2]), tmp_path / "app")
+    monkeypatch.syspath_prepend(str(tmp_path / "app"))
+    for name in ("contract", "scores"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import contract  # type: ignore[import-not-found]
+    import scores  # type: ignore[import-not-found]
+
+    for number, word in enumerate(NASTY):
+        shown = scores.label(number, contract.CONTRACT["outputs"][0])
+        shown.encode()
+        assert shown.isprintable() or not word.isprintable()
+        assert "\n" not in shown
+        assert "\x1b" not in shown
+    for name in ("contract", "scores"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
