@@ -160,9 +160,12 @@ def test_arrays_get_their_batch_dimension(tmp_path: Path) -> None:
     assert found.origin == "3 samples of a.npz"
     assert [(each[0].shape, each[0].dtype) for each in found.inputs] == [((1, 8), np.dtype("float32"))] * 3
     np.testing.assert_array_equal(found.inputs[1][0][0], rows[1])
-    assert all(0 not in each[0].strides and each[0].flags["OWNDATA"] for each in found.inputs)
-    np.save(tmp_path / "a.npy", rows)
-    assert load(tmp_path / "a.npy", TENSOR).labels is None
+    np.save(tmp_path / "a.npy", rows.astype(np.float32))
+    ready = load(tmp_path / "a.npy", TENSOR)
+    assert ready.labels is None
+    for (array,) in (*found.inputs, *ready.inputs):
+        assert 0 not in array.strides
+        assert array.flags["OWNDATA"]
 
 
 def test_uint8_arrays_are_pictures_and_float_arrays_are_ready(tmp_path: Path) -> None:
@@ -298,7 +301,7 @@ def test_a_callable_yields_tensors_or_tuples(tmp_path: Path) -> None:
         ("wants", "missing 1 required positional argument"),
         ("two", "a sample has 2 arrays, the model takes 1"),
         ("wrong", "'input' is 1x8, a sample is 1x9"),
-        ("number", "is not callable"),
+        ("number", "data.py:number' is not callable: it must yield"),
         ("god", "has no 'god': did you mean 'good'?"),
     ],
 )
