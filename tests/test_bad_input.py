@@ -336,7 +336,6 @@ def test_an_operator_that_no_format_of_the_target_can_carry(bench: Bench) -> Non
     shows(said, "none of the other formats of one can carry it either")
 
 
-@pytest.mark.xfail(strict=True, reason="a bundle is put in place before later targets are built")
 def test_a_target_that_fails_leaves_no_bundle_of_another(bench: Bench) -> None:
     (bench.folder / "first.toml").write_text(PI.replace('name = "onnx"', 'name = "torchscript"'))
     (bench.folder / "second.toml").write_text(PI)

@@ -111,8 +111,8 @@ def test_nothing_in_the_bundle_names_a_path_of_this_machine(built: tuple[Path, l
 def test_golden_vectors_are_the_float_models(built: tuple[Path, list[Report]]) -> None:
     folder = built[0] / "raspberry-pi-5" / "golden"
     inputs, outputs = np.load(folder / "inputs_0.npy"), np.load(folder / "outputs_0.npy")
-    assert inputs.shape == (bundle.GOLDEN_SAMPLES, 1, 28, 28)
-    assert outputs.shape == (bundle.GOLDEN_SAMPLES, 10)
+    assert inputs.shape == (bundle.GOLDEN_SAMPLES, 1, 1, 28, 28)
+    assert outputs.shape == (bundle.GOLDEN_SAMPLES, 1, 10)
     told = np.load(folder / "fashion_mnist-fp32.onnx.outputs_0.npy")
     np.testing.assert_allclose(told, outputs, rtol=1e-4, atol=1e-4)
 
@@ -166,7 +166,7 @@ def test_the_app_repeats_the_golden_vectors_and_fails_on_others(
     done = _app(folder, "--selftest")
     assert done.returncode == 0, done.stdout + done.stderr
     told = folder / "golden" / "fashion_mnist-w8a8.onnx.outputs_0.npy"
-    np.save(told, np.roll(np.load(told), 1, axis=1))
+    np.save(told, np.roll(np.load(told), 1, axis=-1))
     assert _app(folder, "--selftest").returncode == 1
 
 

@@ -128,6 +128,7 @@ def test_settings_are_found_by_folder_file_or_model(settled: Path, model: str) -
 def test_a_flag_beats_the_file(settled: Path) -> None:
     write_samples(settled.parent)
     (settled.parent / "words.txt").write_text("a\nb\nc\nd\n")
+    (settled / "edgepack.toml").write_text(SETTINGS.replace("[build]", '[build]\nout = "made"'))
     found = plan.resolve(
         plan.Choices(
             model="project",

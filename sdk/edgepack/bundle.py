@@ -106,8 +106,8 @@ def write_golden(
 ) -> None:
     """Write the first samples, the float model's outputs, and each file's own on this host.
 
-    `inputs_<i>.npy`, `outputs_<i>.npy` and `<file name>.outputs_<i>.npy`, one sample a row, without
-    the batch dimension. Samples of another shape than the first are left out.
+    `inputs_<i>.npy`, `outputs_<i>.npy` and `<file name>.outputs_<i>.npy`, one sample a row, each as the
+    model takes or gives it. Samples of another shape than the first are left out.
     """
     folder.mkdir()
     first = [each.shape for each in inputs[0]]
@@ -120,12 +120,11 @@ def write_golden(
 
 def _stack(folder: Path, name: str, rows: list[Sample]) -> None:
     for number in range(len(rows[0])):
-        column = [row[number][0] if row[number].ndim else row[number] for row in rows]
-        np.save(folder / f"{name}_{number}.npy", np.stack(column))
+        np.save(folder / f"{name}_{number}.npy", np.stack([row[number] for row in rows]))
 
 
 def read_golden(folder: Path, name: str) -> tuple[Sample, ...]:
-    """The rows that `write_golden` wrote under `name`, batch dimension of 1 put back; may be empty.
+    """The samples that `write_golden` wrote under `name`; empty where it wrote none.
 
     Raises BundleError where a file of them is damaged.
     """
@@ -135,11 +134,11 @@ def read_golden(folder: Path, name: str) -> tuple[Sample, ...]:
             columns.append(np.load(path, allow_pickle=False))
         except (OSError, EOFError, ValueError) as cause:
             raise BundleError(f"{folder} is damaged: {path.name} cannot be read: {cause}") from cause
-    return tuple(tuple(np.array(each[None], copy=True) for each in row) for row in zip(*columns))
+    return tuple(tuple(np.array(each, copy=True) for each in row) for row in zip(*columns))
 
 
-def finish(folder: Path, goal: Path, report: Report, target: Target, contract: Contract) -> None:
-    """Write contract, report and manifest into `folder`, then put it at `goal` in one move."""
+def seal(folder: Path, report: Report, target: Target, contract: Contract) -> None:
+    """Write contract, report and manifest into `folder`, which is then whole."""
     (folder / CONTRACT).write_text(contract.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (folder / REPORT).write_text(reports.to_json(replace(report, folder="")), encoding="utf-8")
     manifest = {
@@ -159,10 +158,9 @@ def finish(folder: Path, goal: Path, report: Report, target: Target, contract: C
         },
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    _put(folder, goal)
 
 
-def _put(folder: Path, goal: Path) -> None:
+def put(folder: Path, goal: Path) -> None:
     """Move `folder` to `goal`; a bundle that stands there goes only once the new one is ready."""
     old = folder.with_name(folder.name + ".old")
     if goal.exists():

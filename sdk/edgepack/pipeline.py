@@ -78,7 +78,10 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
         progress.step(f"load {plan.model}, run it in float")
         shop = _Shop(source.load(plan), folder, progress)
         host.write_samples(shop.source.evaluation.inputs, shop.samples)
-        return [_build_for(plan, wanted, shop) for wanted in plan.targets]
+        reports = [_build_for(plan, wanted, shop) for wanted in plan.targets]
+        for wanted in plan.targets:
+            bundle.put(_draft(wanted, shop), wanted.folder)
+        return reports
 
 
 def _exports(plan: Plan) -> set[tuple[str, Scheme, str]]:
@@ -220,9 +223,9 @@ def _figures(
 
 
 def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, artifacts: tuple[Artifact, ...]) -> Report:
-    """Put the bundle of one target together, and in its place."""
+    """Put the bundle of one target together; it takes its place once all are whole."""
     loaded = shop.source
-    folder = shop.folder / f"bundle-{wanted.target.name}"
+    folder = _draft(wanted, shop)
     models = folder / bundle.MODELS
     models.mkdir(parents=True)
     given = {}
@@ -247,8 +250,12 @@ def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, artifacts: tuple[Artif
         folder=str(wanted.folder),
         app=app,
     )
-    bundle.finish(folder, wanted.folder, report, wanted.target, loaded.contract)
+    bundle.seal(folder, report, wanted.target, loaded.contract)
     return report
+
+
+def _draft(wanted: TargetPlan, shop: _Shop) -> Path:
+    return shop.folder / f"bundle-{wanted.target.name}"
 
 
 def _copy(path: Path, goal: Path) -> None:

@@ -30,7 +30,7 @@ class GoldenError(Exception):
 
 
 def samples(bundle: Path) -> list[list[NDArray[Any]]]:
-    """The golden inputs, sample by sample, with a batch dimension of 1. Raises GoldenError."""
+    """The golden inputs, sample by sample, as the model takes them. Raises GoldenError."""
     return _by_sample(bundle, GOLDEN_INPUTS, len(CONTRACT["inputs"]))
 
 
@@ -60,7 +60,7 @@ def run(bundle: Path, model: Runtime) -> bool:
 
 
 def _by_sample(bundle: Path, prefix: str, count: int) -> list[list[NDArray[Any]]]:
-    """The arrays `prefix0.npy` … (each [n, …]) as n samples of `count` arrays with batch 1."""
+    """The arrays `prefix0.npy` … (each [n, …]) as n samples of `count` arrays."""
     paths = [bundle / f"{prefix}{number}.npy" for number in range(count)]
     try:
         stacks = [np.load(path, allow_pickle=False) for path in paths]
@@ -68,9 +68,7 @@ def _by_sample(bundle: Path, prefix: str, count: int) -> list[list[NDArray[Any]]
         raise GoldenError(f"golden vectors cannot be read: {cause}") from cause
     if len({len(stack) for stack in stacks}) != 1:
         raise GoldenError(f"{prefix}*.npy hold different numbers of samples")
-    return [
-        [np.array(stack[number][None], order="C") for stack in stacks] for number in range(len(stacks[0]))
-    ]
+    return [[np.array(stack[number], order="C") for stack in stacks] for number in range(len(stacks[0]))]
 
 
 def _problems(got: list[NDArray[Any]], want: list[NDArray[Any]]) -> list[str]:
