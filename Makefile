@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TYPED := benchmarks templates/linux-python examples/fashion_mnist examples/tutorial_nets \
+         $(wildcard examples/imagenet/*.py) $(wildcard examples/imagenet/*/model.py)
 
 .PHONY: demo test test-slow lint benchmarks clean
 
@@ -25,6 +27,8 @@ lint: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@# folders whose modules share names (model, train, fetch) are checked one by one
+	for each in $(TYPED); do $(BIN)/mypy $$each || exit 1; done
 
 benchmarks: $(BIN)/.installed
 	$(BIN)/python -m benchmarks
