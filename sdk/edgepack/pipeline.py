@@ -166,17 +166,13 @@ def _judged(step: Step, wanted: TargetPlan, shop: _Shop) -> list[Artifact]:
     """The step's artifacts, each run on the host and held against the float model."""
     written = shop.written[_place(step, wanted.target, shop)]
     base = _float_step(step, wanted)
-    below = shop.written[_place(base, wanted.target, shop)].exported.models if base else ()
-    return [
-        _artifact(step, wanted.target, shop, written, number, below[number] if below else None)
-        for number in range(len(written.exported.models))
-    ]
+    below = shop.written[_place(base, wanted.target, shop)].exported.models[0] if base else None
+    return [_artifact(step, wanted.target, shop, written, path, below) for path in written.exported.models]
 
 
 def _artifact(
-    step: Step, target: Target, shop: _Shop, written: _Written, number: int, baseline: Path | None
+    step: Step, target: Target, shop: _Shop, written: _Written, path: Path, baseline: Path | None
 ) -> Artifact:
-    path = written.exported.models[number]
     module = formats.load(step.format)
     found, checks = _figures(step, target, shop, written.exported, path, baseline)
     size = bundle.bytes_of(path)
