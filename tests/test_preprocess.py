@@ -23,7 +23,7 @@ def noise(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(300, 500), (500, 300), (257, 256), (224, 224), (90, 61)])
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50", "efficientnet_b0"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "swin_t", "efficientnet_b3"])
 def test_metadata_of_torchvision_gives_torchvision_s_tensor(name: str, size: tuple[int, int]) -> None:
     table, _, _ = zoo.contract(name, Path("unknown.pth"))
     from torchvision.models import get_model_weights

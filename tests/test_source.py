@@ -286,6 +286,9 @@ def test_torchvision_brings_its_contract_and_a_larger_size_by_flag_scales_the_re
     assert found.contract.classes.labels[0] == "tench"
     assert found.contract.classes.activation == "softmax"
     assert any("assumed of w.pth" in note for note in found.notes)
+    with torch.no_grad():
+        wanted = net.eval()(*source.tensors(found.evaluation.inputs[0]))
+    np.testing.assert_allclose(found.reference[0][0], wanted.numpy(), atol=1e-6)
 
 
 def test_torchvision_without_weights_downloads_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

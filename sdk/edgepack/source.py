@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
-from edgepack import document, modules, samples, script, weights, zoo
+from edgepack import document, form, samples, script
 from edgepack.contract import Contract, Input, Output
 from edgepack.document import Strict
-from edgepack.errors import PlanError, SourceError
+from edgepack.errors import SourceError
+from edgepack.form import Loaded, first_line
 from edgepack.plan import Plan
 from edgepack.quiet import quiet
 from edgepack.samples import Sample, Samples
@@ -66,18 +66,6 @@ class _Flat(torch.nn.Module):
         return tuple(tree_leaves(self.model(*inputs[:positional], **named)))
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """A model as it was given, before its contract is settled."""
-
-    name: str
-    module: Callable[..., Any]
-    tables: tuple[dict[str, Any], ...] = ()
-    output: Output | None = None
-    keywords: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 class _Inputs(Strict):
     inputs: tuple[Input, ...]
 
@@ -92,7 +80,7 @@ def load(plan: Plan) -> Source:
 
     Raises SourceError at whatever in the model, its weights or its samples stands in the way.
     """
-    loaded = _load_model(plan)
+    loaded = form.load(plan)
     inputs = _inputs(plan, loaded)
     flat = _Flat(loaded.module, loaded.keywords)
     contract = _contract(plan, loaded, inputs, _probe(flat, inputs))
@@ -114,89 +102,7 @@ def load(plan: Plan) -> Source:
     )
 
 
-_GENERIC = {"model", "net", "network"}
-
-
-def _name(reference: str) -> str:
-    """What a model is called: the attribute, else its file, else its folder, first that tells."""
-    place, _, attribute = reference.rpartition(":")
-    path = Path(place.replace(".", "/") if not place.endswith(".py") else place).resolve()
-    words = (attribute.split(".")[-1].lower(), path.stem, path.parent.name)
-    return next((word for word in words if word not in _GENERIC), "model")
-
-
-def _load_model(plan: Plan) -> _Loaded:
-    if plan.kind in ("exported", "torchscript") and plan.weights:
-        raise PlanError(f"{plan.model} brings its own weights: --weights does not go with it")
-    if plan.kind == "exported":
-        return _load_exported(Path(plan.model))
-    if plan.kind == "torchscript":
-        return _load_torchscript(plan)
-    if plan.kind == "torchvision":
-        name = plan.model.partition(":")[2]
-        module = zoo.build(name)
-        file = Path(plan.weights) if plan.weights else zoo.cached(name)
-        weights.put(weights.read(file, trust_pickle=plan.trust_pickle), module, file)
-        table, output, origin = zoo.contract(name, file)
-        return _Loaded(name, module.eval(), (table,), output, notes=(f"contract: {origin}",))
-    module = _instance(modules.attribute(plan.model), plan.model)
-    if plan.weights:
-        file = Path(plan.weights)
-        weights.put(weights.read(file, trust_pickle=plan.trust_pickle), module, file)
-        untrained: tuple[str, ...] = ()
-    else:
-        untrained = ("no --weights: the model's weights are those its code gave it",)
-    return _Loaded(_name(plan.model), module.eval(), notes=untrained)
-
-
-def _instance(found: Any, reference: str) -> torch.nn.Module:
-    if not isinstance(found, torch.nn.Module) and callable(found):
-        try:
-            found = found()
-        except (Exception, SystemExit) as cause:  # whatever the user's code raises
-            raise SourceError(f"{reference}() raises {type(cause).__name__}: {cause}") from cause
-    if not isinstance(found, torch.nn.Module):
-        raise SourceError(f"{reference} gives no torch.nn.Module, but {type(found).__name__}")
-    return found
-
-
-def _load_exported(path: Path) -> _Loaded:
-    try:
-        with quiet():
-            program = torch.export.load(path)
-    except Exception as cause:  # torch.export.load documents no exceptions of its own
-        raise SourceError(f"{path} is not an exported program: {_first_line(cause)}") from cause
-    args, kwargs = program.example_inputs or ((), {})
-    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
-    names = program.graph_signature.user_inputs
-    given = [*args, *kwargs.values()]
-    if len(names) != len(given) or not all(isinstance(each, torch.Tensor) for each in given):
-        raise SourceError(f"{path} takes something other than tensors: export it with tensors alone")
-    tables = tuple(_tensor_table(str(name), values[str(name)]) for name in names)
-    return _Loaded(path.stem, program.module(), tables, keywords=tuple(kwargs))
-
-
-def _tensor_table(name: str, value: torch.Tensor) -> dict[str, Any]:
-    shape = [size if isinstance(size, int) else str(size) for size in value.shape]
-    return {"kind": "tensor", "name": name, "shape": shape, "dtype": str(value.dtype).split(".")[1]}
-
-
-def _load_torchscript(plan: Plan) -> _Loaded:
-    path = Path(plan.model)
-    try:
-        with quiet():
-            return _Loaded(path.stem, torch.jit.load(path, map_location="cpu").eval())
-    except RuntimeError:
-        found = weights.read_pickle(path, trust_pickle=plan.trust_pickle)
-    if isinstance(found, torch.nn.Module):
-        return _Loaded(path.stem, found.eval())
-    raise SourceError(
-        f"{path} holds weights without a model",
-        hint=f"name the model too: edgepack build net.py:model --weights {path}",
-    )
-
-
-def _inputs(plan: Plan, loaded: _Loaded) -> tuple[Input, ...]:
+def _inputs(plan: Plan, loaded: Loaded) -> tuple[Input, ...]:
     tables = plan.inputs or loaded.tables
     partial = len(tables) == len(loaded.tables) == 1 and set(tables[0]) <= {"kind", "name", "size"}
     if plan.inputs and partial and tables[0]["kind"] == loaded.tables[0]["kind"]:
@@ -225,7 +131,7 @@ def _validated(inputs: tuple[Input, ...], outputs: list[Output]) -> Contract:
     return document.validate(tables, Contract, "the contract", SourceError)
 
 
-def _contract(plan: Plan, loaded: _Loaded, inputs: tuple[Input, ...], count: int) -> Contract:
+def _contract(plan: Plan, loaded: Loaded, inputs: tuple[Input, ...], count: int) -> Contract:
     outputs = list(plan.outputs or ((loaded.output,) if loaded.output else ()))
     if len(outputs) > count:
         raise SourceError(f"{len(outputs)} outputs are declared, the model gives {count}")
@@ -355,7 +261,7 @@ def _capture(flat: _Flat, contract: Contract, *, free: bool) -> ExportedProgram:
     except Exception as cause:  # torch.export documents no common base of its errors
         wish = f" with {', '.join(dims)} free" if free else ""
         raise SourceError(
-            f"torch.export cannot capture the model{wish}: {_first_line(cause)}",
+            f"torch.export cannot capture the model{wish}: {first_line(cause)}",
             hint="its documentation tells how to rewrite control flow that depends on values",
         ) from cause
 
@@ -370,8 +276,3 @@ def _as_module(flat: _Flat, example: tuple[torch.Tensor, ...]) -> _Flat:
 def _shortened(text: str) -> str:
     """The beginning of a message: some hold whole tensors."""
     return text if len(text) <= _MESSAGE else text[:_MESSAGE].rstrip() + " …"
-
-
-def _first_line(cause: Exception) -> str:
-    lines = [line for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[0].strip() if lines else ''}"
