@@ -74,7 +74,7 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
     """
     progress = progress or Silent()
     progress.begin(1 + len(_exports(plan)) + len(_runs(plan)) + len(plan.targets))
-    with bundle.workshop(plan.targets[0].folder.parent) as folder:
+    with bundle.workshop(plan.targets[0].folder.parent) as folder, source.one_thread():
         progress.step(f"load {plan.model}, run it in float")
         shop = _Shop(source.load(plan), folder, progress)
         host.write_samples(shop.source.evaluation.inputs, shop.samples)

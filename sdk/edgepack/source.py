@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +69,17 @@ class _Flat(torch.nn.Module):
 
 class _Inputs(Strict):
     inputs: tuple[Input, ...]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch in one thread: the same sums in the same order each time, and no wait for busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def tensors(sample: Sample) -> tuple[torch.Tensor, ...]:
