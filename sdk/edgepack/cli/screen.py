@@ -166,7 +166,9 @@ class Screen:
             self._line(f"  [yellow]not checked[/] {escape(text)}")
         for text in dict.fromkeys(_notes(report)):
             self._line(f"  [dim]note[/] {escape(text)}")
-        verdict = "[green]all checks passed[/]" if report.passed else "[bold red]a check failed[/]"
+        unchecked = any(each.verdict == "skipped" for each in report.artifacts)
+        passed = "all checks that this host can make passed" if unchecked else "all checks passed"
+        verdict = f"[green]{passed}[/]" if report.passed else "[bold red]a check failed[/]"
         app = f", app/ uses {report.app}" if report.app else ""
         self._line(f"  {verdict}; bundle: [bold]{escape(report.folder)}[/]{escape(app)}\n")
 
