@@ -89,3 +89,31 @@ def test_several_reports_are_one_document() -> None:
 def test_what_is_no_report(text: str) -> None:
     with pytest.raises(ValidationError):
         report.from_json(text)
+
+
+def test_json_tells_the_verdicts_that_follow_from_the_checks() -> None:
+    failed = Check("agreement", "fail", 90.0, 95.0, "%")
+    ran = Check("runs", "pass", None, None, "")
+    artifacts = tuple(
+        Artifact(
+            file=f"model/{n}.onnx",
+            format="onnx",
+            scheme="w8a8",
+            bytes=1,
+            bytes_gzip=1,
+            size_ratio=1.0,
+            export_seconds=0.0,
+            figures=Figures(),
+            checks=checks,
+            quantized=None,
+            delegated=None,
+            kept_float=(),
+            notes=(),
+        )
+        for n, checks in enumerate(((ran,), (ran, failed), ()))
+    )
+    whole = Report("t", "m", "", "", "", artifacts, (), (), "")
+    (told,) = json.loads(report.all_to_json([whole]))
+    assert [each["verdict"] for each in told["artifacts"]] == ["pass", "fail", "skipped"]
+    assert told["passed"] is False
+    assert report.from_json(report.to_json(whole)) == whole

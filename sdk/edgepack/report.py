@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -109,17 +110,24 @@ class Report:
 
 
 _ADAPTER = TypeAdapter(Report)
-_LIST_ADAPTER = TypeAdapter(list[Report])
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    """A report as JSON has it: what it holds, with the verdicts that follow from it."""
+    plain: dict[str, Any] = _ADAPTER.dump_python(report, mode="json")
+    for entry, artifact in zip(plain["artifacts"], report.artifacts):
+        entry["verdict"] = artifact.verdict
+    return {**plain, "passed": report.passed}
 
 
 def to_json(report: Report) -> str:
     """The report as one JSON document; the same report gives the same bytes."""
-    return _ADAPTER.dump_json(report, indent=2).decode() + "\n"
+    return json.dumps(_plain(report), indent=2, ensure_ascii=False) + "\n"
 
 
 def all_to_json(reports: list[Report]) -> str:
     """Reports of several targets as one JSON document, each with its verdicts."""
-    return _LIST_ADAPTER.dump_json(reports, indent=2).decode()
+    return json.dumps([_plain(report) for report in reports], indent=2, ensure_ascii=False)
 
 
 def from_json(text: str) -> Report:
