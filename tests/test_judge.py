@@ -137,7 +137,7 @@ def test_a_death_fails_and_what_cannot_run_is_skipped_both_with_reasons() -> Non
 
 @pytest.mark.parametrize(("activation", "call"), [("softmax", torch.softmax), ("sigmoid", torch.sigmoid)])
 def test_activated_is_torch_s_and_touches_the_first_output_alone(activation: str, call) -> None:
-    scores = np.array([[-80.0, 3.0, 90.0, 0.5]], np.float32)
+    scores = np.array([[-600.0, 3.0, 900.0, 0.5]], np.float32)
     (found,) = judge.activated(((scores, scores),), activation)
     axis = {"dim": -1} if activation == "softmax" else {}
     np.testing.assert_allclose(found[0], call(torch.from_numpy(scores), **axis).numpy(), atol=1e-6)
