@@ -1,4 +1,7 @@
-"""The command: `python -m benchmarks [build | formats] [--runs N] [--json FILE] [--markdown]`."""
+"""The command.
+
+`python -m benchmarks [build | formats | peers] [--runs N] [--nets NET …] [--json FILE] [--markdown]`
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import comparison, formats, tables
+from benchmarks import comparison, formats, peers, tables
 from benchmarks.measure import FailedError
-from benchmarks.nets import MissingError
+from benchmarks.nets import MissingError, imagenet
 from benchmarks.tables import Table
 from edgepack.errors import INTERRUPTED, EdgepackError
 
@@ -19,7 +22,7 @@ def main() -> int:
     """Measure, print, and answer with the exit code: 2 where data has to be fetched first."""
     arguments = _arguments()
     try:
-        document, found = _measured(arguments.what, arguments.runs)
+        document, found = _measured(arguments)
     except MissingError as cause:
         _say(str(cause))
         return _MISSING
@@ -39,11 +42,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("build", "formats"),
+        choices=("build", "formats", "peers"),
         default="build",
-        help="build: time and memory, against plain scripts; formats: every format on three networks",
+        help="build: time and memory, against plain scripts; formats: every format on the examples' "
+        "networks; peers: the libraries' own compression beside edgepack's",
     )
     parser.add_argument("--runs", type=_count, default=3, metavar="N", help="of build; default 3")
+    known = [net.folder.name for net in imagenet()]
+    parser.add_argument(
+        "--nets", nargs="+", choices=known, default=known, metavar="NET", help=f"of peers: {' '.join(known)}"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return parser.parse_args()
@@ -55,12 +63,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _measured(what: str, runs: int) -> tuple[str, list[Table]]:
+def _measured(arguments: argparse.Namespace) -> tuple[str, list[Table]]:
     """The figures as JSON and as tables."""
-    if what == "formats":
+    if arguments.what == "formats":
         results = formats.run(_say)
         return formats.to_json(results), formats.tables(results)
-    turns = comparison.run(runs, _say)
+    if arguments.what == "peers":
+        nets = [net for net in imagenet() if net.folder.name in arguments.nets]
+        found = peers.run(nets, _say)
+        return peers.to_json(found), peers.tables(found)
+    turns = comparison.run(arguments.runs, _say)
     return comparison.to_json(turns), comparison.tables(turns)
 
 

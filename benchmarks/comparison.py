@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import measure
 from benchmarks.measure import Usage
-from benchmarks.nets import ROOT, mobilenet
+from benchmarks.nets import ROOT, Net, mobilenet
 from benchmarks.tables import Table
 from edgepack import report
 from edgepack.errors import CHECK_FAILED
@@ -96,20 +96,27 @@ def run(runs: int, say: Say) -> list[Turn]:
 
 def _warm_up() -> None:
     libraries = "torchvision.models, executorch.exir, onnxscript, onnxruntime.quantization, coremltools"
-    code = f"import benchmarks.exports as e; e.network(); import {libraries}"
+    code = f"import benchmarks.exports as e; e.network(e.mobilenet().folder); import {libraries}"
     command = [sys.executable, "-c", code]
     subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=True)
 
 
 def _edgepack() -> Side:
-    program = Path(sysconfig.get_path("scripts")) / "edgepack"
     with tempfile.TemporaryDirectory(prefix="edgepack-benchmark-") as name:
         out = Path(name) / "bundles"
-        command = [str(program), "build", str(mobilenet().folder), "--out", str(out)]
-        for target in TARGETS:
-            command += ["--target", target]
-        usage = measure.run(command, Path(name) / "log.txt", expected=(0, CHECK_FAILED))
-        return _side_of(usage, out)
+        return _side_of(build(mobilenet(), out), out)
+
+
+def build(net: Net, out: Path) -> Usage:
+    """What `edgepack build` of a network for `TARGETS` takes; its bundles are written into `out`.
+
+    Raises FailedError.
+    """
+    program = Path(sysconfig.get_path("scripts")) / "edgepack"
+    command = [str(program), "build", str(net.folder), "--out", str(out)]
+    for target in TARGETS:
+        command += ["--target", target]
+    return measure.run(command, out.with_suffix(".log"), expected=(0, CHECK_FAILED))
 
 
 def _side_of(usage: Usage, out: Path) -> Side:
@@ -145,13 +152,10 @@ def _script(name: str, folder: Path) -> Side:
     usage = measure.run(command, folder.with_suffix(".log"))
     seconds = float(told.read_text(encoding="utf-8"))
     models = [path for path in folder.iterdir() if path.stem.startswith("net-")]
-    sizes = {f"{name} {path.stem.removeprefix('net-')} {path.suffix}": _bytes(path) / 1e6 for path in models}
+    sizes = {
+        f"{name} {path.stem.removeprefix('net-')} {path.suffix}": measure.size(path) / 1e6 for path in models
+    }
     return Side(usage, {name: seconds}, sizes)
-
-
-def _bytes(path: Path) -> int:
-    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    return sum(each.stat().st_size for each in files)
 
 
 def tables(turns: Sequence[Turn]) -> list[Table]:

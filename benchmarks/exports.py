@@ -6,7 +6,8 @@ writes the float and the compressed models of one format into FOLDER, and into t
 long the exports took, without start, weights and pictures.
 
 These are what edgepack is held against. They take the same weights, the same calibration pictures
-and the same schemes; they share nothing with edgepack's code, and look at no output.
+and the same schemes; they share nothing with edgepack's code, and look at no output. The steps that
+`benchmarks.scripts` takes for other networks, too, stand by themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import copy
 import runpy
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,8 @@ from benchmarks.nets import mobilenet
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def network() -> torch.nn.Module:
-    """MobileNetV2 of torchvision with its trained weights."""
-    folder = mobilenet().folder
+def network(folder: Path) -> torch.nn.Module:
+    """The network of an example's folder with its trained weights."""
     net: torch.nn.Module = runpy.run_path(str(folder / "model.py"))["net"]()
     net.load_state_dict(load_file(folder / "weights.safetensors"))
     return net.eval()
@@ -58,28 +58,41 @@ def to_executorch(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Pa
 
     https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-quantization.html
     """
+    exported = torch.export.export(net, (pictures[0],))
+    save_pte(exported, folder / "net-fp32.pte")
+    save_pte(pt2e(exported, pictures), folder / "net-w8a8.pte")
+
+
+def save_pte(program: torch.export.ExportedProgram, path: Path) -> None:
+    """Lower to XNNPACK and write."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    path.write_bytes(lowered.to_executorch().buffer)
+
+
+def xnnpack_quantizer() -> Any:
+    """XNNPACK's for static int8, weights per channel."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
     )
-    from executorch.exir import to_edge_transform_and_lower
+
+    return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+
+
+def pt2e(
+    exported: torch.export.ExportedProgram, pictures: Sequence[torch.Tensor]
+) -> torch.export.ExportedProgram:
+    """int8 for XNNPACK by PT2E."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    def save(program: torch.export.ExportedProgram, path: Path) -> None:
-        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-        path.write_bytes(lowered.to_executorch().buffer)
-
-    example = (pictures[0],)
-    exported = torch.export.export(net, example)
-    save(exported, folder / "net-fp32.pte")
-
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    prepared = prepare_pt2e(exported.module(), quantizer)
+    prepared = prepare_pt2e(exported.module(), xnnpack_quantizer())
     with torch.no_grad():
         for picture in pictures:
             prepared(picture)
-    save(torch.export.export(convert_pt2e(prepared), example), folder / "net-w8a8.pte")
+    return torch.export.export(convert_pt2e(prepared), (pictures[0],))
 
 
 def to_onnx(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) -> None:
@@ -88,9 +101,38 @@ def to_onnx(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) ->
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
     https://onnxruntime.ai/docs/performance/model-optimizations/ort-format-models.html
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
+
+    plain = folder / "net-fp32.onnx"
+    save_onnx(net, pictures[0], plain)
+    quantize_onnx(plain, pictures, folder / "net-w8a8.onnx", per_channel=True)
+    convert_onnx_models_to_ort(
+        folder, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True
+    )
+
+
+def save_onnx(net: torch.nn.Module, picture: torch.Tensor, path: Path) -> None:
+    """Export and write; the input is `input`."""
+    torch.onnx.export(
+        net,
+        (picture,),
+        path,
+        dynamo=True,
+        input_names=["input"],
+        output_names=["output"],
+        external_data=False,
+    )
+
+
+def quantize_onnx(
+    plain: Path, pictures: Sequence[torch.Tensor], path: Path, *, per_channel: bool, method: str = "MinMax"
+) -> None:
+    """Static int8 in QDQ form; types as onnxruntime advises for x86 with VNNI: uint8 activations.
+
+    `method` is the name of a `CalibrationMethod`.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
         def __init__(self) -> None:
@@ -100,29 +142,18 @@ def to_onnx(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) ->
             row = next(self.rows, None)
             return None if row is None else {"input": row.numpy()}
 
-    plain, prepared, quantized = folder / "net-fp32.onnx", folder / "net.prepared", folder / "net-w8a8.onnx"
-    torch.onnx.export(
-        net,
-        (pictures[0],),
-        plain,
-        dynamo=True,
-        input_names=["input"],
-        output_names=["output"],
-        external_data=False,
-    )
+    prepared = path.with_suffix(".prepared")
     quant_pre_process(plain, prepared)
     quantize_static(
         prepared,
-        quantized,
+        path,
         Reader(),
-        per_channel=True,
+        per_channel=per_channel,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod[method],
     )
     prepared.unlink()
-    convert_onnx_models_to_ort(
-        folder, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True
-    )
 
 
 def to_coreml(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) -> None:
@@ -167,23 +198,31 @@ def to_torchscript(net: torch.nn.Module, pictures: list[torch.Tensor], folder: P
     """
     from torch.ao.quantization import QConfig, QConfigMapping, default_per_channel_weight_observer
     from torch.ao.quantization.observer import HistogramObserver
-    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-    def save(module: torch.nn.Module, path: Path) -> None:
-        with torch.no_grad():
-            script = torch.jit.freeze(torch.jit.trace(module, pictures[0]).eval())
-        script._save_for_lite_interpreter(str(path))
-
-    save(net, folder / "net-fp32.ptl")
-
-    torch.backends.quantized.engine = "qnnpack"
+    save_ptl(net, pictures[0], folder / "net-fp32.ptl")
     activation = HistogramObserver.with_args(reduce_range=False)
     mapping = QConfigMapping().set_global(QConfig(activation, default_per_channel_weight_observer))
+    save_ptl(quantize_fx(net, mapping, pictures), pictures[0], folder / "net-w8a8.ptl")
+
+
+def save_ptl(module: torch.nn.Module, picture: torch.Tensor, path: Path) -> None:
+    """Trace, freeze and write for the lite interpreter."""
+    with torch.no_grad():
+        script = torch.jit.freeze(torch.jit.trace(module, picture).eval())
+    script._save_for_lite_interpreter(str(path))
+
+
+def quantize_fx(net: torch.nn.Module, mapping: Any, pictures: Sequence[torch.Tensor]) -> torch.nn.Module:
+    """int8 for qnnpack by FX graph mode, as the QConfigMapping `mapping` says."""
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    torch.backends.quantized.engine = "qnnpack"
     prepared = prepare_fx(copy.deepcopy(net), mapping, (pictures[0],))
     with torch.no_grad():
         for picture in pictures:
             prepared(picture)
-    save(convert_fx(prepared), folder / "net-w8a8.ptl")
+    quantized: torch.nn.Module = convert_fx(prepared)
+    return quantized
 
 
 SCRIPTS: dict[str, Callable[[torch.nn.Module, list[torch.Tensor], Path], None]] = {
@@ -198,7 +237,7 @@ _UNCALIBRATED = frozenset({"coreml"})
 def main(name: str, folder: Path, seconds: Path) -> None:
     """Run the script of one format."""
     torch.set_num_threads(1)
-    net = network()
+    net = network(mobilenet().folder)
     pictures = [] if name in _UNCALIBRATED else calibration_pictures()
     begun = time.perf_counter()
     SCRIPTS[name](net, pictures, folder)

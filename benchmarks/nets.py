@@ -43,7 +43,16 @@ def mobilenet() -> Net:
 
 def every() -> tuple[Net, ...]:
     """All of them; the Fashion-MNIST net is judged on the data set's 10,000 test pictures."""
-    return mobilenet(), _imagenet("EfficientNet-Lite0", "efficientnet_lite0"), _fashion()
+    return *imagenet(), _fashion()
+
+
+def imagenet() -> tuple[Net, ...]:
+    """Those for ImageNet, judged on the example's pictures."""
+    return (
+        mobilenet(),
+        _imagenet("EfficientNet-Lite0", "efficientnet_lite0"),
+        _imagenet("SqueezeNet 1.1", "squeezenet1_1"),
+    )
 
 
 def _imagenet(title: str, name: str) -> Net:

@@ -52,6 +52,14 @@ def build(
     labels: str = "",
     out: str = "",
     trust_pickle: bool = False,
+    max_drop: float | None = None,
+    min_agreement: float | None = None,
+    scheme: str = "",
+    prune: str = "",
+    recover: float | None = None,
+    search_budget: float | None = None,
+    seed: int | None = None,
+    recipe: str = "",
     progress: Progress | None = None,
 ) -> list[Report]:
     """Build one bundle a target, and return their reports; `Report.passed` is the verdict.
@@ -59,8 +67,17 @@ def build(
     The arguments are those of `edgepack build`; what is empty is settled by the model's
     `edgepack.toml` or the target. Raises an EdgepackError, and then leaves nothing behind.
     """
-    from edgepack import pipeline, plan
+    from edgepack import goal, pipeline, plan
 
+    wishes = goal.of_flags(
+        max_drop=max_drop,
+        min_agreement=min_agreement,
+        scheme=scheme,
+        prune=prune,
+        recover=recover,
+        search_budget=search_budget,
+        seed=seed,
+    )
     choices = plan.Choices(
         model=model,
         targets=tuple(targets),
@@ -72,6 +89,8 @@ def build(
         labels=labels,
         out=out,
         trust_pickle=trust_pickle,
+        compress=wishes,
+        recipe=recipe,
     )
     return pipeline.build(plan.resolve(choices), progress)
 

@@ -29,6 +29,7 @@ from edgepack.target import Target
 
 MANIFEST, REPORT, CONTRACT = "bundle.json", "report.json", "contract.json"
 MODELS, GOLDEN, APP = "model", "golden", "app"
+RECIPE, PARETO = "recipe.toml", "pareto.svg"
 SCHEMA = 1
 GOLDEN_SAMPLES = 8
 _MADE_BY = ("edgepack", "torch", "torchvision", "executorch", "torchao", "onnx", "onnxscript",
@@ -147,7 +148,7 @@ def seal(folder: Path, report: Report, target: Target, contract: Contract) -> No
         "model": report.model,
         "made_by": versions(),
         "artifacts": {
-            each.file: {"format": each.format, "recipe": {"scheme": each.scheme}, "verdict": each.verdict}
+            each.file: {"format": each.format, "scheme": each.scheme, "verdict": each.verdict}
             for each in report.artifacts
         },
         "passed": report.passed,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from edgepack.contract import Contract
 from edgepack.emulator.host import Death, Run
-from edgepack.recipe import FLOATS, Scheme
+from edgepack.goal import Goal
+from edgepack.recipe import FLOATS, SCHEMES, Scheme
 from edgepack.report import Check, Figures
 from edgepack.samples import Array, Sample
 from edgepack.target import Budget
@@ -17,7 +19,11 @@ FLOAT_SQNR_DB: dict[Scheme, float] = {"fp32": 60.0, "fp16": 30.0}
 """What a float file must reach: rounding alone leaves more than this (fp32 gives about 120 dB,
 a whole network computed in fp16 40 to 60)."""
 
-REPEATS: dict[Scheme, float] = {"fp32": 0.9999, "fp16": 0.999, "w8": 0.999, "p6": 0.999, "w8a8": 0.99}
+REPEATS: dict[Scheme, float] = {
+    **dict.fromkeys(SCHEMES, 0.999),
+    "fp32": 0.9999,
+    **dict.fromkeys(("w8a8", "w8d", "w8", "w4"), 0.99),
+}
 """Least cosine between what a file gave when it was built and what it gives on another machine:
 int8 kernels differ by single codes between processors, floats by the order of their sums."""
 
@@ -25,10 +31,26 @@ int8 kernels differ by single codes between processors, floats by the order of t
 def figures(
     run: Run, reference: tuple[Sample, ...], labels: tuple[int, ...] | None, contract: Contract
 ) -> Figures:
-    """Compare a run's outputs with the float model's."""
+    """Compare a run's outputs with the float model's, and tell what it cost."""
+    return replace(
+        answers(run.outputs, reference, labels, contract),
+        latency_ratio=run.latency_ratio,
+        latency_spread=run.latency_spread,
+        load_seconds=run.load_seconds,
+        memory_mb=run.memory_mb,
+    )
+
+
+def answers(
+    outputs: tuple[Sample, ...],
+    reference: tuple[Sample, ...],
+    labels: tuple[int, ...] | None,
+    contract: Contract,
+) -> Figures:
+    """Compare outputs with the float model's."""
     classes = contract.classes is not None
-    ours, theirs = (_tops(each) if classes else None for each in (run.outputs, reference))
-    noise, signal = _energies(run.outputs, reference)
+    ours, theirs = (_tops(each) if classes else None for each in (outputs, reference))
+    noise, signal = _energies(outputs, reference)
     known = np.asarray(labels) if labels is not None and classes else None
     return Figures(
         agreement=_share(ours, theirs),
@@ -36,10 +58,6 @@ def figures(
         accuracy=_share(ours, known),
         sqnr_db=_decibels(signal, noise),
         exact=noise == 0,
-        latency_ratio=run.latency_ratio,
-        latency_spread=run.latency_spread,
-        load_seconds=run.load_seconds,
-        memory_mb=run.memory_mb,
     )
 
 
@@ -102,25 +120,48 @@ def cannot_run(reason: str) -> tuple[Check, ...]:
     return (Check("runs", "skipped", None, None, "", reason),)
 
 
-def checks(run: Run, found: Figures, budget: Budget, scheme: Scheme) -> tuple[Check, ...]:
-    """A run's figures against the target's budget."""
+def checks(run: Run, found: Figures, budget: Budget, goal: Goal, scheme: Scheme) -> tuple[Check, ...]:
+    """A run's figures against the goal and the target's budget."""
     finite = all(np.isfinite(each.astype(np.float64)).all() for row in run.outputs for each in row)
     if not finite:
         return (Check("runs", "fail", None, None, "", "the file answers NaN or infinity"),)
-    sqnr_limit = FLOAT_SQNR_DB[scheme] if scheme in FLOATS else budget.min_sqnr_db
-    made = [Check("runs", "pass", None, None, "")]
-    if found.agreement is not None:
-        made.append(_least("agreement", found.agreement, budget.min_agreement, "%"))
-    if found.sqnr_db is not None:
-        made.append(_least("sqnr", found.sqnr_db, sqnr_limit, "dB"))
-    elif not found.exact:
-        made.append(Check("sqnr", "fail", None, sqnr_limit, "dB", "the float model answers only zeros"))
+    made = [Check("runs", "pass", None, None, ""), *quality(found, budget, goal, scheme)]
     if found.memory_mb is None:
         reason = "this system does not tell a process's peak memory"
         made.append(Check("memory", "skipped", None, budget.memory_mb, "MB", reason))
     else:
         made.append(_most("memory", found.memory_mb, budget.memory_mb, "MB"))
     return tuple(made)
+
+
+QUALITY = frozenset({"runs", "agreement", "drop", "sqnr"})
+"""Names of the checks that tell how well a file answers, not what it costs."""
+
+
+def quality(found: Figures, budget: Budget, goal: Goal, scheme: Scheme) -> list[Check]:
+    """How well a file answers, against the goal."""
+    made = []
+    if found.agreement is not None:
+        least = budget.min_agreement if goal.min_agreement is None else goal.min_agreement
+        made.append(_least("agreement", found.agreement, least, "%"))
+    if goal.max_drop is not None:
+        made += _drop(found, goal.max_drop)
+    limit = FLOAT_SQNR_DB[scheme] if scheme in FLOATS else budget.min_sqnr_db
+    if found.sqnr_db is not None:
+        made.append(_least("sqnr", found.sqnr_db, limit, "dB"))
+    elif not found.exact:
+        made.append(Check("sqnr", "fail", None, limit, "dB", "the float model answers only zeros"))
+    return made
+
+
+def _drop(found: Figures, most: float) -> list[Check]:
+    """The loss of accuracy; without labels, the disagreement, which it cannot exceed."""
+    if found.accuracy is not None and found.accuracy_float is not None:
+        return [_most("drop", found.accuracy_float - found.accuracy, most, "points")]
+    if found.agreement is None:
+        return []
+    bound = _most("drop", 100 - found.agreement, most, "points")
+    return [replace(bound, reason="no labels: bounded by the disagreement with float")]
 
 
 def size(megabytes: float, budget: Budget) -> Check:

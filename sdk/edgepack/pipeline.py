@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from edgepack import bundle, formats, judge, source, template
+from edgepack import bundle, formats, judge, pareto, recipe, source, template
+from edgepack.compress import shrink
+from edgepack.compress.search import Search, Trial
+from edgepack.compress.shrink import Lessons, Shrunk
+from edgepack.compress.workbench import Workbench
 from edgepack.emulator import host
+from edgepack.emulator import weights as stand_in
 from edgepack.errors import ExportError
 from edgepack.formats import Exported
-from edgepack.plan import Omission, Plan, Step, TargetPlan
-from edgepack.recipe import FLOATS, Recipe, Scheme
-from edgepack.report import Artifact, Check, Figures, Report
+from edgepack.goal import Pruning
+from edgepack.plan import Omission, Plan, TargetPlan
+from edgepack.recipe import FLOATS, NEEDS_SAMPLES, Recipe, Scheme
+from edgepack.report import Artifact, Check, Figures, Report, Tried, sentence
 from edgepack.source import Source
-from edgepack.target import Target
 
 TIME_LIMIT = 1800.0
 """Seconds that a file may take for all samples on the host before it counts as hung."""
+_TIE = 1.05
+"""Three of four paired runs must be slower than float by more than this: below it is a tie."""
+_CALIBRATION_STEPS = 4
+_READ_BACK = "judged by the file's weights, read back and computed with in torch"
 
 
 class Progress(Protocol):
@@ -59,12 +69,32 @@ class _Shop:
     source: Source
     folder: Path
     progress: Progress
-    written: dict[Path, _Written] = field(default_factory=dict)
+    pruned: dict[Pruning, Shrunk | None] = field(default_factory=dict)
+    benches: dict[int, Workbench] = field(default_factory=dict)
+    written: dict[str, _Written] = field(default_factory=dict)
     runs: dict[Path, host.Run | host.Death] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
 
     @property
     def samples(self) -> Path:
         return self.folder / "samples.npz"
+
+    def bench(self, loaded: Source) -> Workbench | None:
+        """The workbench of a source; None without calibration samples."""
+        if loaded.calib is None:
+            return None
+        return self.benches.setdefault(id(loaded), Workbench(loaded, self.progress.step))
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What took how long, all formats and targets together."""
+        found: dict[str, float] = {}
+        for each in self.benches.values():
+            for what, took in each.seconds.items():
+                found[what] = found.get(what, 0.0) + took
+        for key, written in self.written.items():
+            found[f"export {key}"] = written.seconds
+        return found
 
 
 def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
@@ -73,7 +103,7 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
     Raises the EdgepackErrors of its parts. A failed check is no error: see `Report.passed`.
     """
     progress = progress or Silent()
-    progress.begin(1 + len(_exports(plan)) + len(_runs(plan)) + len(plan.targets))
+    progress.begin(_estimate(plan))
     with bundle.workshop(plan.targets[0].folder.parent) as folder, source.one_thread():
         progress.step(f"load {plan.model}, run it in float")
         shop = _Shop(source.load(plan), folder, progress)
@@ -84,156 +114,254 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
         return reports
 
 
-def _exports(plan: Plan) -> set[tuple[str, Scheme, str]]:
-    """The exports of a plan, each once: format, scheme, and what of the target changes the file."""
-    return {
-        (step.format, step.scheme, formats.load(step.format).variant(wanted.target))
-        for wanted in plan.targets
-        for step in wanted.steps
-    }
-
-
-def _runs(plan: Plan) -> set[tuple[str, Scheme, str]]:
-    """Those of them that this host can run."""
-    return {each for each in _exports(plan) if not formats.load(each[0]).cannot_run()}
+def _estimate(plan: Plan) -> int:
+    """Steps of a build whose first candidates all serve: a search that goes on takes more."""
+    tried = set()
+    for wanted in plan.targets:
+        for name in dict.fromkeys(step.format for step in wanted.steps):
+            variant = formats.load(name).variant(wanted.target)
+            tried |= {(name, variant, _float_scheme(name, wanted))}
+            tried |= {(name, variant, next(step.scheme for step in wanted.steps if step.format == name))}
+    runs = [each for each in tried if not formats.load(each[0]).cannot_run()]
+    calibrated = any(step.scheme in NEEDS_SAMPLES for wanted in plan.targets for step in wanted.steps)
+    return 1 + len(tried) + len(runs) + len(plan.targets) + (_CALIBRATION_STEPS if calibrated else 0)
 
 
 def _build_for(plan: Plan, wanted: TargetPlan, shop: _Shop) -> Report:
-    target = wanted.target
-    floats_first = sorted(wanted.steps, key=lambda step: step.scheme not in FLOATS)
-    for step in floats_first:
-        _export(step, target, shop)
-    made = {step: _judged(step, wanted, shop) for step in floats_first}
-    artifacts = tuple(artifact for step in wanted.steps for artifact in made[step])
+    chosen: list[Trial] = []
+    tried: list[Tried] = []
+    for name in dict.fromkeys(step.format for step in wanted.steps):
+        search = _search(name, plan, wanted, shop)
+        chosen.append(search.run())
+        tried += search.tried
     shop.progress.step(f"put {wanted.folder} together")
-    return _bundled(plan, wanted, shop, artifacts)
+    return _bundled(plan, wanted, shop, chosen, tried)
 
 
-def _place(step: Step, target: Target, shop: _Shop) -> Path:
-    """Where a step's model is written; targets of one variant share the place."""
-    module = formats.load(step.format)
-    words = (step.format, step.scheme, *module.variant(target).replace(",", "").split())
-    folder = "-".join(words)
-    return shop.folder / folder / f"{shop.source.name}-{step.scheme}{module.SUFFIX}"
-
-
-def _called(step: Step, target: Target) -> str:
-    variant = formats.load(step.format).variant(target)
-    return f"{step.format} {step.scheme}" + (f" ({variant})" if variant else "")
-
-
-def _export(step: Step, target: Target, shop: _Shop) -> None:
-    path = _place(step, target, shop)
-    if path in shop.written:
-        return
-    shop.progress.step(f"write {_called(step, target)}")
-    path.parent.mkdir()
-    begun = time.perf_counter()
-    try:
-        exported = formats.load(step.format).export(shop.source, Recipe(step.scheme), target, path)
-    except ExportError as cause:
-        raise ExportError(str(cause), hint=_who_could(step, target, shop)) from cause
-    shop.written[path] = _Written(exported, time.perf_counter() - begun)
-
-
-def _who_could(failed: Step, target: Target, shop: _Shop) -> str:
-    """Which of the target's other formats can carry the model: each is tried, in float."""
-    able = []
-    for choice in target.formats:
-        module = formats.load(choice.name)
-        if choice.name == failed.format or module.cannot_export():
-            continue
-        scheme = next(scheme for scheme in choice.schemes if scheme in FLOATS)
-        scratch = shop.folder / f"tried-{choice.name}" / f"model{module.SUFFIX}"
-        scratch.parent.mkdir()
-        try:
-            module.export(shop.source, Recipe(scheme), target, scratch)
-        except ExportError:
-            continue
-        able.append(choice.name)
-    if not able:
-        return f"none of the other formats of {target.name} can carry it either"
-    flags = " ".join(f"--format {name}" for name in able)
-    return f"tried just now, these formats of {target.name} can carry it: {flags}"
-
-
-def _float_step(step: Step, wanted: TargetPlan) -> Step | None:
-    """The float artifact of the same format, which a step is held against."""
-    return next((each for each in wanted.steps if each.format == step.format and each.scheme in FLOATS), None)
-
-
-def _judged(step: Step, wanted: TargetPlan, shop: _Shop) -> list[Artifact]:
-    """The step's artifacts, each run on the host and held against the float model."""
-    written = shop.written[_place(step, wanted.target, shop)]
-    base = _float_step(step, wanted)
-    below = shop.written[_place(base, wanted.target, shop)].exported.models[0] if base else None
-    return [_artifact(step, wanted.target, shop, written, path, below) for path in written.exported.models]
-
-
-def _artifact(
-    step: Step, target: Target, shop: _Shop, written: _Written, path: Path, baseline: Path | None
-) -> Artifact:
-    module = formats.load(step.format)
-    found, checks = _figures(step, target, shop, written.exported, path, baseline)
-    size = bundle.bytes_of(path)
-    description = module.describe(path)
-    quantized = step.scheme not in FLOATS
-    ratio = size / bundle.bytes_of(baseline) if baseline else 1.0
-    idle = (f"{step.scheme} makes this file no smaller than float",) if quantized and ratio >= 1 else ()
-    return Artifact(
-        file=f"{bundle.MODELS}/{path.name}",
-        format=step.format,
-        scheme=step.scheme,
-        bytes=size,
-        bytes_gzip=bundle.gzipped(path),
-        size_ratio=ratio,
-        export_seconds=written.seconds,
-        figures=found,
-        checks=(judge.size(size / host.MEGABYTE, target.budget), *checks),
-        quantized=description.quantized if quantized else None,
-        delegated=description.delegated,
-        kept_float=description.kept_float if quantized else (),
-        notes=(*written.exported.notes, *idle),
-        activation=written.exported.activation,
+def _search(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Search:
+    """The search down one format's ladder."""
+    shrunk = _shrunk(name, plan, wanted, shop)
+    smaller = shrunk.source if shrunk else shop.source
+    minutes = wanted.goal.search_budget
+    whole = _Attempts(name, wanted, shop, shop.source, None)
+    base = whole(Recipe(_float_scheme(name, wanted)))
+    attempts = _Attempts(name, wanted, shop, smaller, base)
+    return Search(
+        steps=tuple(step for step in wanted.steps if step.format == name),
+        base=base,
+        bench=shop.bench(smaller),
+        attempt=attempts,
+        forced=bool(wanted.goal.forced or plan.book),
+        keep_best=shrunk is not None and shrunk.by_hand,
+        deadline=shop.begun + 60 * minutes if minutes else math.inf,
     )
 
 
-def _figures(
-    step: Step, target: Target, shop: _Shop, exported: Exported, path: Path, baseline: Path | None
-) -> tuple[Figures, tuple[Check, ...]]:
-    if reason := formats.load(step.format).cannot_run():
-        return Figures(), judge.cannot_run(reason)
-    if path not in shop.runs:
-        if path == exported.models[0]:
-            shop.progress.step(f"run {_called(step, target)}")
-        other = "" if baseline in (None, path) else str(baseline)
-        job = host.Job(step.format, str(path), str(shop.samples), other)
-        shop.runs[path] = host.run(job, path.parent / f"run-{path.name}", TIME_LIMIT)
-    ended = shop.runs[path]
-    if isinstance(ended, host.Death):
-        return Figures(), judge.died(ended)
-    evaluation = shop.source.evaluation
-    reference = judge.activated(shop.source.reference, exported.activation)
-    found = judge.figures(ended, reference, evaluation.labels, shop.source.contract)
-    return found, judge.checks(ended, found, target.budget, step.scheme)
+def _float_scheme(name: str, wanted: TargetPlan) -> Scheme:
+    """The float scheme that the target has for a format."""
+    choice = wanted.target.choice(name)
+    assert choice is not None
+    return next(scheme for scheme in choice.schemes if scheme in FLOATS)
 
 
-def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, artifacts: tuple[Artifact, ...]) -> Report:
+@dataclass
+class _Attempts:
+    """Writes a recipe of one source in one format, runs it and judges it for one target."""
+
+    format: str
+    wanted: TargetPlan
+    shop: _Shop
+    source: Source
+    base: Trial | None
+    """The float files, which others are held against; None while they are made."""
+
+    def __call__(self, recipe: Recipe) -> Trial:
+        """The candidate as it came out."""
+        if self.base and recipe == self.base.recipe and self.source is self.shop.source:
+            return self.base
+        written = self._written(recipe)
+        artifacts = tuple(self._artifact(recipe, written, path) for path in written.exported.models)
+        return Trial(recipe, written.exported, artifacts, _missed(artifacts), _idle(artifacts))
+
+    def _written(self, recipe: Recipe) -> _Written:
+        key = self._key(recipe)
+        if key not in self.shop.written:
+            bench = self.shop.bench(self.source)
+            ready = bench.ready(recipe) if bench else self.source
+            self.shop.progress.step(f"write {self._called(recipe)}")
+            self.shop.written[key] = self._exported(ready, recipe, len(self.shop.written))
+        return self.shop.written[key]
+
+    def _key(self, recipe: Recipe) -> str:
+        """What tells an export from all others of this build: targets of one variant share it."""
+        pruned = "" if self.source is self.shop.source else f", pruned source {id(self.source)}"
+        return f"{self._called(recipe)}{pruned}" + (f" {recipe}" if _details(recipe) else "")
+
+    def _called(self, recipe: Recipe) -> str:
+        variant = formats.load(self.format).variant(self.wanted.target)
+        floats = sum(scheme in FLOATS for scheme in recipe.layers.values())
+        mixed = f", {floats} layers in float" if floats and not recipe.is_float else ""
+        return f"{self.format} {recipe.scheme}" + (f" ({variant})" if variant else "") + mixed
+
+    def _exported(self, ready: Source, recipe: Recipe, number: int) -> _Written:
+        module = formats.load(self.format)
+        path = self.shop.folder / f"{number}" / f"{ready.name}-{recipe.scheme}{module.SUFFIX}"
+        path.parent.mkdir()
+        begun = time.perf_counter()
+        try:
+            exported = module.export(ready, recipe, self.wanted.target, path)
+        except ExportError as cause:
+            raise ExportError(str(cause), hint=self._who_could()) from cause
+        return _Written(exported, time.perf_counter() - begun)
+
+    def _who_could(self) -> str:
+        """Which of the target's other formats can carry the model: each is tried, in float."""
+        target = self.wanted.target
+        able = []
+        for choice in target.formats:
+            module = formats.load(choice.name)
+            if choice.name == self.format or module.cannot_export():
+                continue
+            scheme = next(scheme for scheme in choice.schemes if scheme in FLOATS)
+            scratch = self.shop.folder / f"tried-{choice.name}" / f"model{module.SUFFIX}"
+            scratch.parent.mkdir()
+            try:
+                module.export(self.shop.source, Recipe(scheme), target, scratch)
+            except ExportError:
+                continue
+            able.append(choice.name)
+        if not able:
+            return f"none of the other formats of {target.name} can carry it either"
+        flags = " ".join(f"--format {name}" for name in able)
+        return f"tried just now, these formats of {target.name} can carry it: {flags}"
+
+    def _artifact(self, recipe: Recipe, written: _Written, path: Path) -> Artifact:
+        module = formats.load(self.format)
+        baseline = self._baseline()
+        found, checks = self._figures(recipe, written.exported, path, baseline)
+        size = bundle.bytes_of(path)
+        description = module.describe(path)
+        quantized = not recipe.is_float
+        return Artifact(
+            file=f"{bundle.MODELS}/{path.name}",
+            format=self.format,
+            scheme=recipe.scheme,
+            bytes=size,
+            bytes_gzip=bundle.gzipped(path),
+            size_ratio=size / bundle.bytes_of(baseline) if baseline else self._within_base(written, path),
+            export_seconds=written.seconds,
+            figures=found,
+            checks=(judge.size(size / host.MEGABYTE, self.wanted.target.budget), *checks),
+            quantized=description.quantized if quantized else None,
+            delegated=description.delegated,
+            kept_float=description.kept_float if quantized else (),
+            notes=written.exported.notes,
+            recipe=recipe,
+            activation=written.exported.activation,
+        )
+
+    def _within_base(self, written: _Written, path: Path) -> float:
+        return bundle.bytes_of(path) / bundle.bytes_of(written.exported.models[0])
+
+    def _baseline(self) -> Path | None:
+        """The float model file of this format; None while it is itself made."""
+        return self.base.exported.models[0] if self.base else None
+
+    def _figures(
+        self, recipe: Recipe, exported: Exported, path: Path, baseline: Path | None
+    ) -> tuple[Figures, tuple[Check, ...]]:
+        shop, wanted = self.shop, self.wanted
+        if reason := formats.load(self.format).cannot_run():
+            return self._unrun(recipe, path, reason)
+        if path not in shop.runs:
+            first = path == exported.models[0]
+            if first:
+                shop.progress.step(f"run {self._called(recipe)}")
+            float_file = baseline or (None if first else exported.models[0])
+            job = host.Job(self.format, str(path), str(shop.samples), str(float_file or ""))
+            shop.runs[path] = host.run(job, path.parent / f"run-{path.name}", TIME_LIMIT)
+        ended = shop.runs[path]
+        if isinstance(ended, host.Death):
+            return Figures(), judge.died(ended)
+        reference = judge.activated(shop.source.reference, exported.activation)
+        found = judge.figures(ended, reference, shop.source.evaluation.labels, shop.source.contract)
+        if not exported.timed:
+            found = replace(found, latency_ratio=None, latency_spread=None)
+        return found, judge.checks(ended, found, wanted.target.budget, wanted.goal, recipe.scheme)
+
+    def _unrun(self, recipe: Recipe, path: Path, reason: str) -> tuple[Figures, tuple[Check, ...]]:
+        """A file that cannot be run here: its weights, read back, are computed with in torch, if it can."""
+        weights = formats.load(self.format).weights(path)
+        if not weights:
+            return Figures(), judge.cannot_run(reason)
+        whole = self.shop.source
+        outputs = stand_in.answers(self.source, weights)
+        found = judge.answers(outputs, whole.reference, whole.evaluation.labels, whole.contract)
+        told = judge.quality(found, self.wanted.target.budget, self.wanted.goal, recipe.scheme)
+        return found, (*judge.cannot_run(f"{reason}; {_READ_BACK}"), *told)
+
+
+def _details(recipe: Recipe) -> bool:
+    return recipe != Recipe(recipe.scheme)
+
+
+def _missed(artifacts: tuple[Artifact, ...]) -> str:
+    """What of the goal the files miss, in words; empty where they meet it."""
+    failed = [
+        (each, check)
+        for each in artifacts
+        for check in each.checks
+        if check.verdict == "fail" and check.name in judge.QUALITY
+    ]
+    return "; ".join(dict.fromkeys(sentence(check) for _, check in failed))
+
+
+def _idle(artifacts: tuple[Artifact, ...]) -> str:
+    """Why quantization does not pay: a file no smaller than float, or slower in the same runtime."""
+    main = artifacts[0]
+    spread = main.figures.latency_spread
+    if main.scheme in FLOATS:
+        return ""
+    if main.size_ratio >= 1:
+        return f"{main.scheme} makes the file no smaller than float: {main.size_ratio:.2f} of its bytes"
+    if spread and spread[0] > _TIE:
+        return (
+            f"{main.scheme} is slower than float in the same runtime: "
+            f"{main.figures.latency_ratio:.2f} of its time ({spread[0]:.2f} to {spread[1]:.2f})"
+        )
+    return ""
+
+
+def _shrunk(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Shrunk | None:
+    """The pruned source for a format; None where nothing is pruned, or the format gains nothing."""
+    pruning = plan.pruning(wanted)
+    if pruning is None or formats.load(name).no_gain(pruning.kind, wanted.target):
+        return None
+    if pruning not in shop.pruned:
+        steps = plan.book.recover_steps if plan.book else None
+        minutes = 0.0 if plan.book else wanted.goal.recover or 0.0
+        lessons = Lessons(minutes, steps, plan.book.seed if plan.book else wanted.goal.seed or 0)
+        shop.pruned[pruning] = shrink.shrink(shop.source, pruning, wanted.goal, lessons, shop.progress.step)
+    return shop.pruned[pruning]
+
+
+def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, chosen: list[Trial], tried: list[Tried]) -> Report:
     """Put the bundle of one target together; it takes its place once all are whole."""
     loaded = shop.source
     folder = _draft(wanted, shop)
     models = folder / bundle.MODELS
     models.mkdir(parents=True)
     given = {}
-    for step in wanted.steps:
-        exported = shop.written[_place(step, wanted.target, shop)].exported
-        for path in (*exported.models, *exported.companions):
+    for trial in chosen:
+        for path in (*trial.exported.models, *trial.exported.companions):
             _copy(path, models / path.name)
             ended = shop.runs.get(path)
             if isinstance(ended, host.Run):
                 given[path.name] = ended.outputs
+    artifacts = tuple(each for trial in chosen for each in trial.artifacts)
     bundle.write_golden(folder / bundle.GOLDEN, loaded.evaluation.inputs, loaded.reference, given)
     app, without = _app(wanted, loaded, artifacts, folder)
+    shrunk = next(iter(shop.pruned.values()), None)
     report = Report(
         target=wanted.target.name,
         model=plan.model_name,
@@ -242,12 +370,26 @@ def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, artifacts: tuple[Artif
         calibrated_on=loaded.calib.origin if loaded.calib else "",
         artifacts=artifacts,
         skipped=(*wanted.omitted, *without),
-        notes=loaded.notes,
+        notes=(*loaded.notes, *(shrunk.notes if shrunk else ())),
         folder=str(wanted.folder),
+        tried=tuple(tried),
+        goal=wanted.goal.model_dump(mode="json"),
+        fingerprint=loaded.calib.fingerprint if loaded.calib else "",
+        pruned=shrunk.told if shrunk else None,
+        seconds=shop.seconds,
         app=app,
     )
+    _write_recipes(folder, chosen, shrunk, wanted.goal.seed or 0)
+    pareto.draw(report, folder / bundle.PARETO)
     bundle.seal(folder, report, wanted.target, loaded.contract)
     return report
+
+
+def _write_recipes(folder: Path, chosen: list[Trial], shrunk: Shrunk | None, seed: int) -> None:
+    """The recipes of what is shipped, as `--recipe` takes them back."""
+    recipes = {trial.artifacts[0].format: trial.recipe for trial in chosen}
+    what, steps = (shrunk.told.what, shrunk.told.recovery_steps) if shrunk else ("", 0)
+    (folder / bundle.RECIPE).write_text(recipe.to_toml(recipes, what, steps, seed), encoding="utf-8")
 
 
 def _draft(wanted: TargetPlan, shop: _Shop) -> Path:

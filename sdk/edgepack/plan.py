@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from edgepack import contract, document, formats, settings, target, template
+from edgepack import contract, document, formats, goal, recipe, settings, target, template
 from edgepack.contract import Input, Output
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
-from edgepack.recipe import FLOATS, MEANINGS, NEEDS_SAMPLES, Scheme
+from edgepack.goal import Goal, Pruning
+from edgepack.recipe import MEANINGS, NEEDS_SAMPLES, NEEDS_ZEROS, SCHEMES, Book, Recipe, Scheme
 from edgepack.settings import Settings
 from edgepack.target import Target
 
@@ -34,15 +35,19 @@ class Choices:
     labels: str = ""
     out: str = ""
     trust_pickle: bool = False
+    compress: Goal = field(default_factory=Goal)
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One artifact to be written: a format in a scheme."""
+    """A rung of a format's ladder: a scheme that is tried."""
 
     format: str
     scheme: Scheme
     why: str
+    recipe: Recipe | None = None
+    """The recipe to follow, where one is given by hand."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ class TargetPlan:
 
     target: Target
     steps: tuple[Step, ...]
+    """By format, most saving first: the first that stays within the goal is shipped."""
+    goal: Goal
+    """What is asked of compression, settled: flags over `edgepack.toml` over the target."""
     omitted: tuple[Omission, ...]
     folder: Path
 
@@ -80,7 +88,13 @@ class Plan:
     calib: str
     eval: str
     eval_from: str
+    book: Book | None
+    """Recipes to follow instead of a search."""
     targets: tuple[TargetPlan, ...]
+
+    def pruning(self, wanted: TargetPlan) -> Pruning | None:
+        """What is pruned for a target: the recipe's, else the goal's."""
+        return goal.parse_pruning(self.book.prune) if self.book else wanted.goal.pruning
 
     @property
     def model_name(self) -> str:
@@ -111,6 +125,8 @@ def resolve(choices: Choices) -> Plan:
     asked = choices.formats or found.build.formats
     for name in asked:
         formats.checked(name)
+    goal.check(choices.compress)
+    book = _book(choices)
     weights = choices.weights or _beside(home, found.model.weights)
     if weights and not Path(weights).is_file():
         raise SourceError(f"there is no weights file {weights}")
@@ -127,8 +143,34 @@ def resolve(choices: Choices) -> Plan:
         calib=calib,
         eval=evaluation,
         eval_from=_eval_from(calib, evaluation),
-        targets=_targets(wanted, asked, bool(calib), out),
+        book=book,
+        targets=_targets(wanted, asked, _Wish(bool(calib), out, choices.compress.over(found.compress), book)),
     )
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What holds for all targets of a build."""
+
+    calibrated: bool
+    out: Path
+    compress: Goal
+    book: Book | None
+
+
+def _book(choices: Choices) -> Book | None:
+    """The recipes of `--recipe`. Raises PlanError where flags contradict it."""
+    if not choices.recipe:
+        return None
+    given = [
+        key for key in ("scheme", "prune", "recover") if getattr(choices.compress, key) not in (None, "")
+    ]
+    if given:
+        raise PlanError(
+            f"--recipe settles what --{given[0]} asks for: give one of them",
+            hint=f"edit {choices.recipe}, or leave it out",
+        )
+    return recipe.read(Path(choices.recipe))
 
 
 def _settings(choices: Choices) -> tuple[str, Path, Settings]:
@@ -262,10 +304,8 @@ def _eval_from(calib: str, evaluation: str) -> str:
     return "noise: no samples are given, so agreement is told but proves little"
 
 
-def _targets(
-    wanted: tuple[str, ...], asked: tuple[str, ...], calibrated: bool, out: Path
-) -> tuple[TargetPlan, ...]:
-    found = tuple(_for_target(name, asked, calibrated, out) for name in dict.fromkeys(wanted))
+def _targets(wanted: tuple[str, ...], asked: tuple[str, ...], wish: _Wish) -> tuple[TargetPlan, ...]:
+    found = tuple(_for_target(name, asked, wish) for name in dict.fromkeys(wanted))
     names = [each.target.name for each in found]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -273,8 +313,9 @@ def _targets(
     return found
 
 
-def _for_target(name: str, asked: tuple[str, ...], calibrated: bool, out: Path) -> TargetPlan:
+def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
     device = target.load(name)
+    settled = _goal(device, wish.compress)
     steps: list[Step] = []
     omitted: list[Omission] = []
     for format_name in asked or tuple(choice.name for choice in device.formats):
@@ -285,8 +326,8 @@ def _for_target(name: str, asked: tuple[str, ...], calibrated: bool, out: Path) 
             continue
         if format_name not in formats.names():
             raise PlanError(f"{device.name} asks for format '{format_name}', which does not exist")
-        schemes, left = _schemes(format_name, choice.schemes, calibrated)
-        steps += schemes
+        rungs, left = _ladder(format_name, device, settled, wish)
+        steps += rungs
         omitted += left
     if not steps:
         reason = "; ".join(f"{each.what}: {each.why}" for each in omitted)
@@ -298,29 +339,68 @@ def _for_target(name: str, asked: tuple[str, ...], calibrated: bool, out: Path) 
         omitted.append(Omission("app", f"no app template is shipped for {device.platform} yet"))
     else:
         template.load(device.template)
-    folder = out / device.name
+    folder = wish.out / device.name
     _check_folder(folder)
-    return TargetPlan(device, tuple(steps), tuple(omitted), folder)
+    return TargetPlan(device, tuple(steps), settled, tuple(omitted), folder)
 
 
-def _schemes(
-    format_name: str, wanted: tuple[Scheme, ...], calibrated: bool
+def _goal(device: Target, given: Goal) -> Goal:
+    """The goal for one device: what is given, then the device's own, then the defaults."""
+    below = Goal(scheme="auto", min_agreement=device.budget.min_agreement, recover=0.0, seed=0)
+    settled = given.over(device.compress).over(below)
+    goal.check(settled)
+    return settled
+
+
+def _ladder(
+    format_name: str, device: Target, settled: Goal, wish: _Wish
 ) -> tuple[list[Step], list[Omission]]:
+    """The schemes that are tried for a format, and those that are not."""
+    if wish.book:
+        return _by_hand(format_name, wish.book, device, wish.calibrated)
+    wanted = (settled.forced,) if settled.forced else _wanted(format_name, device, settled)
     steps, omitted = [], []
-    carried = formats.load(format_name).SCHEMES
     for scheme in wanted:
-        what = f"{format_name} {scheme}"
-        if scheme not in carried:
-            omitted.append(Omission(what, f"{format_name} carries {', '.join(sorted(carried))}"))
-        elif scheme in NEEDS_SAMPLES and not calibrated:
-            others = [other for other in wanted if other not in NEEDS_SAMPLES and other in carried]
-            why = "no --calib: ranges are not guessed from noise"
-            why += f"; falls back to {others[0]}" if others else ""
-            omitted.append(Omission(what, why))
+        if problem := _obstacle(format_name, scheme, device, wish.calibrated):
+            others = [other for other in wanted if not _obstacle(format_name, other, device, wish.calibrated)]
+            falls = f"; falls back to {others[0]}" if others else ""
+            omitted.append(Omission(f"{format_name} {scheme}", problem + falls))
         else:
-            why = ", what the others are held against" if scheme in FLOATS else ""
-            steps.append(Step(format_name, scheme, MEANINGS[scheme] + why))
+            steps.append(Step(format_name, scheme, MEANINGS[scheme]))
     return steps, omitted
+
+
+def _wanted(format_name: str, device: Target, settled: Goal) -> tuple[Scheme, ...]:
+    """The target's schemes; before them those that store pruned weights, where single ones are pruned."""
+    choice = device.choice(format_name)
+    assert choice is not None
+    pruning = settled.pruning
+    if not pruning or pruning.kind == "channels":
+        return choice.schemes
+    sparse = [each for each in reversed(SCHEMES) if each in NEEDS_ZEROS]
+    able = [each for each in sparse if not formats.load(format_name).cannot_carry(each, device)]
+    return (*able, *choice.schemes)
+
+
+def _by_hand(
+    format_name: str, book: Book, device: Target, calibrated: bool
+) -> tuple[list[Step], list[Omission]]:
+    """The one rung that a recipe given by hand stands for."""
+    given = book.of(format_name)
+    if given is None:
+        return [], [Omission(format_name, "the recipe says nothing of it")]
+    if problem := _obstacle(format_name, given.scheme, device, calibrated):
+        return [], [Omission(f"{format_name} {given.scheme}", problem)]
+    return [Step(format_name, given.scheme, MEANINGS[given.scheme] + ", by the recipe", given)], []
+
+
+def _obstacle(format_name: str, scheme: Scheme, device: Target, calibrated: bool) -> str:
+    """Why a format cannot be written in a scheme; empty where it can."""
+    if problem := formats.load(format_name).cannot_carry(scheme, device):
+        return problem
+    if scheme in NEEDS_SAMPLES and not calibrated:
+        return "no --calib: ranges are not guessed from noise"
+    return ""
 
 
 def _check_folder(folder: Path) -> None:

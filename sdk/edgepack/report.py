@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from edgepack.plan import Omission
-from edgepack.recipe import Scheme
+from edgepack.recipe import Recipe, Scheme
 
-SCHEMA = 1
+SCHEMA = 2
 
 Verdict = Literal["pass", "fail", "skipped"]
 
@@ -27,6 +28,15 @@ class Check:
     unit: str
     reason: str = ""
     """Why it was skipped, or what went wrong where no figure could be had."""
+
+
+def sentence(check: Check) -> str:
+    """A check that failed, in words."""
+    if check.figure is None or check.limit is None:
+        return f"{check.name}: {check.reason}"
+    relation = "over" if check.figure > check.limit else "under"
+    why = f" ({check.reason})" if check.reason else ""
+    return f"{check.name} {check.figure:.4g} {check.unit} is {relation} the limit of {check.limit:g}{why}"
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class Artifact:
     kept_float: tuple[str, ...]
     """Operators with weights that a quantized artifact keeps in float."""
     notes: tuple[str, ...]
+    recipe: Recipe
     activation: str = "none"
     """What the file itself applies to its first output, so that the app must not."""
 
@@ -83,6 +94,42 @@ class Artifact:
             return "fail"
         ran = any(check.name == "runs" and check.verdict == "pass" for check in self.checks)
         return "pass" if ran else "skipped"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate of the search: what was written and judged, and what became of it."""
+
+    artifact: Artifact
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a float model holds and computes."""
+
+    parameters: int
+    nonzero: int
+    """Those of them that are not exactly zero."""
+    multiply_adds: int
+    """Of one sample: convolutions and matrix products, all weights counted as non-zero."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning and recovery did."""
+
+    what: str
+    """As `--prune` takes it, the share settled."""
+    before: Counts
+    after: Counts
+    channels: Mapping[str, tuple[int, int]]
+    """Output channels of each layer that lost some: before and after."""
+    recovery_steps: int = 0
+    recovery_seconds: float = 0.0
+    agreement: float | None = None
+    """With the float model on the evaluation samples, in torch, after recovery, in percent."""
+    agreement_unrecovered: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +146,15 @@ class Report:
     notes: tuple[str, ...]
     folder: str
     """Where the bundle is; not written into the bundle itself."""
+    tried: tuple[Tried, ...] = ()
+    """Every candidate that was written, in the order in which they were judged."""
+    goal: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked of compression, settled."""
+    fingerprint: str = ""
+    """sha256 of the calibration samples as the model took them; empty without."""
+    pruned: Pruned | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """What took how long in this build, shared work told once for all targets."""
     app: str = ""
     """The model file that the app uses; empty where there is no app."""
     schema_number: int = SCHEMA

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import zipfile
 import zlib
@@ -41,6 +42,16 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over types, shapes and values, in order, as the model takes them."""
+        digest = hashlib.sha256()
+        for row in self.inputs:
+            for array in row:
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def take(self, indices: Sequence[int], origin: str) -> Samples:
         """The samples at `indices`."""

@@ -11,6 +11,7 @@ from edgepack import document
 from edgepack.contract import Input, Output
 from edgepack.document import Strict
 from edgepack.errors import PlanError, SourceError
+from edgepack.goal import Goal
 
 FILE = "edgepack.toml"
 
@@ -46,6 +47,7 @@ class Settings(Strict):
     output: Annotated[tuple[Output, ...], BeforeValidator(_as_list)] = ()
     data: Data = Data()
     build: Build = Build()
+    compress: Goal = Goal()
 
 
 def load(path: Path) -> Settings:

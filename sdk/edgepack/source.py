@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 from edgepack import document, form, samples, script
+from edgepack.compress import graph
 from edgepack.contract import Contract, Input, Output
 from edgepack.document import Strict
 from edgepack.errors import SourceError
@@ -33,7 +34,7 @@ class Source:
 
     name: str
     exported: ExportedProgram
-    """The model as a graph, every dimension fixed; its outputs are a flat tuple."""
+    """The model as a graph, every dimension fixed, batch norm folded; its outputs are a flat tuple."""
     free: ExportedProgram
     """The same with the contract's free dimensions free; `exported` itself where it has none."""
     contract: Contract
@@ -42,6 +43,13 @@ class Source:
     reference: tuple[Sample, ...]
     """What the float model answers to each evaluation sample."""
     notes: tuple[str, ...] = field(default=())
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Calibrated (low, high) of activation tensors, by their node's name in `exported`; empty before
+    calibration."""
+    module: torch.nn.Module | None = field(default=None, compare=False, repr=False)
+    """The float model itself, for pruning."""
+    shared: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
+    """What formats made of this very source and can use again, by a key of theirs."""
 
     @property
     def example(self) -> tuple[torch.Tensor, ...]:
@@ -111,6 +119,7 @@ def load(plan: Plan) -> Source:
         evaluation=evaluation,
         reference=reference,
         notes=(*loaded.notes, *notes, *inferred),
+        module=flat,
     )
 
 
@@ -253,7 +262,7 @@ def _check_classes(contract: Contract, evaluation: Samples, outputs: Sample) -> 
         raise SourceError(f"{origin}: class {strange[0]} does not exist, the model gives {scores} scores")
 
 
-def _capture(flat: _Flat, contract: Contract, *, free: bool) -> ExportedProgram:
+def _capture(flat: torch.nn.Module, contract: Contract, *, free: bool) -> ExportedProgram:
     """The model as an exported program. Raises SourceError where torch.export cannot capture it."""
     example, shapes = [], []
     dims = {name: torch.export.Dim(name) for name in contract.free_dims} if free else {}
@@ -266,10 +275,7 @@ def _capture(flat: _Flat, contract: Contract, *, free: bool) -> ExportedProgram:
         shapes.append(axes or None)
     model = _as_module(flat, tuple(example))
     try:
-        with quiet():
-            return torch.export.export(
-                model, tuple(example), dynamic_shapes=(tuple(shapes),) if free else None, strict=False
-            )
+        return captured(model, tuple(example), (tuple(shapes),) if free else None)
     except Exception as cause:  # torch.export documents no common base of its errors
         wish = f" with {', '.join(dims)} free" if free else ""
         raise SourceError(
@@ -278,9 +284,63 @@ def _capture(flat: _Flat, contract: Contract, *, free: bool) -> ExportedProgram:
         ) from cause
 
 
-def _as_module(flat: _Flat, example: tuple[torch.Tensor, ...]) -> _Flat:
+def reweighted(source: Source, module: torch.nn.Module) -> Source:
+    """`source` with the weights of `module`, a copy of its graph's module."""
+    weights = module.state_dict()
+    exported = _with_weights(source.exported, weights)
+    same = source.free is source.exported
+    return replace(source, exported=exported, free=exported if same else _with_weights(source.free, weights))
+
+
+def _with_weights(program: ExportedProgram, weights: Mapping[str, torch.Tensor]) -> ExportedProgram:
+    state = {
+        name: torch.nn.Parameter(weights[name].detach().clone(), requires_grad=False)
+        if isinstance(value, torch.nn.Parameter)
+        else weights[name].detach().clone()
+        for name, value in program.state_dict.items()
+    }
+    return ExportedProgram(
+        root=program.graph_module,
+        graph=program.graph,
+        graph_signature=program.graph_signature,
+        state_dict=state,
+        range_constraints=program.range_constraints,
+        module_call_graph=program.module_call_graph,
+        example_inputs=program.example_inputs,
+        constants=program.constants,
+        verifiers=program.verifiers,
+    )
+
+
+def recaptured(source: Source, module: torch.nn.Module) -> Source:
+    """`source` with another float model of the same inputs and outputs; its reference stays.
+
+    Raises SourceError where torch.export cannot capture the model.
+    """
+    exported = _capture(module, source.contract, free=False)
+    free = _capture(module, source.contract, free=True) if source.contract.free_dims else exported
+    return replace(source, exported=exported, free=free, module=module, ranges={}, shared={})
+
+
+def captured(
+    model: torch.nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any = None
+) -> ExportedProgram:
+    """`model` as an exported program, batch norm folded into the layers before it.
+
+    Raises what torch.export raises.
+    """
+    with quiet():
+        program = torch.export.export(model, example, dynamic_shapes=dynamic_shapes, strict=False)
+        module = program.module()
+        changed = graph.fold_batch_norm(module) + graph.without_in_place(module)
+        if not changed:
+            return program
+        return torch.export.export(module, example, dynamic_shapes=dynamic_shapes, strict=False)
+
+
+def _as_module(flat: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.nn.Module:
     """`flat` itself, or around an equal graph where the model is TorchScript."""
-    if isinstance(flat.model, torch.jit.ScriptModule):
+    if isinstance(flat, _Flat) and isinstance(flat.model, torch.jit.ScriptModule):
         return _Flat(script.to_graph(flat.model, example), ())
     return flat
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from edgepack import document, resources
 from edgepack.document import Strict
 from edgepack.errors import TargetError
+from edgepack.goal import Goal
 from edgepack.recipe import FLOATS, Scheme
 
 Platform = Literal["android", "ios", "linux", "jetson"]
@@ -84,6 +85,7 @@ class Target(Strict):
     """App template rendered by default; empty where none is shipped for the platform yet."""
     formats: Annotated[tuple[FormatChoice, ...], Field(min_length=1)]
     budget: Budget
+    compress: Goal = Goal()
 
     @model_validator(mode="after")
     def _consistent(self) -> Target:

@@ -63,6 +63,67 @@ Out = Annotated[str, typer.Option(help="folder of the bundles: OUT/TARGET/; defa
 Trust = Annotated[
     bool, typer.Option("--trust-pickle", help="load pickles that hold more than tensors: they can run code")
 ]
+_COMPRESS = "Compression"
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        help="most accuracy that may be lost, in percentage points; without labels, bounded by agreement",
+        rich_help_panel=_COMPRESS,
+        show_default=False,
+    ),
+]
+MinAgreement = Annotated[
+    float | None,
+    typer.Option(
+        help="least percent of samples with the float model's top answer; default: the target's budget",
+        rich_help_panel=_COMPRESS,
+        show_default=False,
+    ),
+]
+Scheme = Annotated[
+    str,
+    typer.Option(
+        help="auto: the target's schemes, most saving first, down to float until the goal is met; "
+        "or one scheme, shipped whatever it loses (`edgepack formats` lists what each format carries)",
+        rich_help_panel=_COMPRESS,
+    ),
+]
+Prune = Annotated[
+    str,
+    typer.Option(
+        help="0.3: that share of the channels; auto: as many as the goal allows; 2:4 or weights:0.6: "
+        "single weights, for formats that store or compute zeros for less",
+        rich_help_panel=_COMPRESS,
+    ),
+]
+Recover = Annotated[
+    float | None,
+    typer.Option(
+        help="minutes of fine-tuning after pruning, at most: the float model teaches, labels help",
+        rich_help_panel=_COMPRESS,
+        show_default=False,
+    ),
+]
+SearchBudget = Annotated[
+    float | None,
+    typer.Option(
+        help="minutes after which the best so far is taken", rich_help_panel=_COMPRESS, show_default=False
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="of the split and of recovery; default: 0", rich_help_panel=_COMPRESS, show_default=False
+    ),
+]
+RecipeFile = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="a recipe.toml (each bundle has one) to follow instead of a search",
+        rich_help_panel=_COMPRESS,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, and nothing else there")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="on an error, show its causes and what toolchains printed")
@@ -83,11 +144,30 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
         labels: Labels = "",
         out: Out = "",
         trust_pickle: Trust = False,
+        max_drop: MaxDrop = None,
+        min_agreement: MinAgreement = None,
+        scheme: Scheme = "",
+        prune: Prune = "",
+        recover: Recover = None,
+        search_budget: SearchBudget = None,
+        seed: Seed = None,
+        recipe: RecipeFile = "",
         json: Json = False,
         debug: Debug = False,
     ) -> None:
         with Screen(debug=debug) as screen:
+            from edgepack import goal
             from edgepack.plan import Choices
+
+            wishes = goal.of_flags(
+                max_drop=max_drop,
+                min_agreement=min_agreement,
+                scheme=scheme,
+                prune=prune,
+                recover=recover,
+                search_budget=search_budget,
+                seed=seed,
+            )
 
             choices = Choices(
                 model=model,
@@ -100,6 +180,8 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
                 labels=labels,
                 out=out,
                 trust_pickle=trust_pickle,
+                compress=wishes,
+                recipe=recipe,
             )
             work(screen, choices, json)
 

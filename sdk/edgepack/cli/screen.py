@@ -25,12 +25,13 @@ from rich.table import Table
 
 from edgepack.errors import INTERRUPTED, EdgepackError
 from edgepack.quiet import captured
+from edgepack.report import sentence
 
 if TYPE_CHECKING:
     from edgepack.doctor import Host
     from edgepack.formats import Description
     from edgepack.plan import Plan
-    from edgepack.report import Artifact, Check, Report
+    from edgepack.report import Artifact, Report
     from edgepack.target import Target
     from edgepack.template import Template
 
@@ -155,7 +156,7 @@ class Screen:
         for artifact in report.artifacts:
             for check in artifact.checks:
                 if check.verdict == "fail":
-                    self._line(f"  [bold red]failed[/] {_title(artifact)}: {escape(_sentence(check))}")
+                    self._line(f"  [bold red]failed[/] {_title(artifact)}: {escape(sentence(check))}")
         kept = {(each.format, each.scheme, each.kept_float) for each in report.artifacts if each.kept_float}
         for name, scheme, layers in sorted(kept):
             shown = ", ".join(layers[:6]) + (f" and {len(layers) - 6} more" if len(layers) > 6 else "")
@@ -319,14 +320,6 @@ def _number(value: float | None, form: str) -> str:
 
 def _title(artifact: Artifact) -> str:
     return f"{artifact.format} {Path(artifact.file).suffix} {artifact.scheme}"
-
-
-def _sentence(check: Check) -> str:
-    if check.figure is None or check.limit is None:
-        return f"{check.name}: {check.reason}"
-    relation = "over" if check.figure > check.limit else "under"
-    why = f" ({check.reason})" if check.reason else ""
-    return f"{check.name} {check.figure:.4g} {check.unit} is {relation} the limit of {check.limit:g}{why}"
 
 
 def _skipped_checks(report: Report) -> list[str]:

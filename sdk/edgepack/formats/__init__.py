@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from edgepack import document
 from edgepack.errors import BundleError, ExportError, PlanError
+from edgepack.goal import PruneKind
 from edgepack.recipe import Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from edgepack.emulator.weights import Weights
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
@@ -75,6 +77,8 @@ class Exported:
     notes: tuple[str, ...] = ()
     activation: str = "none"
     """The contract's activation, where the file itself applies it to its first output."""
+    timed: bool = True
+    """Whether its speed on this host tells anything of the runtime that it is written for."""
 
 
 class Runner(Protocol):
@@ -110,6 +114,21 @@ class Format(Protocol):
 
     def export(self, source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
         """Write `source` at `path` (which ends in SUFFIX). Raises ExportError, the cause kept."""
+        ...
+
+    def cannot_carry(self, scheme: Scheme, target: Target) -> str:
+        """Why files for a target cannot be of a scheme; empty if they can."""
+        ...
+
+    def no_gain(self, kind: PruneKind, target: Target) -> str:
+        """Why this format gains nothing from a kind of pruning; empty where it does."""
+        ...
+
+    def weights(self, path: Path) -> Weights:
+        """Dense weights and biases of the layers of a written file, by module path.
+
+        Asked of files that cannot be run on this host; empty where the format does not read them back.
+        """
         ...
 
     def import_runtime(self) -> None:

@@ -1,4 +1,4 @@
-"""Core ML programs (`.mlpackage`): fp16 by default, int8 weights, 6-bit palettes.
+"""Core ML programs (`.mlpackage`): fp16 by default, weights in integers, palettes or without their zeros.
 
 A picture goes in as a picture (`ImageType`), and a classifier's labels stand in the package
 (`ClassifierConfig`), with the contract's activation inside the program so that scores are scores.
@@ -12,20 +12,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack import formats
+from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
+from edgepack.goal import PruneKind
 from edgepack.quiet import quiet
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import FLOATS, Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from edgepack.emulator.weights import Weights
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
 SUFFIX = ".mlpackage"
 READS = (".mlpackage", ".mlmodel")
-SCHEMES: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8", "p6"})
+SCHEMES: frozenset[Scheme] = frozenset(
+    {"fp32", "fp16", "w8", "w4", "w8a8", "p8", "p6", "p4", "sparse", "sparse+p6"}
+)
 ABOUT = "Core ML program, with ImageType input and classifier labels"
 EXTRA = "coreml"
+_SINCE: dict[Scheme, int] = {
+    "fp32": 15, "fp16": 15, "w8": 16, "p8": 16, "p6": 16, "p4": 16, "sparse": 16,
+    "w8a8": 17, "w4": 18, "sparse+p6": 18,
+}  # fmt: skip
+"""The first iOS whose Core ML reads a scheme: ML Programs, constexpr operators, int8 activations
+(quantize), 4-bit and blockwise integers, joint compression (coremltools' guide, optimization)."""
 
 
 def cannot_export() -> str:
@@ -41,11 +52,33 @@ def cannot_run() -> str:
 
 def variant(target: Target) -> str:
     """The oldest iOS that the package must run on."""
-    return f"iOS{target.os.floor.split('.')[0]}"
+    return f"iOS{_floor(target)}"
+
+
+def cannot_carry(scheme: Scheme, target: Target) -> str:
+    """Why files for a target cannot be of a scheme; empty if they can."""
+    floor = _floor(target)
+    if floor >= _SINCE[scheme]:
+        return ""
+    return f"Core ML reads {scheme} from iOS {_SINCE[scheme]} on, and {target.name} begins at iOS {floor}"
+
+
+def _floor(target: Target) -> int:
+    return int(target.os.floor.split(".")[0])
+
+
+def no_gain(kind: PruneKind, target: Target) -> str:
+    """Empty: fewer channels make any package smaller, zeros those that are stored sparsely."""
+    return "" if kind == "channels" else cannot_carry("sparse", target)
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
-    """Convert to an ML Program, compress its weights as the recipe says, and save."""
+    """Convert to an ML Program, compress it as the recipe says, and save. Raises ExportError."""
+    for scheme in (recipe.scheme, *recipe.layers.values()):
+        if reason := cannot_carry(scheme, target):
+            carried = [each for each in SCHEMES - FLOATS if not cannot_carry(each, target)]
+            hint = f"it carries {', '.join(sorted(carried))}; or raise the target's floor ([os])"
+            raise ExportError(reason, hint=hint)
     with quiet():
         from edgepack.formats.coreml import convert
 
@@ -87,3 +120,15 @@ def describe(path: Path) -> Description:
         from edgepack.formats.coreml import contents
 
         return contents.describe(path)
+
+
+def weights(path: Path) -> Weights:
+    """Dense weights and biases by module path; none where activations are quantized, too.
+
+    What such a file loses is more than its weights show. Raises BundleError where it cannot be read.
+    """
+    with quiet():
+        from edgepack.formats.coreml import contents, dense
+
+        quantized = "quantize" in contents.describe(path).operators
+        return {} if quantized else dense.read(path)

@@ -12,7 +12,7 @@ import math
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from coremltools.proto import FeatureTypes_pb2, MIL_pb2, Model_pb2
 from edgepack.errors import BundleError
 from edgepack.formats import Description, Tensor
 from edgepack.formats._layers import Constant, Operator, layers, quantized
+from edgepack.formats.coreml import layers as paths
 
 _ENTRY = struct.Struct("<IIQQ")
 """An entry of a weights file: mark, type, bytes and offset of the data (MILBlob's blob_metadata)."""
@@ -150,7 +151,7 @@ def _operators(spec: Any, folder: Path) -> Iterator[Operator]:
     kind = spec.WhichOneof("Type")
     model = getattr(spec, kind)
     if kind == "mlProgram":
-        yield from _Program(folder).operators(model)
+        yield from _Program(folder, paths.read(spec.description.metadata.userDefined)).operators(model)
     elif kind in _NETWORKS:
         for layer in model.layers:
             yield Operator(layer.name, layer.WhichOneof("layer") or "unknown", tuple(_weights(layer, "")))
@@ -193,8 +194,9 @@ def _inside(blocks: Iterable[Any]) -> Iterator[Any]:
 class _Program:
     """An ML Program beside its weights files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, paths: Mapping[str, str]) -> None:
         self._folder = folder
+        self._paths = paths
         self._files: dict[str, bytes] = {}
         self._claimed: set[tuple[str, int]] = set()
         self._constants: dict[str, Constant] = {}
@@ -212,7 +214,16 @@ class _Program:
                 self._constants[operation.outputs[-1].name] = joined  # a mask, if any, comes first
                 constants = ()
             if operation.type != "const":
-                yield Operator(_name(operation, seen[operation.type]), operation.type, constants)
+                name = self._name(operation, seen[operation.type])
+                yield Operator(name, operation.type, constants)
+
+    def _name(self, operation: Any, number: int) -> str:
+        """The layer's module path, else the operation's name, or its type and number where the name is
+        only a counter of the converter's."""
+        told = operation.attributes["name"].immediateValue.tensor.strings.values
+        name = str(told[0]) if told else next((each.name for each in operation.outputs), "")
+        counted = not name or _COUNTED.match(name)
+        return f"{operation.type} #{number}" if counted else self._paths.get(name, name)
 
     def _read(self, operation: Any) -> Iterator[Constant]:
         """What an operation reads: values that stand in it, and constants it names, those once."""
@@ -257,13 +268,6 @@ class _Program:
         first = (name, offset) not in self._claimed
         self._claimed.add((name, offset))
         return int(size) if first else 0
-
-
-def _name(operation: Any, number: int) -> str:
-    """The operation's name, or its type and number where the name is only a counter of the converter's."""
-    told = operation.attributes["name"].immediateValue.tensor.strings.values
-    name = str(told[0]) if told else next((each.name for each in operation.outputs), "")
-    return f"{operation.type} #{number}" if not name or _COUNTED.match(name) else name
 
 
 def _dtype(value: Any) -> str:

@@ -3,70 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import coremltools as ct
-import coremltools.optimize.coreml as cto
 import numpy as np
 import torch
 from PIL import Image
+from torch.export import ExportedProgram
 
+from edgepack.compress import graph as graphs
 from edgepack.contract import Contract, ImageInput
 from edgepack.errors import BundleError
-from edgepack.formats import Exported, _graph
+from edgepack.formats import Exported
 from edgepack.formats._operators import refusal
-from edgepack.recipe import Recipe
+from edgepack.formats.coreml import activations, compress, layers, trace
+from edgepack.formats.coreml.trace import Names, Traced
+from edgepack.recipe import FLOATS, Recipe
 from edgepack.samples import Sample
 from edgepack.source import Source
 
-_PALETTE_BITS = 6
 _COLOURS = {"RGB": "RGB", "BGR": "BGR", "L": "GRAYSCALE"}
 _CONTRACT = "edgepack.contract"
 """User-defined metadata: the contract as JSON, so that a package found alone explains itself."""
 _DATED = "com.github.apple.coremltools.conversion_date"
 
 
-class _Shell(torch.nn.Module):
-    """The model behind the part of pre-processing that Core ML's `ImageType` cannot express."""
+@dataclass(frozen=True)
+class _Base:
+    """The model in float, which every recipe of one precision and floor starts from."""
 
-    scale: torch.Tensor | None
-    bias: torch.Tensor | None
-
-    def __init__(self, contract: Contract, picture: ImageInput | None) -> None:
-        super().__init__()
-        self.activation = _activation(contract)
-        self.scale, self.bias = None, None
-        if picture:
-            scale, bias = picture.per_channel()
-            self.scale = torch.tensor(scale).reshape(1, -1, 1, 1)
-            self.bias = torch.tensor(bias).reshape(1, -1, 1, 1)
-
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...] | torch.Tensor:
-        if self.scale is not None and self.bias is not None:
-            inputs = (inputs[0] * self.scale + self.bias,)
-        outputs: tuple[torch.Tensor, ...] = self.get_submodule("model")(*inputs)
-        first = outputs[0]
-        if self.activation == "softmax":
-            first = torch.softmax(first, dim=-1)
-        elif self.activation == "sigmoid":
-            first = torch.sigmoid(first)
-        return (first, *outputs[1:]) if len(outputs) > 1 else first
+    program: ExportedProgram
+    """What it was converted from."""
+    model: Any
+    names: Names
 
 
 def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
     """Write the package for iOS `floor`. Raises ExportError, naming the operator it cannot carry."""
     picture = _picture(source.contract)
     try:
-        script = _graph.traced(source.exported, source.example, _Shell(source.contract, picture))
-        model = _compressed(_converted(script, source, recipe, floor, picture), recipe)
-        model.user_defined_metadata[_CONTRACT] = source.contract.model_dump_json()
+        base = _base(source, recipe, floor, picture)
+        model, notes = base.model, _notes(source.contract, picture)
+        if not {recipe.scheme, *recipe.layers.values()} <= FLOATS:
+            ranges = activations.ranges(source, recipe)
+            model, told = compress.compressed(base.model, base.names, recipe, ranges)
+            notes = (*notes, *told)
         model.user_defined_metadata.pop(_DATED, None)  # the same input gives the same file
         model.save(str(path))
     except (RuntimeError, ValueError, TypeError, NotImplementedError, KeyError, AssertionError) as cause:
         raise refusal("coreml", source.exported, cause) from cause
-    notes = _notes(source.contract, picture)
     return Exported((path,), notes=notes, activation=_activation(source.contract))
+
+
+def _base(source: Source, recipe: Recipe, floor: str, picture: ImageInput | None) -> _Base:
+    """The float model, converted once for all recipes that keep the same operators in fp32."""
+    wide = [path for path in graphs.layers(source.exported.module()) if recipe.of(path) == "fp32"]
+    key = " ".join(["coreml", floor, "fp32" if recipe.scheme == "fp32" else "fp16", *wide])
+    base = source.shared.get(key)
+    if not isinstance(base, _Base) or base.program is not source.exported:
+        traced = trace.traced(source, picture, _activation(source.contract))
+        model = _converted(traced, source, recipe, floor, picture)
+        model.user_defined_metadata[_CONTRACT] = source.contract.model_dump_json()
+        model.user_defined_metadata[layers.KEY] = layers.written(model._mil_program, traced.names)
+        base = _Base(source.exported, model, traced.names)
+        source.shared[key] = base
+    return base
 
 
 def _picture(contract: Contract) -> ImageInput | None:
@@ -91,26 +94,30 @@ def _notes(contract: Contract, picture: ImageInput | None) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _converted(
-    script: torch.jit.ScriptModule,
-    source: Source,
-    recipe: Recipe,
-    floor: str,
-    picture: ImageInput | None,
-) -> Any:
+def _converted(traced: Traced, source: Source, recipe: Recipe, floor: str, picture: ImageInput | None) -> Any:
     contract = source.contract
     labels = contract.classes.labels if contract.classes else ()
-    precision = ct.precision.FLOAT32 if recipe.scheme == "fp32" else ct.precision.FLOAT16
     outputs = None if labels else [ct.TensorType(name=each.name) for each in contract.outputs]
     return ct.convert(
-        script,
+        traced.script,
         inputs=_inputs(contract, source.example, picture),
         outputs=outputs,
         classifier_config=ct.ClassifierConfig(list(labels)) if labels else None,
         convert_to="mlprogram",
-        compute_precision=precision,
+        compute_precision=_precision(traced.names, recipe),
         minimum_deployment_target=getattr(ct.target, floor),
         skip_model_load=True,
+    )
+
+
+def _precision(names: Names, recipe: Recipe) -> Any:
+    """16-bit floats for every operator but those that the recipe wants in fp32."""
+    if recipe.scheme == "fp32" and set(recipe.layers.values()) <= {"fp32"}:
+        return ct.precision.FLOAT32
+    if "fp32" not in (recipe.scheme, *recipe.layers.values()):
+        return ct.precision.FLOAT16
+    return ct.transform.FP16ComputePrecision(
+        op_selector=lambda operation: recipe.of(names.layer(operation)) != "fp32"
     )
 
 
@@ -122,17 +129,6 @@ def _inputs(contract: Contract, example: tuple[torch.Tensor, ...], picture: Imag
         ct.TensorType(name=each.name, shape=tuple(tensor.shape), dtype=tensor.numpy().dtype.type)
         for each, tensor in zip(contract.inputs, example)
     ]
-
-
-def _compressed(model: Any, recipe: Recipe) -> Any:
-    """Weights as the scheme says; those of fewer than 2,048 values stay, as coremltools advises."""
-    if recipe.scheme == "w8":
-        config = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8")
-        return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=config))
-    if recipe.scheme == "p6":
-        palette = cto.OpPalettizerConfig(mode="kmeans", nbits=_PALETTE_BITS)
-        return cto.palettize_weights(model, cto.OptimizationConfig(global_config=palette))
-    return model
 
 
 def contract_of(metadata: Mapping[str, str]) -> Contract:

@@ -1,4 +1,5 @@
-"""ExecuTorch (`.pte`), delegated to XNNPACK, int8 by PT2E quantization (torchao)."""
+"""ExecuTorch (`.pte`), delegated to XNNPACK: int8 by PT2E quantization, 4-bit weights by torchao's
+`quantize_`, half precision."""
 
 from __future__ import annotations
 
@@ -8,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 from edgepack import formats
 from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
+from edgepack.goal import PruneKind
 from edgepack.quiet import quiet
 from edgepack.recipe import Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
-    from torch.fx import GraphModule
-
+    from edgepack.emulator.weights import Weights
+    from edgepack.goal import PruneKind
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
 SUFFIX = ".pte"
 READS = (".pte",)
-SCHEMES: frozenset[Scheme] = frozenset({"fp32", "w8a8"})
+SCHEMES: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8a8", "w8", "w4"})
 ABOUT = "ExecuTorch program, delegated to XNNPACK on the CPU"
 EXTRA = "executorch"
 
@@ -45,80 +46,47 @@ def variant(target: Target) -> str:
     return ""
 
 
+def cannot_carry(scheme: Scheme, target: Target) -> str:
+    """Why files for a target cannot be of a scheme; empty if they can."""
+    del target
+    return "" if scheme in SCHEMES else f"executorch carries {', '.join(sorted(SCHEMES))}"
+
+
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
     """Quantize where the recipe says so, lower to XNNPACK, and write the program."""
     del target
     from edgepack.formats._operators import refusal
 
-    program = source.exported
     try:
         with quiet():
-            if recipe.scheme == "w8a8":
-                program = _quantized(source)
-            buffer = _lowered(program)
+            from edgepack.formats.executorch import program
+
+            built, notes = program.build(source, recipe)
+            buffer = program.lowered(built)
     except (ExportError, OSError):
         raise
     except Exception as cause:  # executorch's passes raise errors of no common base
         raise refusal("executorch", source.exported, cause) from cause
     path.write_bytes(buffer)
     free = source.contract.free_dims
-    notes = (f"ExecuTorch plans its memory ahead: {', '.join(free)} is 1 in this file",) if free else ()
-    return Exported((path,), notes=notes)
+    planned = (f"ExecuTorch plans its memory ahead: {', '.join(free)} is 1 in this file",) if free else ()
+    return Exported((path,), notes=(*planned, *notes))
 
 
-def _quantized(source: Source) -> ExportedProgram:
-    """int8, per-channel weights, static activations; PT2E as XNNPACK's quantizer annotates it."""
-    import torch
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
+def no_gain(kind: PruneKind, target: Target) -> str:
+    """Zeros buy nothing here; fewer channels do."""
+    del target
+    return (
+        ""
+        if kind == "channels"
+        else "a .pte stores zeros like any other weight, and XNNPACK multiplies by them"
     )
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-    from edgepack.source import tensors
-
-    if source.calib is None:
-        raise ExportError("executorch w8a8 needs calibration samples (--calib)")
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    observed = prepare_pt2e(source.exported.module(), quantizer)
-    _join_clamps(observed)
-    with torch.no_grad():
-        for sample in source.calib.inputs:
-            observed(*tensors(sample))
-    quantized: ExportedProgram = torch.export.export(convert_pt2e(observed), source.example, strict=False)
-    return quantized
 
 
-def _join_clamps(observed: GraphModule) -> None:
-    """Leave no observer between a convolution or linear layer and the ReLU6 that clamps it.
-
-    XNNPACKQuantizer puts one there, so the unclamped range sets the scale and most of the int8 codes
-    are lost above 6; XNNPACK itself fuses the two.
-    """
-    import torch
-
-    clamps = {torch.ops.aten.hardtanh.default, torch.ops.aten.hardtanh_.default}
-    sums = {torch.ops.aten.conv2d.default, torch.ops.aten.conv1d.default, torch.ops.aten.linear.default}
-    for node in list(observed.graph.nodes):
-        if node.op != "call_function" or node.target not in clamps:
-            continue
-        observer = node.args[0]
-        if observer.op != "call_module" or len(observer.users) != 1:
-            continue
-        producer = observer.args[0]
-        if producer.op == "call_function" and producer.target in sums and len(producer.users) == 1:
-            observer.replace_all_uses_with(producer)
-            observed.graph.erase_node(observer)
-    observed.recompile()
-
-
-def _lowered(program: ExportedProgram) -> bytes:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
-    edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-    buffer: bytes = edge.to_executorch().buffer
-    return buffer
+def weights(path: Path) -> Weights:
+    """Empty: files are run."""
+    del path
+    return {}
 
 
 def import_runtime() -> None:

@@ -7,28 +7,28 @@ activations; TensorRT takes symmetric int8 with float bias only.
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack import formats
-from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
+from edgepack.goal import PruneKind
 from edgepack.quiet import quiet
 from edgepack.recipe import Recipe, Scheme
-from edgepack.target import FormatChoice, Provider, Target
+from edgepack.target import FormatChoice, Target
 
 if TYPE_CHECKING:
     import onnx
+    from torch.export import ExportedProgram
 
     from edgepack.contract import Contract
-    from edgepack.samples import Array, Sample, Samples
+    from edgepack.emulator.weights import Weights
+    from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
 SUFFIX = ".onnx"
 READS = (".onnx", ".ort")
-SCHEMES: frozenset[Scheme] = frozenset({"fp32", "w8a8"})
+SCHEMES: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8a8", "w8", "w8d"})
 ABOUT = "ONNX, and ONNX Runtime's .ort with the operators that a reduced build needs"
 EXTRA = "onnx"
 
@@ -60,21 +60,73 @@ def _choice(target: Target) -> FormatChoice:
     return target.choice("onnx") or FormatChoice(name="onnx", schemes=("fp32",))
 
 
+def cannot_carry(scheme: Scheme, target: Target) -> str:
+    """Why files for a target cannot be of a scheme; empty if they can."""
+    del target
+    return "" if scheme in SCHEMES else f"onnx carries {', '.join(sorted(SCHEMES))}"
+
+
+def no_gain(kind: PruneKind, target: Target) -> str:
+    """Why a kind of pruning gains nothing: only TensorRT computes 2:4 zeros for less."""
+    if kind == "channels" or (kind == "2:4" and _choice(target).provider == "tensorrt"):
+        return ""
+    return "ONNX stores zeros like any other weight, and only TensorRT computes 2:4 for less"
+
+
+def weights(path: Path) -> Weights:
+    """Nothing: ONNX Runtime is asked instead."""
+    del path
+    return {}
+
+
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
     """Write the `.onnx`; for ONNX Runtime's CPU provider its `.ort` and operator list too."""
     provider = _choice(target).provider
-    _write_float(source, path, _choice(target).opset)
-    if recipe.scheme == "w8a8":
-        _quantize(source, path, provider)
+    with quiet():
+        from edgepack.formats.onnx import quantize
+
+        model = _float(source, _choice(target).opset, path)
+        notes = quantize.apply(model, source, recipe, provider, path)
     if provider != "cpu":
         note = f"written for {provider}; run here by ONNX Runtime's CPU provider, not by {provider}"
-        return Exported((path,), notes=(note,))
+        return Exported((path,), notes=(*notes, note), timed=False)
     ort = path.with_suffix(".ort")
     config = path.with_suffix(".required_operators.config")
     with quiet():
         _write_ort(path, ort)
         _write_operators(ort, config)
-    return Exported((path, ort), (config,))
+    return Exported((path, ort), (config,), notes=notes)
+
+
+def _float(source: Source, opset: int, path: Path) -> onnx.ModelProto:
+    """The float model; one export serves all sources that differ in their weights alone."""
+    import onnx
+
+    key = f"onnx, opset {opset}"
+    before = source.shared.get(key)
+    if isinstance(before, bytes):
+        model = onnx.load_from_string(before)
+        if _put_weights(model, source.exported):
+            return model
+    _write_float(source, path, opset)
+    model = onnx.load(path)
+    source.shared.setdefault(key, model.SerializeToString())
+    return model
+
+
+def _put_weights(model: onnx.ModelProto, program: ExportedProgram) -> bool:
+    """Put a program's weights into a model of the same graph; whether it took all of them."""
+    import onnx
+
+    weights = {name: tensor.detach().numpy() for name, tensor in program.state_dict.items()}
+    found = {each.name: each for each in model.graph.initializer if each.name in weights}
+    if set(found) != set(weights):
+        return False
+    for name, initializer in found.items():
+        if tuple(initializer.dims) != weights[name].shape:
+            return False
+        initializer.CopyFrom(onnx.numpy_helper.from_array(weights[name], name))
+    return True
 
 
 def _write_float(source: Source, path: Path, opset: int) -> None:
@@ -106,10 +158,10 @@ def _write_float(source: Source, path: Path, opset: int) -> None:
     written = onnx.load(path)
     _strip(written)
     _name_dims(written, contract)
-    _save(written, path)
+    save(written, path)
 
 
-def _save(model: onnx.ModelProto, path: Path) -> None:
+def save(model: onnx.ModelProto, path: Path) -> None:
     """Save with the operator sets in use alone, and the oldest IR version that these allow.
 
     Older runtimes refuse what they do not know, used or not.
@@ -152,72 +204,27 @@ def _strip(model: onnx.ModelProto) -> None:
         holder.doc_string = ""
 
 
-def _quantize(source: Source, path: Path, provider: Provider) -> None:
-    """int8 in place: per-channel weights, static activations by min-max over the samples."""
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    if source.calib is None:
-        raise ExportError("onnx w8a8 needs calibration samples (--calib)")
-    names = [each.name for each in source.contract.inputs]
-    unsigned = provider == "cpu"
-    options = (
-        {} if unsigned else {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
-    )
-    with quiet(), tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        prepared = Path(scratch) / "prepared.onnx"
-        try:
-            quant_pre_process(path, prepared, skip_symbolic_shape=True)
-            quantize_static(
-                prepared,
-                path,
-                _reader(source.calib, names),
-                per_channel=True,
-                activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
-                weight_type=QuantType.QInt8,
-                extra_options=options,
-            )
-        except (RuntimeError, ValueError, TypeError) as cause:
-            raise ExportError(f"onnx cannot be quantized: {type(cause).__name__}: {cause}") from cause
-    _save(onnx.load(path), path)
-
-
-def _reader(samples: Samples, names: list[str]) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
-        def __init__(self) -> None:
-            self._rows: Iterator[Sample] = iter(samples.inputs)
-
-        def get_next(self) -> dict[str, Array] | None:
-            row = next(self._rows, None)
-            return None if row is None else dict(zip(names, row))
-
-    return Reader()
-
-
-def _options() -> Any:
-    """Session options: one thread, no log below an error."""
+def options() -> Any:
+    """ONNX Runtime's session options: one thread, no log below an error."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime writes a device id and uploads
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return options
+    chosen = onnxruntime.SessionOptions()
+    chosen.intra_op_num_threads = 1
+    chosen.inter_op_num_threads = 1
+    chosen.log_severity_level = 3
+    return chosen
 
 
 def _write_ort(path: Path, ort: Path) -> None:
     """The model as ONNX Runtime saves it once optimized; no layout of this host's CPU goes in."""
     import onnxruntime
 
-    options = _options()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(ort)
-    options.add_session_config_entry("session.save_model_format", "ORT")
-    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    chosen = options()
+    chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    chosen.optimized_model_filepath = str(ort)
+    chosen.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(str(path), chosen, providers=["CPUExecutionProvider"])
 
 
 def _write_operators(ort: Path, config: Path) -> None:
@@ -231,17 +238,17 @@ def _write_operators(ort: Path, config: Path) -> None:
 
 def import_runtime() -> None:
     """Bring the bare runtime into memory."""
-    _options()
+    options()
 
 
 class _Session:
     """An `.onnx` or `.ort` in ONNX Runtime's CPU provider."""
 
     def __init__(self, path: Path) -> None:
-        options = _options()
+        chosen = options()
         import onnxruntime
 
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(str(path), chosen, providers=["CPUExecutionProvider"])
         self._names = [each.name for each in self._session.get_inputs()]
 
     def __call__(self, sample: Sample) -> tuple[Array, ...]:

@@ -1,36 +1,38 @@
 """TorchScript for the lite interpreter of PyTorch Mobile (`.ptl`), int8 by the qnnpack engine.
 
 Upstream has deprecated this format in favour of ExecuTorch; every file says so.
-Quantization is TorchScript's graph mode (torch.ao.quantization.quantize_jit), which takes any
-source, since all are traced from one exported graph.
 """
 
 from __future__ import annotations
 
 import importlib
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
+from edgepack.goal import PruneKind
 from edgepack.quiet import quiet
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import FLOATS, Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
-    import torch
-
+    from edgepack.emulator.weights import Weights
+    from edgepack.goal import PruneKind
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
 SUFFIX = ".ptl"
 READS = (".ptl", ".pt")
-SCHEMES: frozenset[Scheme] = frozenset({"fp32", "w8a8"})
+SCHEMES: frozenset[Scheme] = frozenset({"fp32", "w8a8", "w8"})
 ABOUT = "TorchScript for PyTorch Mobile's lite interpreter (deprecated upstream)"
 EXTRA = ""
 
 _DEPRECATED = "the lite interpreter is deprecated upstream: move to the executorch .pte of this bundle"
 _ENGINE = "qnnpack"
+_KERNELS = "int8 runs in qnnpack's kernels: this host's, whose speed tells nothing of an ARM device's"
 
 
 def cannot_export() -> str:
@@ -52,66 +54,69 @@ def variant(target: Target) -> str:
     return ""
 
 
+def cannot_carry(scheme: Scheme, target: Target) -> str:
+    """Why files for a target cannot be of a scheme; empty if they can."""
+    del target
+    return "" if scheme in SCHEMES else f"torchscript carries {', '.join(sorted(SCHEMES))}"
+
+
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
-    """Trace, freeze (which folds batch norm), quantize where the recipe says so, and save."""
+    """Put int8 kernels where the recipe says so, trace, and save."""
     del target
     import torch
 
-    from edgepack.formats import _graph
     from edgepack.formats._operators import refusal
+    from edgepack.formats.torchscript import lower
 
-    notes = [_DEPRECATED]
     try:
-        with quiet():
-            script = torch.jit.freeze(_graph.traced(source.free, source.example))
-            if recipe.scheme == "w8a8":
-                script = _quantized(script, source)
-                notes.append("qnnpack kernels; on an x86 host some of them differ from ARM's")
+        with quiet(), _engine(), torch.no_grad():
+            module, notes = lower.lowered(source, recipe)
+            script = torch.jit.trace(module, source.example, check_trace=False).eval()
             script._save_for_lite_interpreter(str(path))
     except (RuntimeError, NotImplementedError, ValueError, AttributeError) as cause:
         raise refusal("torchscript", source.exported, cause) from cause
-    return Exported((path,), notes=tuple(notes))
+    is_float = {recipe.scheme, *recipe.layers.values()} <= FLOATS
+    told = (_DEPRECATED, *notes) if is_float else (_DEPRECATED, _KERNELS, *notes)
+    return Exported((path,), notes=told, timed=is_float or _is_arm())
 
 
-def _quantized(script: torch.jit.ScriptModule, source: Source) -> torch.jit.ScriptModule:
+def _is_arm() -> bool:
+    """Whether this host's qnnpack kernels are those of a device."""
+    return platform.machine().lower() in ("aarch64", "arm64")
+
+
+@contextmanager
+def _engine() -> Iterator[None]:
+    """The kernels that a device has, for which weights are packed."""
     import torch
-    from torch.ao.quantization import QConfig, default_per_channel_weight_observer
-    from torch.ao.quantization.observer import HistogramObserver
-    from torch.ao.quantization.quantize_jit import convert_jit, prepare_jit
 
-    from edgepack.source import tensors
-
-    if source.calib is None:
-        raise ExportError("torchscript w8a8 needs calibration samples (--calib)")
-    config = QConfig(
-        activation=HistogramObserver.with_args(reduce_range=False),
-        weight=default_per_channel_weight_observer,
-    )
-    _views_as_reshapes(script)
     before = torch.backends.quantized.engine
     torch.backends.quantized.engine = _ENGINE
     try:
-        with torch.no_grad():
-            observed = prepare_jit(script, {"": config})
-            for sample in source.calib.inputs:
-                observed(*tensors(sample))
-            return cast("torch.jit.ScriptModule", torch.jit.freeze(convert_jit(observed).eval()))
+        yield
     finally:
         torch.backends.quantized.engine = before
+
+
+def no_gain(kind: PruneKind, target: Target) -> str:
+    """Zeros buy nothing here; fewer channels do."""
+    del target
+    return (
+        ""
+        if kind == "channels"
+        else "a .ptl stores zeros like any other weight, and its kernels multiply by them"
+    )
+
+
+def weights(path: Path) -> Weights:
+    """Empty: files are run."""
+    del path
+    return {}
 
 
 def import_runtime() -> None:
     """Bring the bare runtime into memory."""
     importlib.import_module("torch.jit.mobile")
-
-
-def _views_as_reshapes(script: torch.jit.ScriptModule) -> None:
-    """qnnpack's kernels answer in channels-last order, of which no view can be taken."""
-    import torch
-
-    pattern = "graph(%x, %shape):\n  %y = aten::view(%x, %shape)\n  return (%y)"
-    rewrite = torch._C._jit_pass_custom_pattern_based_rewrite_graph
-    rewrite(pattern, pattern.replace("view", "reshape"), script.graph)
 
 
 class _Lite:

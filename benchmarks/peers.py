@@ -1,0 +1,306 @@
+"""Peers: what the libraries' own defaults make of the networks at hand, and edgepack beside them.
+
+Every file is written by a fresh process of its own (`benchmarks.scripts`) from the same weights and
+calibration samples, with one thread; all are run and judged as edgepack's own are: in the format's
+runtime, on the same samples, against the float torch model and the library's float file. What
+compression of weights alone costs in Core ML is told by torch (`benchmarks.dense`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from benchmarks import comparison, measure, samples
+from benchmarks.measure import FailedError, Usage
+from benchmarks.nets import Net
+from benchmarks.samples import Case
+from benchmarks.tables import Table
+from edgepack import formats, judge, report
+from edgepack.emulator import host
+from edgepack.emulator.host import Death, Job, Run
+from edgepack.formats import missing_modules
+from edgepack.recipe import FLOATS
+from edgepack.report import Artifact, Figures
+
+_JUDGING_SECONDS = 900.0
+"""A file that has not answered to all samples by then is stopped."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One file as a library writes it."""
+
+    name: str
+    """Of its script in `benchmarks.scripts`."""
+    title: str
+    format: str
+    scheme: str
+    float_name: str = ""
+    """The library's float file, which size and time are held against; empty where this is one."""
+    note: str = ""
+    package: str = ""
+    """What it needs beside the format's own toolchain."""
+
+    def missing(self) -> str:
+        """What is not installed, and the command that brings it; empty where all is there."""
+        if self.package and missing_modules([self.package]):
+            return f"{self.package} not installed; pip install 'edgepack[bench]'"
+        return formats.load(self.format).cannot_export()
+
+
+_EXPERIMENTAL = "experimental upstream"
+_UINT8 = "uint8 activations, as its documentation advises for x86"
+_DENSE = "answers are torch's with the file's weights"
+
+PEERS = (
+    Peer("executorch", "executorch", "executorch", "fp32"),
+    Peer("executorch-pt2e", "executorch PT2E, XNNPACKQuantizer", "executorch", "w8a8", "executorch"),
+    Peer(
+        "executorch-recipe",
+        "executorch.export recipe",
+        "executorch",
+        "w8a8",
+        "executorch",
+        _EXPERIMENTAL,
+    ),
+    Peer(
+        "nncf-pt2e",
+        "nncf quantize_pt2e, XNNPACKQuantizer",
+        "executorch",
+        "w8a8",
+        "executorch",
+        _EXPERIMENTAL,
+        package="nncf",
+    ),
+    Peer("onnx", "torch.onnx", "onnx", "fp32"),
+    Peer("onnx-tensor-minmax", "onnxruntime per tensor, MinMax", "onnx", "w8a8", "onnx", _UINT8),
+    Peer("onnx-tensor-percentile", "onnxruntime per tensor, Percentile", "onnx", "w8a8", "onnx", _UINT8),
+    Peer("onnx-channel-minmax", "onnxruntime per channel, MinMax", "onnx", "w8a8", "onnx", _UINT8),
+    Peer("onnx-channel-percentile", "onnxruntime per channel, Percentile", "onnx", "w8a8", "onnx", _UINT8),
+    Peer("nncf-onnx", "nncf quantize", "onnx", "w8a8", "onnx", package="nncf"),
+    Peer("coreml", "coremltools", "coreml", "fp16", note=_DENSE),
+    Peer("coreml-w8", "coremltools linear", "coreml", "w8", "coreml", _DENSE),
+    Peer("coreml-p8", "coremltools palette", "coreml", "p8", "coreml", _DENSE),
+    Peer("coreml-p6", "coremltools palette", "coreml", "p6", "coreml", _DENSE),
+    Peer("coreml-p4", "coremltools palette", "coreml", "p4", "coreml", _DENSE),
+    Peer("torchscript", "torch.jit", "torchscript", "fp32"),
+    Peer("torchscript-fx", "FX graph mode, qnnpack", "torchscript", "w8a8", "torchscript"),
+)
+"""A library's float file stands before those that are held against it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file of one network; a figure is None where it could not be had, and `note` says why."""
+
+    title: str
+    format: str
+    scheme: str
+    megabytes: float | None = None
+    size_ratio: float | None = None
+    figures: Figures = field(default_factory=Figures)
+    usage: Usage | None = None
+    """Of the process that wrote it; for edgepack, of the whole build."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One network's files, and what they were judged on."""
+
+    net: str
+    evaluated_on: str
+    calibrated_on: str
+    rows: tuple[Row, ...]
+
+
+def run(nets: Sequence[Net], say: Say) -> list[Result]:
+    """Measure every peer, then edgepack, on each of `nets`; `say` is told what is being done.
+
+    A peer that fails is a row that says so. Raises MissingError where weights or pictures are not
+    there, FailedError where the float model itself cannot be run.
+    """
+    for net in nets:
+        net.check()
+    os.environ.update(measure.ENVIRONMENT)
+    return [_result(net, say) for net in nets]
+
+
+def _result(net: Net, say: Say) -> Result:
+    with tempfile.TemporaryDirectory(prefix="edgepack-benchmark-") as name:
+        folder = Path(name)
+        say(f"{net.title}: samples and float model")
+        command = [sys.executable, "-m", "benchmarks.samples", str(net.folder), name]
+        measure.run(command, folder / "samples.log")
+        case = samples.read(folder)
+        rows = []
+        for peer in PEERS:
+            say(f"{net.title}: {peer.title} {peer.scheme}")
+            rows.append(_peer(peer, net, case, folder))
+        say(f"{net.title}: edgepack build")
+        rows += _edgepack(net, folder)
+    return Result(net.title, case.evaluated_on, case.calibrated_on, tuple(rows))
+
+
+def _file(name: str, folder: Path) -> Path:
+    """Where the peer called `name` is written."""
+    ending = next(formats.load(peer.format).SUFFIX for peer in PEERS if peer.name == name)
+    return folder / f"{name}{ending}"
+
+
+def _peer(peer: Peer, net: Net, case: Case, folder: Path) -> Row:
+    row = Row(peer.title, peer.format, peer.scheme, note=peer.note)
+    if missing := peer.missing():
+        return replace(row, note=missing)
+    path = _file(peer.name, folder)
+    command = [sys.executable, "-m", "benchmarks.scripts", peer.name]
+    try:
+        usage = measure.run([*command, str(net.folder), str(case.calib), str(path)], path.with_suffix(".log"))
+    except FailedError as cause:
+        return replace(row, note=cause.reason)
+    plain = _file(peer.float_name or peer.name, folder)
+    row = replace(
+        row,
+        megabytes=measure.size(path) / 1e6,
+        size_ratio=measure.size(path) / measure.size(plain) if plain.exists() else None,
+        usage=usage,
+    )
+    if peer.format == "coreml":
+        found = _by_torch(net, path, case)
+    else:
+        found = _on_host(peer.format, path, plain if peer.float_name and plain.exists() else None, case)
+    return replace(row, note=found.reason) if isinstance(found, Death) else replace(row, figures=found)
+
+
+def _on_host(name: str, path: Path, plain: Path | None, case: Case) -> Figures | Death:
+    """How the file at `path` answers in the runtime of its format, timed against `plain`."""
+    if reason := formats.load(name).cannot_run():
+        return Death(f"not run: {reason}")
+    job = Job(name, str(path), str(case.evaluation), str(plain) if plain else "")
+    ran = host.run(job, path.with_suffix(".run"), _JUDGING_SECONDS)
+    return ran if isinstance(ran, Death) else _figures(ran, case)
+
+
+def _by_torch(net: Net, path: Path, case: Case) -> Figures | Death:
+    """How torch answers with the weights of the package at `path`."""
+    outputs = path.with_suffix(".npz")
+    command = [sys.executable, "-m", "benchmarks.dense", str(net.folder), str(path)]
+    try:
+        measure.run([*command, str(case.evaluation), str(outputs)], path.with_suffix(".log"))
+    except FailedError as cause:
+        return Death(cause.reason)
+    answered = Run(host.read_samples(outputs), 0.0, None, None, None)
+    return replace(_figures(answered, case), load_seconds=None)
+
+
+def _figures(ran: Run, case: Case) -> Figures:
+    return judge.figures(ran, case.reference, case.labels, case.contract)
+
+
+def _edgepack(net: Net, folder: Path) -> list[Row]:
+    """Its compressed artifacts by default flags; what two targets share stands once."""
+    out = folder / "bundles"
+    try:
+        usage = comparison.build(net, out)
+    except FailedError as cause:
+        return [Row("edgepack build", "", "", note=cause.reason)]
+    rows: dict[tuple[str, str, str], Row] = {}
+    for target in comparison.TARGETS:
+        found = report.from_json((out / target / "report.json").read_text(encoding="utf-8"))
+        for each in found.artifacts:
+            if each.scheme not in FLOATS:
+                key = (each.format, Path(each.file).suffix, each.scheme)
+                rows.setdefault(key, _artifact(each, usage))
+    return [rows[key] for key in sorted(rows)]
+
+
+def _artifact(artifact: Artifact, usage: Usage) -> Row:
+    return Row(
+        title=f"edgepack {Path(artifact.file).suffix}",
+        format=artifact.format,
+        scheme=artifact.scheme,
+        megabytes=artifact.bytes / 1e6,
+        size_ratio=artifact.size_ratio,
+        figures=artifact.figures,
+        usage=usage,
+        note=artifact.verdict,
+    )
+
+
+COLUMNS = (
+    "peer",
+    "format",
+    "scheme",
+    "note",
+    "MB",
+    "size, × float",
+    "agreement, %",
+    "SQNR, dB",
+    "accuracy, %",
+    "latency, × float",
+    "seconds",
+    "peak MB",
+)
+
+
+def tables(results: Sequence[Result]) -> list[Table]:
+    """A table a network, then what the columns mean."""
+    made = [_table(result) for result in results]
+    meaning = (
+        "Size and latency are held against the library's float file; latency is timed in the same runtime "
+        "on this host with one thread, in turn: median of paired ratios and their quarter points. "
+        "Agreement: samples on which the top answer is the float torch model's. Seconds and peak memory are "
+        "those of the process that writes the file, from its start; of edgepack those of one build, which "
+        "writes, runs and judges all its files. –: not to be had."
+    )
+    made[-1] = replace(made[-1], notes=(*made[-1].notes, meaning))
+    return made
+
+
+def _table(result: Result) -> Table:
+    known = (row.figures.accuracy_float for row in result.rows)
+    right = next((f"; the float model's accuracy is {each:.2f} %" for each in known if each is not None), "")
+    note = f"Judged on {result.evaluated_on}, calibrated on {result.calibrated_on}{right}."
+    return Table(result.net, COLUMNS, tuple(_cells(row) for row in result.rows), words=4, notes=(note,))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    found = row.figures
+    return (
+        row.title,
+        row.format,
+        row.scheme,
+        row.note,
+        _figure(row.megabytes, 3),
+        _figure(row.size_ratio, 3),
+        _figure(found.agreement, 2),
+        "exact" if found.exact else _figure(found.sqnr_db, 1),
+        _figure(found.accuracy, 2),
+        _latency(found),
+        _figure(row.usage.wall if row.usage else None, 1),
+        _figure(row.usage.memory_mb if row.usage else None, 0),
+    )
+
+
+def _latency(found: Figures) -> str:
+    if found.latency_ratio is None or found.latency_spread is None:
+        return "–"
+    low, high = found.latency_spread
+    return f"{found.latency_ratio:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def to_json(results: Sequence[Result]) -> str:
+    """All results as one JSON document."""
+    return json.dumps([asdict(result) for result in results], indent=2)

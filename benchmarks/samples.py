@@ -1,0 +1,77 @@
+"""Samples: what a network's peers are calibrated and judged on, prepared once for all of them.
+
+    python -m benchmarks.samples NET FOLDER
+
+prepares the pictures of the example in the folder NET as its contract says, runs the float network on
+those to judge on, and writes both into FOLDER. It is a program of its own, as a process that measures
+others must not have torch in its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgepack.contract import Contract
+from edgepack.emulator import host
+from edgepack.samples import Sample
+
+_CALIB, _EVAL, _REFERENCE, _FACTS = "calib.npy", "eval.npz", "reference.npz", "facts.json"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the program wrote, as far as a judge wants it in memory."""
+
+    calib: Path
+    """`.npy`, float32 [samples, channels, height, width]."""
+    evaluation: Path
+    """As `edgepack.emulator.host` reads samples."""
+    reference: tuple[Sample, ...]
+    """What the float network answers to each evaluation sample."""
+    labels: tuple[int, ...] | None
+    contract: Contract
+    calibrated_on: str
+    evaluated_on: str
+
+
+def read(folder: Path) -> Case:
+    """What the program wrote into `folder`."""
+    facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    return Case(
+        calib=folder / _CALIB,
+        evaluation=folder / _EVAL,
+        reference=host.read_samples(folder / _REFERENCE),
+        labels=None if facts["labels"] is None else tuple(facts["labels"]),
+        contract=Contract.model_validate_json(facts["contract"]),
+        calibrated_on=facts["calibrated_on"],
+        evaluated_on=facts["evaluated_on"],
+    )
+
+
+def main(net: Path, folder: Path) -> None:
+    """Write the samples of the example in `net`, which has both sets, into `folder`."""
+    from edgepack import plan, source
+
+    with source.one_thread():
+        found = source.load(plan.resolve(plan.Choices(model=str(net))))
+    if found.calib is None:
+        raise SystemExit(f"{net} names no calibration samples")
+    np.save(folder / _CALIB, np.concatenate([sample[0] for sample in found.calib.inputs]))
+    host.write_samples(found.evaluation.inputs, folder / _EVAL)
+    host.write_samples(found.reference, folder / _REFERENCE)
+    facts = {
+        "labels": found.evaluation.labels,
+        "contract": found.contract.model_dump_json(),
+        "calibrated_on": found.calib.origin,
+        "evaluated_on": found.evaluation.origin,
+    }
+    (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

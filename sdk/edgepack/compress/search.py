@@ -1,0 +1,123 @@
+"""The search: down a format's ladder to the first artifact that stays within the goal.
+
+Every candidate is written and judged in its own runtime. A simulation says which are worth writing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from edgepack.compress.workbench import Workbench
+from edgepack.formats import Exported
+from edgepack.plan import Step
+from edgepack.recipe import NEEDS_SAMPLES, Recipe
+from edgepack.report import Artifact, Tried
+
+_SHARES = (0.05, 0.1, 0.2, 0.4)
+"""Shares of the layers, worst first, that mixed precision leaves in float."""
+_GAIN_DB = 1.0
+"""What more layers in float must gain in simulation to be worth writing."""
+_WRITTEN = 2
+"""Mixed recipes of one format that are written at most."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate as it came out."""
+
+    recipe: Recipe
+    exported: Exported
+    artifacts: tuple[Artifact, ...]
+    missed: str
+    """What of the goal it misses, in words; empty where it meets it."""
+    idle: str
+    """Why quantization does not pay here (no smaller, or slower); empty where it does."""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """To find the best of those that miss: agreement, then SQNR, of its worst file."""
+        figures = [each.figures for each in self.artifacts]
+        return (
+            min((each.agreement for each in figures if each.agreement is not None), default=0.0),
+            min((each.sqnr_db for each in figures if each.sqnr_db is not None), default=0.0),
+        )
+
+
+@dataclass
+class Search:
+    """One format's ladder for one target."""
+
+    steps: tuple[Step, ...]
+    base: Trial
+    """The float model: what the others are held against, and what is shipped in the worst case."""
+    bench: Workbench | None
+    """None where there are no calibration samples."""
+    attempt: Callable[[Recipe], Trial]
+    forced: bool
+    """A scheme or recipe was given by hand: it is shipped, whatever it misses."""
+    keep_best: bool
+    """Where all miss, ship the best of those tried instead of `base`."""
+    deadline: float
+    """`time.monotonic()` after which nothing more is tried."""
+    _outcomes: list[tuple[Trial, str]] = field(default_factory=list)
+
+    def run(self) -> Trial:
+        """The trial that is shipped; `tried` then tells of all."""
+        self._note(self.base, "what the others are held against")
+        best: Trial | None = None
+        for recipe in self._recipes():
+            if best and time.monotonic() > self.deadline:
+                self._note(self.base, "the search budget is spent: not looked further")
+                break
+            trial = self.attempt(recipe)
+            problem = trial.missed or ("" if self.forced else trial.idle)
+            if not problem:
+                return self._shipped(trial)
+            self._note(trial, problem)
+            best = trial if best is None or trial.rank > best.rank else best
+        return self._shipped(best if best and (self.forced or self.keep_best) else self.base)
+
+    @property
+    def tried(self) -> tuple[Tried, ...]:
+        """Every candidate with its outcome, in the order in which they were judged."""
+        return tuple(Tried(each, outcome) for trial, outcome in self._outcomes for each in trial.artifacts)
+
+    def _shipped(self, trial: Trial) -> Trial:
+        problem = trial.missed or trial.idle
+        how = "shipped, as asked for by hand" if self.forced else "shipped, the best there is"
+        self._note(trial, f"{how}: {problem}" if problem else "shipped")
+        return trial
+
+    def _note(self, trial: Trial, outcome: str) -> None:
+        places = [n for n, (before, _) in enumerate(self._outcomes) if before is trial]
+        if places:
+            self._outcomes[places[0]] = trial, outcome
+        else:
+            self._outcomes.append((trial, outcome))
+
+    def _recipes(self) -> Iterator[Recipe]:
+        """Recipes in the order in which they are tried."""
+        for step in self.steps:
+            if step.recipe:
+                yield step.recipe
+            elif step.scheme in NEEDS_SAMPLES and self.bench:
+                yield self.bench.recipe()
+                yield from self._mixed(self.bench)
+            else:
+                yield Recipe(step.scheme)
+
+    def _mixed(self, bench: Workbench) -> Iterator[Recipe]:
+        """Recipes that leave ever more of the worst layers in float, where simulation gains by it."""
+        base = bench.recipe()
+        reached = bench.score(base).sqnr_db
+        worst = [each.path for each in bench.sensitivity()]
+        written = 0
+        for share in _SHARES:
+            kept = worst[: max(1, round(share * len(worst)))]
+            recipe = replace(base, layers={**base.layers, **dict.fromkeys(kept, "fp32")})
+            found = bench.score(recipe).sqnr_db
+            if found >= reached + _GAIN_DB and written < _WRITTEN:
+                reached, written = found, written + 1
+                yield recipe

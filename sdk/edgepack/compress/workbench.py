@@ -1,0 +1,251 @@
+"""The workbench: what is found out of one source for int8, each piece once, and free of formats.
+
+One calibration, the repairs that help, the sensitivity of each layer.
+
+All of it is measured on calibration samples by simulation, once for all formats and targets of a
+build; what a format writes of it is judged on other samples.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.fx import GraphModule
+
+from edgepack.compress import correct, equalize, graph, ranges, simulate
+from edgepack.compress.ranges import Range, Seen
+from edgepack.compress.sensitivity import Cost, Damage
+from edgepack.recipe import RANGE_RULES, RangeRule, Recipe
+from edgepack.samples import Sample, Samples
+from edgepack.source import Source, reweighted, tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST = 512
+"""Calibration samples that are used at most."""
+_JUDGED = 16
+"""Calibration samples on which the simulation compares recipes."""
+_SENSED = 8
+"""Of these, samples on which single layers are judged."""
+_FLOAT_BYTES = 4
+_STRENGTHS = (0.5, 0.75)
+_GAIN_DB = 0.1
+"""A repair is kept where it gains at least this much at the output."""
+_FLOAT_GAIN_DB = 0.5
+"""What first layers left in float must gain."""
+_CHEAP_BYTES, _CHEAP_WORK = 0.01, 0.06
+"""Shares of the weights' bytes and of the multiply-adds that first layers in float may cost."""
+_FIRST = 3
+
+
+@dataclass(frozen=True)
+class Score:
+    """Simulated outputs against the float model's."""
+
+    sqnr_db: float
+    agreement: float
+    """Percent of samples with the same top answer; 0 where the model has no classes."""
+
+
+@dataclass
+class Workbench:
+    """What is found out of one source, each piece once."""
+
+    source: Source
+    say: Callable[[str], None] = lambda _: None
+    """Told what begins."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What took how long: calibration, repairs, sensitivity."""
+    _seen: dict[float, tuple[GraphModule, dict[str, Seen]]] = field(default_factory=dict)
+    _ready: dict[str, Source] = field(default_factory=dict)
+    _best: Recipe | None = None
+    _damages: tuple[Damage, ...] = ()
+    _reference: tuple[Sample, ...] = ()
+
+    @property
+    def calib(self) -> Samples:
+        """The calibration samples that are used."""
+        given = self.source.calib
+        assert given is not None
+        return given if len(given) <= MOST else given.take(range(MOST), given.origin)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Add the time within to `seconds`."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - begun
+
+    def ready(self, recipe: Recipe) -> Source:
+        """The source with the repairs of `recipe` done and its ranges set; itself for other schemes."""
+        if recipe.scheme != "w8a8":
+            return self.source
+        key = repr(recipe)
+        if key not in self._ready:
+            with self.timed("repairs"):
+                self._ready[key] = self._prepared(recipe)
+        return self._ready[key]
+
+    def _prepared(self, recipe: Recipe) -> Source:
+        module, found = self.simulated(recipe)
+        if not recipe.equalize and not recipe.correct_bias:
+            return replace(self.source, ranges=found)
+        return replace(reweighted(self.source, module), ranges=found)
+
+    def simulated(self, recipe: Recipe) -> tuple[GraphModule, dict[str, Range]]:
+        """The float graph as `recipe` repairs it, and the activations' ranges."""
+        module, seen = self._calibrated(recipe.equalize)
+        found = {name: within(each, recipe.ranges) for name, each in seen.items()}
+        if recipe.correct_bias:
+            module = copy.deepcopy(module)
+            correct.correct(module, recipe, found, self.calib)
+        return module, found
+
+    def _calibrated(self, strength: float) -> tuple[GraphModule, dict[str, Seen]]:
+        if strength not in self._seen:
+            self.say(f"calibrate, channels equalized by {strength:g}" if strength else "calibrate")
+            with self.timed("calibration"), torch.no_grad():
+                module = self.source.exported.module()
+                assert isinstance(module, GraphModule)
+                if strength:
+                    equalize.equalize(module, self.calib, strength)
+                seen = ranges.observe(module, self.calib, simulate.may_be_quantized)
+                self._seen[strength] = module, simulate.shared(module, seen)
+        return self._seen[strength]
+
+    def score(self, recipe: Recipe) -> Score:
+        """What `recipe` does to the outputs, in simulation, on calibration samples."""
+        module, found = self.simulated(recipe)
+        return self.scored(module, recipe, found)
+
+    def scored(
+        self, module: GraphModule, recipe: Recipe, found: Mapping[str, Range], most: int = _JUDGED
+    ) -> Score:
+        """The same for a graph that is repaired already, on `most` samples."""
+        rows = self.calib.inputs[:most]
+        if not self._reference:
+            exact = self.source.exported.module()
+            with torch.no_grad():
+                self._reference = tuple(_answered(exact, row) for row in self.calib.inputs[:_JUDGED])
+        simulation = simulate.Simulation(module, recipe, found)
+        with torch.no_grad():
+            given = tuple(_answered(simulation.run, row) for row in rows)
+        return _compared(given, self._reference[:most])
+
+    def recipe(self) -> Recipe:
+        """The best `w8a8` recipe that leaves no layer in float but, maybe, cheap first ones."""
+        if self._best is None:
+            self.say("choose ranges and repairs by simulation")
+            with self.timed("repairs"):
+                self._best = self._with_cheap_floats(self._repaired())
+        return self._best
+
+    def _repaired(self) -> Recipe:
+        """Equalization, ranges and bias correction, each taken where it measurably helps."""
+        best = self._better(
+            Recipe("w8a8", ranges="least-error"),
+            [Recipe("w8a8", ranges="least-error", equalize=strength) for strength in _STRENGTHS],
+        )
+        ruled = [replace(best, ranges=rule, correct_bias=True) for rule in RANGE_RULES]
+        plain = [Recipe("w8a8", ranges=rule) for rule in RANGE_RULES[1:]]
+        return self._better(best, [*ruled, *plain])
+
+    def _better(self, first: Recipe, others: list[Recipe], gain: float = _GAIN_DB) -> Recipe:
+        best, reached = first, self.score(first).sqnr_db
+        for each in others:
+            found = self.score(each).sqnr_db
+            if found >= reached + gain:
+                best, reached = each, found
+        return best
+
+    def _with_cheap_floats(self, recipe: Recipe) -> Recipe:
+        """The first layers in float, as a run, where they cost next to nothing and help."""
+        known = costs(self.source)
+        paths = list(known)[:_FIRST]
+        values = sum(each.values for each in known.values())
+        work = sum(each.multiply_adds for each in known.values())
+        tried = []
+        for count in range(1, len(paths) + 1):
+            run = [known[path] for path in paths[:count]]
+            cheap = sum(each.values for each in run) <= _CHEAP_BYTES * values
+            if cheap and sum(each.multiply_adds for each in run) <= _CHEAP_WORK * work:
+                tried.append(replace(recipe, layers=dict.fromkeys(paths[:count], "fp32")))
+        return self._better(recipe, tried, _FLOAT_GAIN_DB)
+
+    def sensitivity(self) -> tuple[Damage, ...]:
+        """What each layer alone does to the outputs in int8, worst first."""
+        if not self._damages:
+            recipe = replace(self.recipe(), correct_bias=False)
+            self.say("sensitivity, layer by layer")
+            with self.timed("sensitivity"):
+                module, found = self.simulated(recipe)
+                known = costs(self.source)
+                told = [self._damage(path, known, module, found) for path in known]
+            self._damages = tuple(sorted(told, key=lambda each: each.sqnr_db))
+        return self._damages
+
+    def _damage(
+        self, path: str, known: Mapping[str, Cost], module: GraphModule, found: Mapping[str, Range]
+    ) -> Damage:
+        score = self.scored(module, Recipe("fp32", {path: "w8a8"}), found, _SENSED)
+        cost = known[path]
+        work = sum(each.multiply_adds for each in known.values())
+        return Damage(
+            path=path,
+            sqnr_db=score.sqnr_db,
+            agreement=score.agreement,
+            bytes_saved=cost.values * (_FLOAT_BYTES - 1),
+            multiply_adds=cost.multiply_adds,
+            share_of_bytes=cost.values / sum(each.values for each in known.values()),
+            share_of_work=cost.multiply_adds / work if work else 0.0,
+        )
+
+
+def within(seen: Seen, rule: RangeRule) -> Range:
+    """A range by a rule."""
+    if rule == "least-error":
+        return ranges.least_error(seen)
+    return ranges.percentile(seen, 99.999) if rule == "percentile" else ranges.min_max(seen)
+
+
+def costs(source: Source) -> dict[str, Cost]:
+    """What each layer costs, by module path, in the order in which they run."""
+    module = source.exported.module()
+    assert isinstance(module, GraphModule)
+    found = {}
+    for path, node in graph.layers(module).items():
+        weight = graph.constant(module, graph.weight_of(node))
+        outputs = node.meta["val"].numel() / node.meta["val"].shape[0]
+        per_output = weight.numel() / weight.shape[1 if node.target in graph.TRANSPOSED else 0]
+        found[path] = Cost(weight.numel(), round(outputs * per_output))
+    return found
+
+
+def _answered(model: Callable[..., object], row: Sample) -> Sample:
+    outputs = model(*tensors(row))
+    assert isinstance(outputs, (tuple, list))
+    return tuple(each.numpy() for each in outputs)
+
+
+def _compared(given: tuple[Sample, ...], exact: tuple[Sample, ...]) -> Score:
+    noise = signal = 0.0
+    same = 0
+    for ours, theirs in zip(given, exact):
+        for a, b in zip(ours, theirs):
+            noise += float(np.sum((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+            signal += float(np.sum(b.astype(np.float64) ** 2))
+        same += int(np.argmax(ours[0]) == np.argmax(theirs[0]))
+    if not math.isfinite(noise) or signal == 0:
+        return Score(-math.inf, 0.0)
+    return Score(10 * math.log10(signal / noise) if noise else math.inf, 100 * same / len(exact))

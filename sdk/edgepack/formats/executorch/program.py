@@ -1,0 +1,175 @@
+"""From a source and a recipe to the exported program that is lowered to XNNPACK."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from executorch.backends.xnnpack.operators import node_visitor
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir import to_edge_transform_and_lower
+from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
+from torchao.quantization import quantize_
+from torchao.quantization.granularity import PerGroup
+from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
+
+from edgepack.compress import graph as graphs
+from edgepack.compress.ranges import Range
+from edgepack.formats._ranges import Ranges
+from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, refused
+from edgepack.recipe import Recipe, Scheme
+from edgepack.source import Source
+
+
+def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, ...]]:
+    """The program to lower, and what of the recipe XNNPACK cannot carry.
+
+    Raises ExportError where ranges are wanted and there are no samples.
+    """
+    graph = source.exported.module()
+    schemes = {path: recipe.of(path) for path in graphs.layers(graph)}
+    if set(schemes.values()) <= {"fp32"}:
+        return source.exported, ()
+    if set(schemes.values()) == {"fp16"}:
+        return _exported(_Half(copy.deepcopy(graph).half()), source), ()
+    notes = _refusals(graph, schemes)
+    if {"w8a8", "w8"} & set(schemes.values()):
+        graph = _quantized(graph, source, recipe)
+    _pack_blocks(graph, recipe)
+    return _exported(graph, source), notes
+
+
+def lowered(program: ExportedProgram) -> bytes:
+    """The `.pte`, XNNPACK given all that it takes."""
+    with _half_weights():
+        edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        buffer: bytes = edge.to_executorch().buffer
+        return buffer
+
+
+@contextmanager
+def _half_weights() -> Iterator[None]:
+    """Write a convolution's half-precision weight as it is.
+
+    XNNPACK takes it, but executorch's serializer (`op_conv2d.py`, 1.5.1) makes it single: an fp16 file
+    was then 0.82 of the float one's size.
+    """
+    written = "aten.convolution.default"
+    before: Any = node_visitor._node_visitor_dict[written]
+
+    class AsItIs(before):  # type: ignore[misc]  # executorch is not typed
+        def define_tensor(self, tensor: Node, *arguments: Any, **keywords: Any) -> None:
+            if tensor.meta["val"].dtype is torch.float16:
+                keywords["force_fp32"] = False
+            super().define_tensor(tensor, *arguments, **keywords)
+
+    node_visitor._node_visitor_dict[written] = AsItIs
+    try:
+        yield
+    finally:
+        node_visitor._node_visitor_dict[written] = before
+
+
+def _exported(module: torch.nn.Module, source: Source) -> ExportedProgram:
+    with torch.no_grad():
+        program: ExportedProgram = torch.export.export(module, source.example, strict=False)
+        return program
+
+
+class _Half(torch.nn.Module):
+    """A model that computes in half precision and is fed and read in single."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        halved = (each.half() if each.dtype is torch.float32 else each for each in inputs)
+        outputs: tuple[torch.Tensor, ...] = self.model(*halved)
+        return tuple(each.float() if each.dtype is torch.float16 else each for each in outputs)
+
+
+def _refusals(graph: GraphModule, schemes: dict[str, Scheme]) -> tuple[str, ...]:
+    """What stays in 32-bit float although the recipe wants less of it, by reason."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path, layer in graphs.layers(graph).items():
+        scheme = schemes[path]
+        reason = "a program is in fp16 as a whole" if scheme == "fp16" else refused(graph, layer, scheme)
+        if reason:
+            found[f"{scheme}: {reason}"].append(path)
+    return tuple(f"kept in fp32 ({reason}): {', '.join(paths)}" for reason, paths in found.items())
+
+
+def _quantized(graph: GraphModule, source: Source, recipe: Recipe) -> GraphModule:
+    """`graph` with its static and dynamic int8 layers, by the ranges of the source's calibration."""
+    observed = prepare_pt2e(graph, RecipeQuantizer(recipe))
+    activations: list[tuple[MinMaxObserver, list[Node]]] = []
+    for observer, nodes in _observers(observed):
+        if isinstance(observer, PerChannelMinMaxObserver):
+            observer(graphs.constant(observed, nodes[0]))
+        elif isinstance(observer, MinMaxObserver):
+            activations.append((observer, nodes))
+    ranges = Ranges(source, "executorch")
+    for observer, nodes in activations:
+        observer(torch.tensor([end for node in nodes for end in _span(ranges.of(node.name))]))
+    converted: GraphModule = convert_pt2e(observed)
+    return converted
+
+
+def _observers(graph: GraphModule) -> list[tuple[torch.nn.Module, list[Node]]]:
+    """Observers and the nodes that each watches; tensors that share a scale share one."""
+    found: dict[int, tuple[torch.nn.Module, list[Node]]] = {}
+    for node in graph.graph.nodes:
+        if node.op == "call_module":
+            observer = graph.get_submodule(str(node.target))
+            found.setdefault(id(observer), (observer, []))[1].append(node.args[0])
+    return list(found.values())
+
+
+def _span(within: Range) -> Range:
+    """`within` itself, or 0 to 1 for a tensor that is always zero: a scale of nothing is refused."""
+    return within if any(within) else (0.0, 1.0)
+
+
+def _pack_blocks(graph: GraphModule, recipe: Recipe) -> None:
+    """Replace the `w4` layers, in place, by torchao's: int4 weights in blocks, activations in int8
+    by each row's own range at run time (8da4w)."""
+    config = Int8DynamicActivationIntxWeightConfig(
+        weight_dtype=torch.int4,  # type: ignore[attr-defined]  # not in torch's stubs
+        weight_granularity=PerGroup(BLOCK),
+    )
+    names: dict[Any, str] = {}  # by weight: a layer may be used twice
+    for layer in list(graph.graph.nodes):
+        if (
+            not graphs.is_layer(layer)
+            or recipe.of(graphs.scope(layer)) != "w4"
+            or refused(graph, layer, "w4")
+        ):
+            continue
+        if layer.args[1] not in names:
+            names[layer.args[1]] = f"packed_{len(names)}"
+            graph.add_module(names[layer.args[1]], torch.nn.Sequential(_linear(graph, layer)))
+            quantize_(graph.get_submodule(names[layer.args[1]]), config)
+        with graph.graph.inserting_before(layer):
+            packed = graph.graph.call_module(names[layer.args[1]], (layer.args[0],))
+        layer.replace_all_uses_with(packed)
+        graph.graph.erase_node(layer)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+def _linear(graph: GraphModule, layer: Node) -> torch.nn.Linear:
+    weight = graphs.constant(graph, layer.args[1])  # type: ignore[arg-type]  # a layer has one
+    bias = graphs.bias_of(layer)
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    linear.weight = torch.nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        linear.bias = torch.nn.Parameter(graphs.constant(graph, bias).detach(), requires_grad=False)
+    return linear

@@ -1,0 +1,196 @@
+"""Which tensors of the graph are quantized, as torchao's PT2E quantization is told of it.
+
+ExecuTorch's own XNNPACKQuantizer takes no scheme a layer and leaves an observer between a layer and
+the ReLU6 that clamps it: the unclamped range then sets the scale, and most int8 codes are lost above
+6. Here a layer and its clamp are one, as they are in XNNPACK.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from executorch.backends.xnnpack.utils.utils import is_depthwise_conv
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver, PlaceholderObserver
+from torchao.quantization.pt2e.quantizer import (
+    QuantizationAnnotation,
+    QuantizationSpec,
+    Quantizer,
+    SharedQuantizationSpec,
+)
+from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+from edgepack.compress import graph as graphs
+from edgepack.compress.graph import ATEN
+from edgepack.formats._ranges import CLAMPS, ELEMENTWISE, PASSES, pads_zeros
+from edgepack.recipe import FLOATS, Recipe, Scheme
+
+BLOCK = 32
+"""Weights that share a scale in `w4`; XNNPACK takes multiples of 32 that divide the layer's width."""
+
+_RELUS = frozenset({ATEN.relu.default, ATEN.relu_.default})
+"""What it computes with the sum or product before it."""
+_POOLS = frozenset({ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim})
+_ON_CODES = (PASSES - {ATEN.pad.default}) | CLAMPS
+"""What XNNPACK computes on the very codes of its input, by the scale of its input."""
+
+_ACTIVATION = QuantizationSpec(
+    dtype=torch.int8,
+    quant_min=-128,
+    quant_max=127,
+    qscheme=torch.per_tensor_affine,
+    observer_or_fake_quant_ctr=MinMaxObserver,
+)
+_DYNAMIC = QuantizationSpec(
+    dtype=torch.int8,
+    quant_min=-128,
+    quant_max=127,
+    qscheme=torch.per_tensor_affine,
+    is_dynamic=True,
+    observer_or_fake_quant_ctr=PlaceholderObserver,
+)
+
+
+def refused(graph: GraphModule, layer: Node, scheme: Scheme) -> str:
+    """Why XNNPACK has no kernel for a layer in a scheme; empty where it has one."""
+    if scheme in FLOATS:
+        return ""
+    weight = graphs.constant(graph, layer.args[1])  # type: ignore[arg-type]  # a layer has one
+    if scheme == "w4":
+        if layer.target not in graphs.LINEAR:
+            return "4-bit weights are for linear layers"
+        return "" if weight.shape[1] % BLOCK == 0 else f"its width is no multiple of {BLOCK}"
+    if weight.dim() > 4:
+        return "there are no int8 convolutions in three dimensions"
+    if layer.target in graphs.TRANSPOSED and _groups(layer) > 1:
+        return "there are no grouped transposed convolutions in int8"
+    if scheme == "w8" and layer.target not in graphs.LINEAR:
+        if weight.dim() != 4:
+            return "int8 is dynamic for convolutions in two dimensions only"
+        if layer.target not in graphs.TRANSPOSED and is_depthwise_conv(tuple(weight.shape), _groups(layer)):
+            return "there are no depthwise convolutions in dynamic int8"
+    return ""
+
+
+def _groups(layer: Node) -> int:
+    place = 7 if layer.target in graphs.TRANSPOSED else 6
+    groups = layer.args[place] if len(layer.args) > place else layer.kwargs.get("groups", 1)
+    assert isinstance(groups, int)
+    return groups
+
+
+class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
+    """Annotates a graph with what a recipe wants in int8: `w8a8` static, `w8` dynamic.
+
+    An operator without weights is quantized where its module is and what it reads is.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self._recipe = recipe
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        """Annotate `model`, whose nodes must be in order of execution."""
+        for node in model.graph.nodes:
+            if node.op != "call_function" or _annotated(node):
+                continue
+            if graphs.is_layer(node):
+                self._layer(model, node)
+            elif _reads_codes(node):
+                self._unweighted(node)
+        return model
+
+    def validate(self, model: GraphModule) -> None:
+        """Nothing is left to check: `refused` told what XNNPACK has no kernel for."""
+
+    def _layer(self, model: GraphModule, node: Node) -> None:
+        scheme = self._recipe.of(graphs.scope(node))
+        if scheme not in ("w8a8", "w8") or refused(model, node, scheme):
+            return
+        read: Any = node.args[0]
+        weight = node.args[1]
+        if scheme == "w8":
+            _annotate(node, {read: _DYNAMIC, weight: _weight(node)})
+            # XNNPACK answers wrongly where convolutions of unequal kernels share codes made at run time
+            node.meta[Q_ANNOTATION_KEY].allow_implicit_sharing = False
+            return
+        if _is_joined_pad(read):
+            _annotate(read, {read.args[0]: _ACTIVATION})
+            _annotate(node, {weight: _weight(node)})
+        else:
+            _annotate(node, {read: _ACTIVATION, weight: _weight(node)})
+        _give(node, CLAMPS, _ACTIVATION)
+
+    def _unweighted(self, node: Node) -> None:
+        if node.target in _ON_CODES:
+            before = node.args[0]
+            _annotate(node, {before: SharedQuantizationSpec(before)}, SharedQuantizationSpec(before))
+        elif self._recipe.of(graphs.scope(node)) != "w8a8":
+            return
+        elif node.target in _POOLS:
+            _annotate(node, {node.args[0]: _ACTIVATION}, _ACTIVATION)
+        elif node.target is ATEN.cat.default:
+            first, *others = dict.fromkeys(node.args[0])  # type: ignore[arg-type]
+            shared = SharedQuantizationSpec((first, node))
+            _annotate(node, {first: _ACTIVATION, **dict.fromkeys(others, shared)}, shared)
+        elif all(_is_float(each) for each in node.args[:2]):
+            _annotate(node, dict.fromkeys(node.args[:2], _ACTIVATION))
+            _give(node, _RELUS, _ACTIVATION)
+
+
+def _reads_codes(node: Node) -> bool:
+    """Whether an operator without weights can be quantized and has an input that is."""
+    if node.target in _ON_CODES | _POOLS:
+        return _quantized(node.args[0])
+    if node.target in ELEMENTWISE or node.target is ATEN.cat.default:
+        return any(_quantized(each) for each in node.all_input_nodes)
+    return False
+
+
+def _quantized(value: Any) -> bool:
+    """Whether a node's value is in static int8."""
+    annotation = value.meta.get(Q_ANNOTATION_KEY) if isinstance(value, Node) else None
+    return annotation is not None and annotation.output_qspec is not None
+
+
+def _annotated(node: Node) -> bool:
+    return Q_ANNOTATION_KEY in node.meta
+
+
+def _is_joined_pad(value: Any) -> bool:
+    """Whether a convolution's input is a pad of zeros that XNNPACK computes on codes: it must stand
+    between the codes and the convolution, with no observer of its own."""
+    is_pad = isinstance(value, Node) and value.target is ATEN.pad.default
+    return is_pad and len(value.users) == 1 and pads_zeros(value) and min(value.args[1]) >= 0
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Node) and getattr(value.meta.get("val"), "dtype", None) is torch.float32
+
+
+def _annotate(node: Node, reads: dict[Any, Any], gives: Any = None) -> None:
+    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+        input_qspec_map=reads, output_qspec=gives, _annotated=True
+    )
+
+
+def _give(node: Node, fused: frozenset[Any], spec: QuantizationSpec) -> None:
+    """Quantize what leaves an operator: behind the clamp that alone reads it, or at once."""
+    users = list(node.users)
+    if len(users) == 1 and users[0].target in fused:
+        _annotate(users[0], {}, spec)
+    else:
+        node.meta[Q_ANNOTATION_KEY].output_qspec = spec
+
+
+def _weight(layer: Node) -> QuantizationSpec:
+    """int8, symmetric, a scale an output channel."""
+    return QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-127,
+        quant_max=127,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=1 if layer.target in graphs.TRANSPOSED else 0,
+        observer_or_fake_quant_ctr=PerChannelMinMaxObserver,
+    )

@@ -1,0 +1,93 @@
+"""Fake quantization that can be trained: what runtimes compute, with gradients."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch.fx import GraphModule
+
+from edgepack import plan, source
+from edgepack.compress import graph, simulate
+from edgepack.compress.fake import Faked
+from edgepack.compress.recover import recover
+from edgepack.quiet import quiet
+from edgepack.recipe import Recipe
+from edgepack.source import Source
+
+FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
+POINTWISE = "model.blocks.4.pointwise.weight"
+
+
+@pytest.fixture(scope="module")
+def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    out = str(tmp_path_factory.mktemp("out"))
+    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("pixel-8",), out=out)))
+
+
+@pytest.fixture
+def module(fashion: Source) -> GraphModule:
+    with quiet():
+        program: GraphModule = copy.deepcopy(fashion.exported.module())
+    return program
+
+
+def _weight(faked: Faked, module: GraphModule) -> torch.Tensor:
+    return faked.weights[POINTWISE].rounded(module.get_parameter(POINTWISE).detach())
+
+
+def test_int8_is_what_the_simulation_computes(fashion: Source, module: GraphModule) -> None:
+    recipe = Recipe("w8a8")
+    ranges = {node.name: (-3.0, 5.0) for node in module.graph.nodes}
+    ours = Faked(module, recipe, ranges)(*fashion.example)[0]
+    theirs = simulate.Simulation(module, recipe, ranges).run(*fashion.example)[0]
+    assert torch.equal(ours, theirs)
+    assert not torch.equal(ours, module(*fashion.example)[0])
+
+
+def test_a_palette_holds_no_more_values_than_its_bits_tell(module: GraphModule) -> None:
+    with torch.no_grad():
+        assert len(_weight(Faked(module, Recipe("p4"), {}), module).unique()) == 16
+        grouped = _weight(Faked(module, Recipe("p4"), {}, group=16), module)
+    assert len(grouped.unique()) > 16
+    assert all(len(part.unique()) <= 16 for part in grouped.split(16))
+
+
+def test_a_sparse_palette_keeps_its_zeros(module: GraphModule) -> None:
+    weight = module.get_parameter(POINTWISE)
+    with torch.no_grad():
+        weight[:, ::2] = 0
+        rounded = _weight(Faked(module, Recipe("sparse+p6"), {}), module)
+    assert torch.equal(rounded == 0, weight == 0)
+    assert len(rounded.unique()) <= 65
+
+
+def test_four_bits_have_a_scale_a_block(module: GraphModule) -> None:
+    blocks = _weight(Faked(module, Recipe("w4"), {}), module).flatten(1).unflatten(1, (2, 32))
+    assert all(len(block.unique()) <= 15 for row in blocks for block in row)
+    assert len(blocks.unique()) > 100
+
+
+def test_layers_in_float_stay_as_they_are(fashion: Source, module: GraphModule) -> None:
+    floats = Recipe("p4", dict.fromkeys(graph.layers(module), "fp32"))
+    assert torch.equal(Faked(module, floats, {})(*fashion.example)[0], module(*fashion.example)[0])
+
+
+def test_training_through_it_makes_weights_that_quantize_better(fashion: Source, module: GraphModule) -> None:
+    assert fashion.module is not None
+    assert fashion.calib is not None
+
+    def fake(given: torch.nn.Module) -> Faked:
+        assert isinstance(given, GraphModule)
+        return Faked(given, Recipe("p4"), {})
+
+    before = module.get_parameter(POINTWISE).detach().clone()
+    ended = recover(
+        module, fashion.module, fashion.calib, classifier=True, steps=50, rate=0.002, fake=fake
+    )
+    assert ended.after.sqnr_db > ended.before.sqnr_db
+    assert torch.equal(module.get_parameter(POINTWISE), before)
+    assert not torch.equal(ended.module.get_parameter(POINTWISE), before)
+    assert source.captured(ended.module, fashion.example).module()(*fashion.example)[0].shape == (1, 10)
