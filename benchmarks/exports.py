@@ -13,7 +13,7 @@ and the same schemes; they share nothing with edgepack's code, and look at no ou
 from __future__ import annotations
 
 import copy
-import runpy
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def network(folder: Path) -> torch.nn.Module:
     """The network of an example's folder with its trained weights."""
-    net: torch.nn.Module = runpy.run_path(str(folder / "model.py"))["net"]()
+    sys.path.insert(0, str(folder))  # a module by name: torch.export's strict mode imports it again
+    net: torch.nn.Module = importlib.import_module("model").net()
     net.load_state_dict(load_file(folder / "weights.safetensors"))
     return net.eval()
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from edgepack import bundle, formats, judge, pareto, recipe, source, template
+from edgepack import bundle, formats, judge, plot, recipe, source, template
 from edgepack.compress import shrink
 from edgepack.compress.search import Search, Trial
+from edgepack.compress.sensitivity import Damage
 from edgepack.compress.shrink import Lessons, Shrunk
-from edgepack.compress.workbench import Workbench
+from edgepack.compress.workbench import Workbench, costs
 from edgepack.emulator import host
 from edgepack.emulator import weights as stand_in
-from edgepack.errors import ExportError
+from edgepack.errors import ExportError, PlanError
 from edgepack.formats import Exported
 from edgepack.goal import Pruning
 from edgepack.plan import Omission, Plan, TargetPlan
@@ -112,6 +113,25 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
         for wanted in plan.targets:
             bundle.put(_draft(wanted, shop), wanted.folder)
         return reports
+
+
+def sensitivity(plan: Plan, progress: Progress | None = None) -> tuple[Damage, ...]:
+    """What int8 costs each layer of the model, in the order in which they run.
+
+    Raises PlanError without calibration samples or where the model has no layer that int8 knows.
+    """
+    progress = progress or Silent()
+    progress.begin(2 + _CALIBRATION_STEPS)
+    with source.one_thread():
+        progress.step(f"load {plan.model}, run it in float")
+        loaded = source.load(plan)
+        if loaded.calib is None:
+            raise PlanError("sensitivity is measured on samples: give --calib")
+        bench = Workbench(loaded, progress.step)
+        found = {each.path: each for each in bench.sensitivity()}
+        if not found:
+            raise PlanError("the model has no convolution and no linear layer of constant weights")
+        return tuple(found[path] for path in costs(loaded))
 
 
 def _estimate(plan: Plan) -> int:
@@ -380,7 +400,7 @@ def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, chosen: list[Trial], t
         app=app,
     )
     _write_recipes(folder, chosen, shrunk, wanted.goal.seed or 0)
-    pareto.draw(report, folder / bundle.PARETO)
+    plot.pareto(report, folder / bundle.PARETO)
     bundle.seal(folder, report, wanted.target, loaded.contract)
     return report
 

@@ -12,7 +12,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
-from edgepack import document, form, samples, script
+from edgepack import document, form, hygiene, samples, script
 from edgepack.compress import graph
 from edgepack.contract import Contract, Input, Output
 from edgepack.document import Strict
@@ -24,8 +24,6 @@ from edgepack.samples import Sample, Samples
 
 _MESSAGE = 400
 """Characters of a model's own message that are shown."""
-_FEW = 32
-"""Fewer calibration samples than this are warned of."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +99,7 @@ def load(plan: Plan) -> Source:
     Raises SourceError at whatever in the model, its weights or its samples stands in the way.
     """
     loaded = form.load(plan)
+    _check_float(loaded.module)
     inputs = _inputs(plan, loaded)
     flat = _Flat(loaded.module, loaded.keywords)
     contract = _contract(plan, loaded, inputs, _probe(flat, inputs))
@@ -110,6 +109,7 @@ def load(plan: Plan) -> Source:
     contract, inferred = _infer_classes(contract, evaluation, reference)
     _check_classes(contract, evaluation, reference[0])
     exported = _capture(flat, contract, free=False)
+    _check_float_graph(exported)
     return Source(
         name=loaded.name,
         exported=exported,
@@ -181,8 +181,8 @@ def _samples(plan: Plan, contract: Contract) -> tuple[Samples | None, Samples, l
     else:
         evaluation = samples.synthetic(contract)
         notes.append("no samples are given: judged on noise, which proves little; give --eval")
-    if calib and len(calib) < _FEW:
-        notes.append(f"only {len(calib)} calibration samples: ranges are rough; {_FEW} or more serve")
+    if calib:
+        notes += hygiene.warnings(calib, contract)
     for each in (calib, evaluation):
         notes += [f"left out: {broken}" for broken in (each.left_out if each else ())]
     return calib, evaluation, list(dict.fromkeys(notes))
@@ -260,6 +260,35 @@ def _check_classes(contract: Contract, evaluation: Samples, outputs: Sample) -> 
     if strange:
         origin = evaluation.origin
         raise SourceError(f"{origin}: class {strange[0]} does not exist, the model gives {scores} scores")
+
+
+def _check_float(module: Callable[..., Any]) -> None:
+    """Raise SourceError where a module is quantized already."""
+    if isinstance(module, torch.jit.ScriptModule):
+        held = "quantized:: operators" if "quantized::" in str(module.inlined_graph) else ""
+    elif isinstance(module, torch.nn.Module):
+        names = (f"{type(each).__module__}.{type(each).__name__}" for each in module.modules())
+        held = next((name for name in names if ".quantized." in name), "")
+    else:
+        held = ""
+    if held:
+        _refuse_quantized(held)
+
+
+def _check_float_graph(program: ExportedProgram) -> None:
+    """Raise SourceError where a program is quantized already."""
+    for node in program.graph.nodes:
+        space = getattr(node.target, "namespace", "") if node.op == "call_function" else ""
+        if space in ("quantized", "quantized_decomposed", "torchao"):
+            _refuse_quantized(str(node.target))
+
+
+def _refuse_quantized(held: str) -> None:
+    raise SourceError(
+        f"the model is quantized already: it holds {held}",
+        hint="give the float model, which edgepack quantizes for each format; a quantized one "
+        "can only be written by the toolchain that made it",
+    )
 
 
 def _capture(flat: torch.nn.Module, contract: Contract, *, free: bool) -> ExportedProgram:

@@ -218,9 +218,7 @@ def test_samples_of_several_shapes_are_taught_each_among_its_like(
     assert recover(pruned, teacher, several, classifier=True, steps=3).steps == 3
 
 
-def test_what_cannot_be_recovered_is_refused(
-    pruned: nn.Module, teacher: nn.Module, samples: Samples
-) -> None:
+def test_what_cannot_be_recovered_is_refused(pruned: nn.Module, teacher: nn.Module, samples: Samples) -> None:
     with pytest.raises(PlanError, match="minutes or steps"):
         recover(pruned, teacher, samples, classifier=True)
     with pytest.raises(SourceError, match="it needs 10 or more, nine holds 9"):

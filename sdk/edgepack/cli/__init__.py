@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -219,6 +220,51 @@ def plan(screen: Screen, choices: Choices, json: bool) -> None:
         screen.write(plans.to_json(settled))
     else:
         screen.plan(settled)
+
+
+@app.command()
+def sensitivity(
+    model: Model,
+    target: Targets = None,
+    weights: Weights = "",
+    input: Inputs = None,
+    calib: Calib = "",
+    eval: Eval = "",
+    plot: Annotated[Path, typer.Option(help="where the plot goes: .svg or .png")] = Path("sensitivity.svg"),
+    trust_pickle: Trust = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show, layer by layer, what int8 costs the model's answers, and how many bytes and operations it saves.
+
+    Each layer alone is quantized, in simulation, on calibration samples; the lower the SQNR, the more the
+    layer costs. `build` leaves the worst ones in float where its goal asks for it.
+    """
+    with Screen(debug=debug) as screen:
+        from edgepack import plan as plans
+        from edgepack import plot as plots
+
+        plots.check_path(plot)
+        choices = plans.Choices(
+            model=model,
+            targets=tuple(target or ()),
+            weights=weights,
+            inputs=tuple(input or ()),
+            calib=calib,
+            eval=eval,
+            trust_pickle=trust_pickle,
+        )
+        from edgepack import pipeline
+
+        settled = plans.resolve(choices)
+        found = pipeline.sensitivity(settled, screen.progress)
+        screen.done()
+        plots.sensitivity(found, settled.model_name, plot)
+        worst_first = sorted(found, key=lambda each: each.sqnr_db)
+        if json:
+            screen.dump([dataclasses.asdict(each) for each in worst_first])
+        else:
+            screen.sensitivity(worst_first, plot)
 
 
 @app.command()

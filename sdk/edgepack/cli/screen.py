@@ -10,7 +10,9 @@ import json as json_module
 import os
 import sys
 import tempfile
+import time
 import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -25,19 +27,22 @@ from rich.table import Table
 
 from edgepack.errors import INTERRUPTED, EdgepackError
 from edgepack.quiet import captured
+from edgepack.recipe import NEEDS_SAMPLES
 from edgepack.report import sentence
 
 if TYPE_CHECKING:
+    from edgepack.compress.sensitivity import Damage
     from edgepack.doctor import Host
     from edgepack.formats import Description
     from edgepack.plan import Plan
-    from edgepack.report import Artifact, Report
+    from edgepack.report import Artifact, Pruned, Report
     from edgepack.target import Target
     from edgepack.template import Template
 
 _WIDTH = 150
 """Columns where the output is no terminal."""
 _LAYERS = 20
+_FEW_STEPS = 3
 _STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 
 
@@ -48,12 +53,14 @@ class Steps:
         self._console = console
         self._number = 0
         self._total = 0
+        self._begun = time.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
     def begin(self, steps: int) -> None:
-        """`steps` steps will follow."""
+        """About `steps` steps will follow."""
         self._total = steps
+        self._begun = time.monotonic()
         if self._console.is_terminal:
             columns = (SpinnerColumn(), BarColumn(20), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
             text = TextColumn("{task.description}")
@@ -64,10 +71,21 @@ class Steps:
     def step(self, doing: str) -> None:
         """A step begins."""
         self._number += 1
+        self._total = max(self._total, self._number)
+        doing += self._left()
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=self._number - 1, description=escape(doing))
+            done = self._number - 1
+            self._bar.update(self._task, completed=done, total=self._total, description=escape(doing))
         else:
             self._console.print(f"[{self._number}/{self._total}] {doing}", markup=False, soft_wrap=True)
+
+    def _left(self) -> str:
+        """How long is left, by how long the steps so far took; nothing while that says little."""
+        done = self._number - 1
+        if done < _FEW_STEPS:
+            return ""
+        seconds = (time.monotonic() - self._begun) / done * (self._total - done)
+        return f"  (about {seconds:.0f} s left)" if seconds < 90 else f"  (about {seconds / 60:.0f} min left)"
 
     def end(self) -> None:
         """Take the bar away."""
@@ -153,6 +171,13 @@ class Screen:
     def report(self, report: Report) -> None:
         """The table of one target, and below it what the user has to know."""
         self._out.print(_report_table(report))
+        if len(report.tried) > len(report.artifacts):
+            self._out.print(_tried_table(report))
+        if report.pruned:
+            self._line(f"  [bold]pruned[/] {escape(_pruning(report.pruned))}")
+        for recipe in dict.fromkeys(_recipe(each) for each in report.artifacts):
+            if recipe:
+                self._line(f"  [bold]recipe[/] {escape(recipe)}")
         for artifact in report.artifacts:
             for check in artifact.checks:
                 if check.verdict == "fail":
@@ -192,6 +217,24 @@ class Screen:
             self._out.print(table)
             for each in wanted.omitted:
                 self._line(f"  [yellow]skipped[/] {escape(each.what)}: {escape(each.why)}")
+
+    def sensitivity(self, damages: Sequence[Damage], plot: Path) -> None:
+        """The layers, the one that costs most first."""
+        table = Table("layer", title="each layer alone in int8, by simulation", title_justify="left")
+        for column in ("SQNR dB", "agree %", "bytes saved", "of bytes %", "multiply-adds", "of work %"):
+            table.add_column(column, justify="right")
+        for each in damages:
+            table.add_row(
+                escape(each.path),
+                _number(each.sqnr_db, ".1f"),
+                _number(each.agreement, ".1f"),
+                f"{each.bytes_saved:,}",
+                f"{100 * each.share_of_bytes:.1f}",
+                f"{each.multiply_adds:,}",
+                f"{100 * each.share_of_work:.1f}",
+            )
+        self._out.print(table)
+        self._line(f"  plot: [bold]{escape(str(plot))}[/]")
 
     def description(self, path: Path, found: Description) -> None:
         """What a model file holds."""
@@ -293,6 +336,51 @@ def _report_table(report: Report) -> Table:
         style = _STYLES[each.verdict]
         table.add_row(*_cells(each), f"[{style}]{each.verdict}[/]")
     return table
+
+
+def _tried_table(report: Report) -> Table:
+    table = Table(title="tried", title_justify="left")
+    for column in ("format", "scheme"):
+        table.add_column(column)
+    for column in ("layers in float", "MB", "agree %", "accuracy %", "SQNR dB", "time × float"):
+        table.add_column(column, justify="right")
+    table.add_column("outcome")
+    for each in report.tried:
+        cells, kept = _cells(each.artifact), len(each.artifact.kept_float)
+        shown = [*cells[:2], str(kept or "-"), cells[2], *cells[5:9], escape(each.outcome)]
+        table.add_row(*shown)
+    return table
+
+
+def _recipe(artifact: Artifact) -> str:
+    """What was done to the model for a file, in words; empty for one that is plain."""
+    recipe = artifact.recipe
+    words = []
+    if recipe.scheme in NEEDS_SAMPLES:
+        words.append(f"activation ranges by {recipe.ranges}")
+    if recipe.equalize:
+        words.append(f"channels equalized by {recipe.equalize:g}")
+    if recipe.correct_bias:
+        words.append("biases corrected")
+    if recipe.layers:
+        words.append(", ".join(f"{path} in {scheme}" for path, scheme in recipe.layers.items()))
+    return f"{artifact.format} {recipe.scheme}: {'; '.join(words)}" if words else ""
+
+
+def _pruning(pruned: Pruned) -> str:
+    """What pruning and recovery did, in words."""
+    before, after = pruned.before, pruned.after
+    words = [
+        f"{pruned.what}: {before.parameters:,} → {after.parameters:,} parameters",
+        f"{before.multiply_adds:,} → {after.multiply_adds:,} multiply-adds",
+    ]
+    if after.nonzero < after.parameters:
+        words.append(f"{after.nonzero:,} of them not zero")
+    if pruned.agreement is not None:
+        words.append(f"agreement in float {pruned.agreement_unrecovered:.1f} %")
+    if pruned.recovery_steps:
+        words.append(f"after {pruned.recovery_steps} steps of recovery {pruned.agreement:.1f} %")
+    return ", ".join(words)
 
 
 def _cells(artifact: Artifact) -> list[str]:

@@ -1,7 +1,9 @@
-"""Fake quantization that can be trained: a graph that runs as if quantized, its gradients as if it were not.
+"""Fake quantization that can be trained: a graph that runs as if quantized, with gradients.
 
-The straight-through estimator (Bengio et al. 2013, arXiv:1308.3432; for int8 networks Jacob et al.
-2018, arXiv:1712.05877, 3). It covers all layers and schemes in one way; torchao's QAT modules cover
+Integers: rounded on the way forward, and the gradient as if they were not (the straight-through
+estimator: Bengio et al. 2013, arXiv:1308.3432; Jacob et al. 2018, arXiv:1712.05877, 3). Palettes: each
+weight keeps its place in the palette, and the palette's values are what is trained (Han et al. 2016,
+Deep Compression, arXiv:1510.00149, 3). That is one way for all layers; torchao's QAT modules cover
 linear layers and embeddings, its PT2E one the quantizer of a single runtime.
 """
 
@@ -25,12 +27,13 @@ BITS: dict[Scheme, int] = {"p4": 4, "p6": 6, "p8": 8, "sparse+p6": 6}
 """Of the schemes that keep weights in a palette."""
 BLOCK = 32
 """Input channels that share a scale in `w4` (executorch's and Core ML's usual blocks)."""
-_AGE = 50
-"""Training runs for which a palette serves; at inference it is always that of the weights as they are."""
 
 
 class Faked(nn.Module):
-    """A graph as if quantized by `recipe`; its parameters are those of the graph."""
+    """A graph as if quantized by `recipe`; its parameters are those of the graph.
+
+    Where the recipe asks for palettes, the graph's weights are set to their values.
+    """
 
     def __init__(
         self, module: GraphModule, recipe: Recipe, ranges: Mapping[str, Range], group: int = 0
@@ -44,7 +47,9 @@ class Faked(nn.Module):
         names = simulate.quantized_outputs(module, only) if wide else set()
         self.grids = {name: simulate.grid(ranges[name]) for name in names if name in ranges}
         self.weights = {
-            str(node.args[1].target): _Weight(node, recipe.of(path), group)  # type: ignore[union-attr]
+            str(node.args[1].target): _Weight(
+                node, recipe.of(path), group, graphs.constant(module, node.args[1])
+            )  # type: ignore[union-attr,arg-type]
             for path, node in graphs.layers(module).items()
             if recipe.of(path) not in FLOATS
         }
@@ -63,7 +68,7 @@ class _Straight(Interpreter):
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         value = super().get_attr(target, args, kwargs)
         weight = self.faked.weights.get(target)
-        return weight.straight(value) if weight else value
+        return weight.rounded(value) if weight else value
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         # the guards of torch.export, which hold a batch to be of one sample
@@ -76,52 +81,45 @@ class _Straight(Interpreter):
 
 
 class _Weight:
-    """How one layer's weight is rounded, and its palettes."""
+    """How one layer's weight is rounded. A palette is made at once, and written into the weight."""
 
-    def __init__(self, layer: Node, scheme: Scheme, group: int) -> None:
+    def __init__(self, layer: Node, scheme: Scheme, group: int, weight: Tensor) -> None:
         self.layer = layer
         self.scheme = scheme
-        self.group = group if scheme == "p4" else 0
-        self.tables: list[Tensor] = []
-        self.age = _AGE
-        self.version = -1
-
-    def straight(self, weight: Tensor) -> Tensor:
-        """The rounded weight, with the gradient of the weight itself."""
-        return weight + (self.rounded(weight.detach()) - weight).detach()
+        self.codes: Tensor | None = None
+        """Of each weight, which value of all palettes of the tensor it has."""
+        if scheme in BITS:
+            grouped = scheme == "p4" and group and len(weight) % group == 0
+            parts = weight.detach().split(group if grouped else len(weight))
+            tables = [_snapped(part, scheme) for part in parts]
+            offsets = np.cumsum([0, *(len(table) for table, _ in tables)]).tolist()
+            self.codes = torch.cat([codes + offset for (_, codes), offset in zip(tables, offsets)])
+            self.counts = self.codes.flatten().bincount(minlength=offsets[-1]).clamp_min(1).to(weight.dtype)
+            with torch.no_grad():
+                weight.copy_(torch.cat([table for table, _ in tables])[self.codes])
 
     def rounded(self, weight: Tensor) -> Tensor:
+        """The weight as it is stored, with a gradient."""
         if self.scheme == "sparse":
             return weight
-        if self.scheme == "w4":
-            return _blocks(weight)
-        if self.scheme not in BITS:
-            return simulate.rounded(weight, self.layer)
-        parts = weight.split(self.group) if self._grouped(weight) else (weight,)
-        self._refresh(weight, parts)
-        snapped = torch.cat([_nearest(part, table) for part, table in zip(parts, self.tables)])
-        return torch.where(weight == 0, weight, snapped) if self.scheme in NEEDS_ZEROS else snapped
-
-    def _grouped(self, weight: Tensor) -> bool:
-        return bool(self.group) and len(weight) % self.group == 0
-
-    def _refresh(self, weight: Tensor, parts: tuple[Tensor, ...]) -> None:
-        """New palettes, where they are too old."""
-        self.age += 1
-        stale = self.age > _AGE if torch.is_grad_enabled() else self.version != weight._version
-        if stale:
-            self.tables = [self._table(part) for part in parts]
-            self.age, self.version = 0, weight._version
-
-    def _table(self, part: Tensor) -> Tensor:
-        values = part.double().numpy()
-        kept = values[values != 0] if self.scheme in NEEDS_ZEROS else values
-        return torch.from_numpy(np.sort(palette(kept, 1 << BITS[self.scheme]))).to(part.dtype)
+        if self.codes is not None:
+            sums = weight.new_zeros(len(self.counts)).index_add(0, self.codes.flatten(), weight.flatten())
+            return (sums / self.counts)[self.codes]
+        given = weight.detach()
+        grid = _blocks(given) if self.scheme == "w4" else simulate.rounded(given, self.layer)
+        return weight + (grid - weight).detach()
 
 
-def _nearest(weight: Tensor, table: Tensor) -> Tensor:
-    """Each weight's nearest value in an ascending table."""
-    return table[torch.bucketize(weight.contiguous(), (table[1:] + table[:-1]) / 2)]
+def _snapped(part: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
+    """A palette for a part of a weight, ascending, and each weight's place in it.
+
+    Sparse weights of zero have a value of their own, which is stored nowhere.
+    """
+    values = part.double().numpy()
+    masked = scheme in NEEDS_ZEROS
+    table = palette(values[values != 0] if masked else values, 1 << BITS[scheme])
+    table = torch.from_numpy(np.union1d(table, [0.0]) if masked else np.sort(table)).to(part.dtype)
+    return table, torch.bucketize(part.contiguous(), (table[1:] + table[:-1]) / 2)
 
 
 def _blocks(weight: Tensor) -> Tensor:

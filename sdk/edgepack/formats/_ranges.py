@@ -32,7 +32,16 @@ PASSES = frozenset(
     }
 )
 """Operators that move, drop or repeat values and change none, but that `pad` may add one."""
-CLAMPS = frozenset({ATEN.relu.default, ATEN.relu_.default, ATEN.hardtanh.default, ATEN.hardtanh_.default})
+CLAMPS = frozenset(
+    {
+        ATEN.hardtanh.default,
+        ATEN.hardtanh_.default,
+        ATEN.relu.default,
+        ATEN.relu_.default,
+        ATEN.relu6.default,
+        ATEN.relu6_.default,
+    }
+)
 """Activations that an integer kernel computes by the range of its output."""
 ELEMENTWISE = frozenset({ATEN.add.Tensor, ATEN.add_.Tensor, ATEN.mul.Tensor, ATEN.mul_.Tensor})
 """Operators on two tensors for which there are integer kernels."""

@@ -15,10 +15,11 @@ from executorch.exir import to_edge_transform_and_lower
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 from torchao.quantization import quantize_
-from torchao.quantization.granularity import PerGroup
+from torchao.quantization.granularity import PerAxis, PerGroup
 from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
+from torchao.quantization.quant_primitives import MappingType
 
 from edgepack.compress import graph as graphs
 from edgepack.compress.ranges import Range
@@ -26,6 +27,18 @@ from edgepack.formats._ranges import Ranges
 from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, refused
 from edgepack.recipe import Recipe, Scheme
 from edgepack.source import Source
+
+_PACKINGS = {
+    "w8": Int8DynamicActivationIntxWeightConfig(
+        weight_dtype=torch.int8,
+        weight_granularity=PerAxis(0),
+        weight_mapping_type=MappingType.SYMMETRIC_NO_CLIPPING_ERR,
+    ),
+    "w4": Int8DynamicActivationIntxWeightConfig(
+        weight_dtype=torch.int4,  # type: ignore[attr-defined]  # not in torch's stubs
+        weight_granularity=PerGroup(BLOCK),
+    ),
+}
 
 
 def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, ...]]:
@@ -42,7 +55,7 @@ def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, .
     notes = _refusals(graph, schemes)
     if {"w8a8", "w8"} & set(schemes.values()):
         graph = _quantized(graph, source, recipe)
-    _pack_blocks(graph, recipe)
+    _pack(graph, recipe)
     return _exported(graph, source), notes
 
 
@@ -108,7 +121,7 @@ def _refusals(graph: GraphModule, schemes: dict[str, Scheme]) -> tuple[str, ...]
 
 
 def _quantized(graph: GraphModule, source: Source, recipe: Recipe) -> GraphModule:
-    """`graph` with its static and dynamic int8 layers, by the ranges of the source's calibration."""
+    """`graph` with its static int8 layers, by the ranges of the calibration, and dynamic convolutions."""
     observed = prepare_pt2e(graph, RecipeQuantizer(recipe))
     activations: list[tuple[MinMaxObserver, list[Node]]] = []
     for observer, nodes in _observers(observed):
@@ -138,31 +151,43 @@ def _span(within: Range) -> Range:
     return within if any(within) else (0.0, 1.0)
 
 
-def _pack_blocks(graph: GraphModule, recipe: Recipe) -> None:
-    """Replace the `w4` layers, in place, by torchao's: int4 weights in blocks, activations in int8
-    by each row's own range at run time (8da4w)."""
-    config = Int8DynamicActivationIntxWeightConfig(
-        weight_dtype=torch.int4,  # type: ignore[attr-defined]  # not in torch's stubs
-        weight_granularity=PerGroup(BLOCK),
-    )
-    names: dict[Any, str] = {}  # by weight: a layer may be used twice
+def _pack(graph: GraphModule, recipe: Recipe) -> None:
+    """Replace the linear layers of `w8` and `w4`, in place, by torchao's: weights in int8 by channel or
+    in int4 by blocks, activations in int8 by each row's own range at run time (8da8w, 8da4w)."""
+    modules: dict[Any, str] = {}  # by weight: a layer may be used twice
     for layer in list(graph.graph.nodes):
-        if (
-            not graphs.is_layer(layer)
-            or recipe.of(graphs.scope(layer)) != "w4"
-            or refused(graph, layer, "w4")
-        ):
+        scheme = recipe.of(graphs.scope(layer)) if graphs.is_layer(layer) else "fp32"
+        if scheme not in _PACKINGS or layer.target not in graphs.LINEAR or refused(graph, layer, scheme):
             continue
-        if layer.args[1] not in names:
-            names[layer.args[1]] = f"packed_{len(names)}"
-            graph.add_module(names[layer.args[1]], torch.nn.Sequential(_linear(graph, layer)))
-            quantize_(graph.get_submodule(names[layer.args[1]]), config)
+        if layer.args[1] not in modules:
+            modules[layer.args[1]] = f"packed_{len(modules)}"
+            module = _Rows(_linear(graph, layer), layer.args[0].meta["val"].dim())
+            quantize_(module, _PACKINGS[scheme])
+            graph.add_module(modules[layer.args[1]], module)
         with graph.graph.inserting_before(layer):
-            packed = graph.graph.call_module(names[layer.args[1]], (layer.args[0],))
+            packed = graph.graph.call_module(modules[layer.args[1]], (layer.args[0],))
         layer.replace_all_uses_with(packed)
         graph.graph.erase_node(layer)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+class _Rows(torch.nn.Module):
+    """A linear layer that takes a picture's pixels as rows.
+
+    Where four dimensions are quantized at run time, executorch moves the channels between the codes
+    and the layer, and then fails ("Weight and Input should both be quantized", 1.5.1).
+    """
+
+    def __init__(self, linear: torch.nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.linear = linear
+        self.is_picture = rank > 3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1]) if self.is_picture else x
+        mixed: torch.Tensor = self.linear(rows)
+        return mixed.reshape(*x.shape[:-1], -1) if self.is_picture else mixed
 
 
 def _linear(graph: GraphModule, layer: Node) -> torch.nn.Linear:

@@ -81,7 +81,7 @@ def _groups(layer: Node) -> int:
 
 
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
-    """Annotates a graph with what a recipe wants in int8: `w8a8` static, `w8` dynamic.
+    """Annotates a graph with what a recipe wants in int8: `w8a8` static, convolutions in `w8` dynamic.
 
     An operator without weights is quantized where its module is and what it reads is.
     """
@@ -110,6 +110,8 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
             return
         read: Any = node.args[0]
         weight = node.args[1]
+        if scheme == "w8" and node.target in graphs.LINEAR:
+            return
         if scheme == "w8":
             _annotate(node, {read: _DYNAMIC, weight: _weight(node)})
             # XNNPACK answers wrongly where convolutions of unequal kernels share codes made at run time

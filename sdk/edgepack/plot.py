@@ -1,0 +1,91 @@
+"""Plots: the candidates of a build, and the sensitivity of a model's layers. SVG or PNG, by the ending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgepack.errors import PlanError
+from edgepack.quiet import quiet
+from edgepack.report import Artifact, Report, Tried
+
+if TYPE_CHECKING:
+    from edgepack.compress.sensitivity import Damage
+
+_MARKS = "osD^vP*X"
+ENDINGS = (".svg", ".png")
+
+
+def check_path(path: Path) -> None:
+    """Raise PlanError where no plot can be written at `path`."""
+    if path.suffix not in ENDINGS:
+        raise PlanError(f"a plot ends in {' or '.join(ENDINGS)}, not '{path.name}'")
+    if not path.absolute().parent.is_dir():
+        raise PlanError(f"there is no folder {path.parent} for the plot")
+
+
+def pareto(report: Report, path: Path) -> bool:
+    """Draw every candidate of `report` by its bytes and its quality; whether there was any to show.
+
+    Quality is agreement in percent where the model has classes, else SQNR in dB; filled marks are
+    shipped. The same report gives the same file.
+    """
+    shown = [(each, height) for each in report.tried if (height := _height(each.artifact)) is not None]
+    if not shown:
+        return False
+    names = list(dict.fromkeys(each.artifact.format for each, _ in shown))
+
+    def draw(axes: Any) -> None:
+        for each, height in shown:
+            _mark(axes, each, height, names.index(each.artifact.format))
+        axes.set_xlabel("bytes, 10⁶")
+        axes.set_ylabel(_unit(report))
+        axes.set_title(f"{report.target}: {report.model} (filled: shipped)")
+
+    _save(draw, path, (7.0, 4.5))
+    return True
+
+
+def sensitivity(damages: Sequence[Damage], title: str, path: Path) -> None:
+    """Draw a bar a layer, in the order in which they run as given: the noise that it alone brings."""
+
+    def draw(axes: Any) -> None:
+        axes.bar(range(len(damages)), [each.sqnr_db for each in damages])
+        axes.set_xticks(range(len(damages)), [each.path for each in damages], rotation=90, fontsize=6)
+        axes.set_ylabel("output SQNR with this layer alone in int8, dB")
+        axes.set_title(f"{title} (the lower, the more it costs)")
+
+    _save(draw, path, (max(7.0, 0.16 * len(damages)), 5.0))
+
+
+def _save(draw: Callable[[Any], None], path: Path, size: tuple[float, float]) -> None:
+    with quiet():
+        import matplotlib
+        from matplotlib.figure import Figure
+
+        with matplotlib.rc_context({"svg.hashsalt": "edgepack"}):
+            figure = Figure(figsize=size, layout="constrained")
+            axes = figure.subplots()
+            draw(axes)
+            axes.grid(alpha=0.3)
+            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _height(artifact: Artifact) -> float | None:
+    figures = artifact.figures
+    return figures.agreement if figures.agreement is not None else figures.sqnr_db
+
+
+def _unit(report: Report) -> str:
+    classes = any(each.artifact.figures.agreement is not None for each in report.tried)
+    return "agreement with float, %" if classes else "SQNR, dB"
+
+
+def _mark(axes: Any, each: Tried, height: float, number: int) -> None:
+    artifact = each.artifact
+    style = "full" if each.outcome.startswith("shipped") else "none"
+    place = (artifact.bytes / 1e6, height)
+    axes.plot(*place, _MARKS[number % len(_MARKS)], color=f"C{number}", fillstyle=style)
+    label = f"{artifact.format} {artifact.scheme}"
+    axes.annotate(label, place, textcoords="offset points", xytext=(5, -10), fontsize=7, color=f"C{number}")
