@@ -11,6 +11,7 @@ import torch
 from edgepack import judge
 from edgepack.contract import Contract, Output, TensorInput
 from edgepack.emulator.host import Death, Run
+from edgepack.goal import Goal
 from edgepack.report import Check
 from edgepack.samples import Sample
 from edgepack.target import Budget
@@ -19,6 +20,7 @@ INPUTS = (TensorInput(kind="tensor", shape=(1, 8)),)
 CLASSES = Contract(inputs=INPUTS, outputs=(Output(kind="classification"),))
 PLAIN = Contract(inputs=INPUTS, outputs=(Output(),))
 BUDGET = Budget(size_mb=10, memory_mb=100, min_agreement=95, min_sqnr_db=8)
+DEFAULT = Goal()
 
 
 def rows(*values: list[float]) -> tuple[Sample, ...]:
@@ -69,7 +71,7 @@ def test_equal_outputs_are_exact() -> None:
     found = judge.figures(run(FLOAT), FLOAT, None, PLAIN)
     assert found.exact
     assert found.sqnr_db is None
-    assert set(verdicts(judge.checks(run(FLOAT), found, BUDGET, "w8a8"))) == {"runs", "memory"}
+    assert set(verdicts(judge.checks(run(FLOAT), found, BUDGET, DEFAULT, "w8a8"))) == {"runs", "memory"}
 
 
 def test_another_number_of_samples_or_outputs_is_not_compared() -> None:
@@ -82,7 +84,7 @@ def test_another_number_of_samples_or_outputs_is_not_compared() -> None:
 @pytest.mark.parametrize(("agreement", "verdict"), [(95.0, "pass"), (94.999, "fail"), (100.0, "pass")])
 def test_agreement_has_the_budget_s_limit(agreement: float, verdict: str) -> None:
     found = judge.Figures(agreement=agreement, sqnr_db=20.0, memory_mb=5.0)
-    assert verdicts(judge.checks(run(OURS), found, BUDGET, "w8a8"))["agreement"] == verdict
+    assert verdicts(judge.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8"))["agreement"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -99,13 +101,13 @@ def test_agreement_has_the_budget_s_limit(agreement: float, verdict: str) -> Non
 )
 def test_sqnr_has_the_budget_s_limit_and_floats_their_own(scheme, decibels: float, verdict: str) -> None:
     found = judge.Figures(sqnr_db=decibels, memory_mb=5.0)
-    assert verdicts(judge.checks(run(OURS), found, BUDGET, scheme))["sqnr"] == verdict
+    assert verdicts(judge.checks(run(OURS), found, BUDGET, DEFAULT, scheme))["sqnr"] == verdict
 
 
 def test_memory_and_size_have_limits_and_unknown_memory_is_skipped_with_a_reason() -> None:
     for memory, verdict in ((100.0, "pass"), (100.1, "fail"), (None, "skipped")):
         found = judge.Figures(sqnr_db=20.0, memory_mb=memory)
-        checks = judge.checks(run(OURS), found, BUDGET, "w8a8")
+        checks = judge.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8")
         assert verdicts(checks)["memory"] == verdict
     assert checks[-1].reason
     assert judge.size(10.0, BUDGET).verdict == "pass"
@@ -117,13 +119,13 @@ def test_a_file_that_answers_nan_or_infinity_fails(value: float) -> None:
     bad = run(rows([1, 2, 3], [0, value, 1], [1, 0, 4], [5, 1, 1]))
     with np.errstate(invalid="ignore"):
         found = judge.figures(bad, FLOAT, None, CLASSES)
-    (only,) = judge.checks(bad, found, BUDGET, "w8a8")
+    (only,) = judge.checks(bad, found, BUDGET, DEFAULT, "w8a8")
     assert (only.verdict, only.reason) == ("fail", "the file answers NaN or infinity")
 
 
 def test_a_float_model_that_answers_only_zeros_proves_nothing() -> None:
     found = judge.figures(run(rows([1.0, 0.0])), rows([0.0, 0.0]), None, PLAIN)
-    checks = judge.checks(run(rows([1.0, 0.0])), found, BUDGET, "w8a8")
+    checks = judge.checks(run(rows([1.0, 0.0])), found, BUDGET, DEFAULT, "w8a8")
     assert verdicts(checks)["sqnr"] == "fail"
 
 

@@ -11,6 +11,7 @@ from conftest import NET, SETTINGS, write_samples
 
 from edgepack import plan, resources
 from edgepack.errors import BundleError, EdgepackError, PlanError, SourceError, TargetError
+from edgepack.goal import Goal
 
 CHOICES = {"model": "net.py:net", "targets": ("raspberry-pi-5",), "inputs": ("tensor:1x8",)}
 PI = (resources.targets() / "raspberry-pi-5.toml").read_text(encoding="utf-8")
@@ -84,7 +85,9 @@ def test_a_scheme_that_a_format_does_not_carry_is_left_out_with_the_reason(here:
     (here / "my.toml").write_text(PI.replace('["w8a8", "fp32"]', '["p6", "fp32"]'))
     found = resolve(targets=("my.toml",), formats=("onnx",))
     assert steps(found) == [("onnx", "fp32")]
-    assert found.targets[0].omitted[0] == plan.Omission("onnx p6", "onnx carries fp32, w8a8")
+    assert found.targets[0].omitted[0] == plan.Omission(
+        "onnx p6", "onnx carries fp16, fp32, w8, w8a8, w8d; falls back to fp32"
+    )
 
 
 def test_a_target_twice_is_built_once(here: Path) -> None:
@@ -238,6 +241,9 @@ def test_weights_alone_are_no_model(here: Path) -> None:
         ({"inputs": ("tensor:1xx8",)}, PlanError, "--input: "),
         ({"inputs": ("tensor:1x8:float63",)}, PlanError, "'float32', 'float16'"),
         ({"inputs": ("image:0",)}, PlanError, "greater than or equal to 1"),
+        ({"compress": Goal(scheme="p6")}, PlanError, "nothing is left to write for raspberry-pi-5 (onnx p6: "),
+        ({"compress": Goal(scheme="w8a8")}, PlanError, "onnx w8a8: no --calib"),
+        ({"recipe": "nowhere.toml"}, PlanError, "there is no recipe nowhere.toml"),
         ({"weights": "nowhere.pth"}, SourceError, "there is no weights file nowhere.pth"),
         ({"weights": "."}, SourceError, "there is no weights file ."),
         ({"calib": "nowhere"}, SourceError, "there are no samples at nowhere"),
@@ -269,7 +275,6 @@ def test_a_folder_that_is_no_bundle_is_not_overwritten(here: Path) -> None:
             TargetError,
             "there is no template 'linux-pithon': did you mean",
         ),
-        ('["w8a8", "fp32"]', '["w8a8", "fp16"]', PlanError, "onnx fp16: onnx carries fp32, w8a8"),
     ],
 )
 def test_a_profile_that_asks_for_what_there_is_not(

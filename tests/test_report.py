@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from edgepack import report
 from edgepack.plan import Omission
+from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Check, Figures, Report, Verdict
 
 RUNS = Check("runs", "pass", None, None, "")
@@ -29,6 +30,7 @@ def artifact(*checks: Check) -> Artifact:
         delegated=None,
         kept_float=('head "☃"',),
         notes=("a\nnote",),
+        recipe=Recipe("w8a8", {"stem": "fp32"}, ranges="percentile", equalize=0.5, correct_bias=True),
     )
 
 
@@ -109,6 +111,7 @@ def test_json_tells_the_verdicts_that_follow_from_the_checks() -> None:
             delegated=None,
             kept_float=(),
             notes=(),
+            recipe=Recipe("w8a8"),
         )
         for n, checks in enumerate(((ran,), (ran, failed), ()))
     )

@@ -114,6 +114,9 @@ def test_the_protocol_is_what_these_tests_take_it_for() -> None:
         "import_runtime",
         "load",
         "describe",
+        "cannot_carry",
+        "no_gain",
+        "weights",
     }
 
 
@@ -147,4 +150,5 @@ def test_extras_bring_what_formats_need() -> None:
     extras = document.read(ROOT / "pyproject.toml", PlanError)["project"]["optional-dependencies"]
     own = {formats.load(name).EXTRA for name in formats.names()} - {""}
     assert own <= set(extras)
+    own.add("prune")
     assert extras["all"] == [f"edgepack[{','.join(name for name in extras if name in own)}]"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from edgepack import bundle, formats, judge, plot, recipe, source, template
+from edgepack import bundle, document, formats, judge, plot, recipe, source, template
 from edgepack.compress import shrink
 from edgepack.compress.search import Search, Trial
 from edgepack.compress.sensitivity import Damage
@@ -108,11 +108,24 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
     with bundle.workshop(plan.targets[0].folder.parent) as folder, source.one_thread():
         progress.step(f"load {plan.model}, run it in float")
         shop = _Shop(source.load(plan), folder, progress)
+        _check_layers(plan, shop.source)
         host.write_samples(shop.source.evaluation.inputs, shop.samples)
         reports = [_build_for(plan, wanted, shop) for wanted in plan.targets]
         for wanted in plan.targets:
             bundle.put(_draft(wanted, shop), wanted.folder)
         return reports
+
+
+def _check_layers(plan: Plan, loaded: Source) -> None:
+    """Raise PlanError where a recipe names a layer that the model has not."""
+    known = list(costs(loaded))
+    for step in (step for wanted in plan.targets for step in wanted.steps if step.recipe):
+        for path in step.recipe.layers if step.recipe else ():
+            if not any(each == path or each.startswith(f"{path}.") for each in known):
+                raise PlanError(
+                    f"the recipe names layer '{path}', which the model has not: {document.near(path, known)}",
+                    hint="`edgepack sensitivity` lists the layers",
+                )
 
 
 def sensitivity(plan: Plan, progress: Progress | None = None) -> tuple[Damage, ...]:

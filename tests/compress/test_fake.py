@@ -47,6 +47,11 @@ def test_int8_is_what_the_simulation_computes(fashion: Source, module: GraphModu
     assert not torch.equal(ours, module(*fashion.example)[0])
 
 
+def test_the_written_palette_is_the_weight_itself(module: GraphModule) -> None:
+    faked = Faked(module, Recipe("p4"), {})
+    assert torch.allclose(_weight(faked, module), module.get_parameter(POINTWISE), atol=1e-6)
+
+
 def test_a_palette_holds_no_more_values_than_its_bits_tell(module: GraphModule) -> None:
     with torch.no_grad():
         assert len(_weight(Faked(module, Recipe("p4"), {}), module).unique()) == 16
@@ -59,8 +64,9 @@ def test_a_sparse_palette_keeps_its_zeros(module: GraphModule) -> None:
     weight = module.get_parameter(POINTWISE)
     with torch.no_grad():
         weight[:, ::2] = 0
+        given = weight.clone()
         rounded = _weight(Faked(module, Recipe("sparse+p6"), {}), module)
-    assert torch.equal(rounded == 0, weight == 0)
+    assert torch.equal(rounded == 0, given == 0)
     assert len(rounded.unique()) <= 65
 
 
@@ -84,8 +90,8 @@ def test_training_through_it_makes_weights_that_quantize_better(fashion: Source,
         return Faked(given, Recipe("p4"), {})
 
     before = module.get_parameter(POINTWISE).detach().clone()
-    ended = recover(module, fashion.module, fashion.calib, classifier=True, steps=50, rate=0.002, fake=fake)
+    ended = recover(module, fashion.module, fashion.calib, classifier=True, steps=40, fake=fake)
     assert ended.after.sqnr_db > ended.before.sqnr_db
     assert torch.equal(module.get_parameter(POINTWISE), before)
-    assert not torch.equal(ended.module.get_parameter(POINTWISE), before)
+    assert len(ended.module.get_parameter(POINTWISE).unique()) <= 16
     assert source.captured(ended.module, fashion.example).module()(*fashion.example)[0].shape == (1, 10)

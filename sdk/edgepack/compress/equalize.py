@@ -175,7 +175,7 @@ def equalize(graph: GraphModule, samples: Samples, strength: float) -> int:
     scales = _scales(graph, slots, readers, samples, strength)
     writers = [node for node in slots.of if graphs.is_layer(node) and _plain(node)]
     for node in readers:
-        _rescale_reader(graph, node, _gathered(scales, slots.settled(node.args[0])))  # type: ignore[arg-type]
+        _rescale_reader(graph, node, _gathered(scales, slots.settled(node.args[0])))
     for node in writers:
         _rescale_writer(graph, node, _gathered(scales, slots.settled(node)))
     return len(scales)

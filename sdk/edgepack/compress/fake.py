@@ -46,13 +46,12 @@ class Faked(nn.Module):
         only = Recipe("fp32", dict.fromkeys(wide, "w8a8"))
         names = simulate.quantized_outputs(module, only) if wide else set()
         self.grids = {name: simulate.grid(ranges[name]) for name in names if name in ranges}
-        self.weights = {
-            str(node.args[1].target): _Weight(
-                node, recipe.of(path), group, graphs.constant(module, node.args[1])
-            )  # type: ignore[union-attr,arg-type]
-            for path, node in graphs.layers(module).items()
-            if recipe.of(path) not in FLOATS
-        }
+        self.weights: dict[str, _Weight] = {}
+        for path, layer in graphs.layers(module).items():
+            node = layer.args[1]
+            if isinstance(node, Node) and recipe.of(path) not in FLOATS:
+                weight = graphs.constant(module, node)
+                self.weights[str(node.target)] = _Weight(layer, recipe.of(path), group, weight)
 
     def forward(self, *inputs: Tensor) -> Any:
         return _Straight(self).run(*inputs)
@@ -111,15 +110,18 @@ class _Weight:
 
 
 def _snapped(part: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
-    """A palette for a part of a weight, ascending, and each weight's place in it.
+    """A palette for a part of a weight, and each weight's place in it.
 
-    Sparse weights of zero have a value of their own, which is stored nowhere.
+    Sparse weights of zero have the first place to themselves; it is stored nowhere.
     """
     values = part.double().numpy()
     masked = scheme in NEEDS_ZEROS
-    table = palette(values[values != 0] if masked else values, 1 << BITS[scheme])
-    table = torch.from_numpy(np.union1d(table, [0.0]) if masked else np.sort(table)).to(part.dtype)
-    return table, torch.bucketize(part.contiguous(), (table[1:] + table[:-1]) / 2)
+    found = palette(values[values != 0] if masked else values, 1 << BITS[scheme])
+    table = torch.from_numpy(found).to(part.dtype)
+    codes = torch.bucketize(part.contiguous(), (table[1:] + table[:-1]) / 2)
+    if not masked:
+        return table, codes
+    return torch.cat([table.new_zeros(1), table]), torch.where(part == 0, 0, codes + 1)
 
 
 def _blocks(weight: Tensor) -> Tensor:

@@ -23,8 +23,6 @@ _HELD_MOST = 2000
 """No more samples than this are held out: their agreement is known within a point."""
 _MANY = 5000
 """So many samples to learn from are not mixed: within minutes each is seen a few times only."""
-_TEMPERATURE = 2.0
-"""Of the scores while they are compared, so that the lesser ones teach, too."""
 _LABELS = 0.3
 """The labels' share of the loss where they are known."""
 
@@ -135,8 +133,8 @@ class Lesson:
     def loss(self, model: Run, batch: Batch) -> Tensor:
         """How far a model's answers are from what the batch teaches.
 
-        Scores of classes: the Kullback-Leibler divergence of the softened scores (Hinton et al. 2015),
-        with labels the cross entropy, too. Other outputs: the energy of the difference over the output's.
+        Scores of classes: the Kullback-Leibler divergence of the probabilities (Hinton et al. 2015), with
+        labels the cross entropy, too. Other outputs: the energy of the difference over the output's.
         """
         ours = self.answers(model, batch.inputs)
         compared = [(a, b) for a, b in zip(ours, batch.answers) if b.is_floating_point()]
@@ -243,9 +241,9 @@ def _blend(one: Tensor, other: Tensor, shares: Tensor) -> Tensor:
 
 
 def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:
-    soft = [functional.log_softmax(each / _TEMPERATURE, -1).flatten(0, -2) for each in (ours, theirs)]
-    divergence = functional.kl_div(soft[0], soft[1], log_target=True, reduction="batchmean")
-    return divergence * _TEMPERATURE**2  # so that its gradient is of the labels' size
+    # not softened by a temperature: 1 recovered more than 2 and 4 did
+    logs = [functional.log_softmax(each, -1).flatten(0, -2) for each in (ours, theirs)]
+    return functional.kl_div(logs[0], logs[1], log_target=True, reduction="batchmean")
 
 
 def _named(scores: Tensor, labels: Tensor, others: Tensor, shares: Tensor) -> Tensor:

@@ -14,10 +14,11 @@ from torch import nn
 from torch.fx import GraphModule
 
 from edgepack.compress import graph
-from edgepack.compress.counts import Counts, count
+from edgepack.compress.counts import count
 from edgepack.errors import ExportError, PlanError, SourceError
 from edgepack.form import first_line
 from edgepack.quiet import quiet
+from edgepack.report import Counts
 
 EXTRA = "prune"
 _WIDE = 64
@@ -53,9 +54,8 @@ def structured(module: nn.Module, example: Example, ratio: float) -> Pruned:
     `ratio` is the share of a layer's output channels: 0.5 leaves half of them, and so about a quarter
     of the multiply-adds. Layers that share channels (residual adds, depthwise convolutions) lose the
     same ones; layers whose channels are the model's outputs lose none. Which go: those with the least
-    L1 norm of their filters (Li et al. 2017, arXiv:1608.08710), layer by layer; what depends on them
-    is found by torch-pruning (Fang et al. 2023, DepGraph, arXiv:2301.12900). The same module and
-    ratio give the same result.
+    L2 norm of all weights that write and read them, as torch-pruning finds them (Fang et al. 2023,
+    DepGraph, arXiv:2301.12900), a share of each layer. The same module and ratio give the same result.
 
     Raises PlanError where the ratio is no share, would remove a whole layer or nothing at all,
     SourceError where the module cannot be traced or does not run once it is smaller, and ExportError
@@ -183,7 +183,7 @@ def _take_out(module: nn.Module, example: Example, ratio: float) -> None:
         torch_pruning.pruner.BasePruner(
             module,
             example,
-            torch_pruning.importance.GroupMagnitudeImportance(p=1, group_reduction="first", normalizer=None),
+            torch_pruning.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=0.0,
             pruning_ratio_dict=shares,
             ignored_layers=[group[0].dep.target.module for group in fixed],
@@ -245,5 +245,6 @@ def _prunable(module: nn.Module) -> list[torch.Tensor]:
         nodes = graph.layers(module).values()
         weights = [graph.constant(module, node.args[1]) for node in nodes]  # type: ignore[arg-type]
     else:
-        weights = [each.weight for each in module.modules() if _is_conv(each) or isinstance(each, nn.Linear)]
+        kinds = (nn.modules.conv._ConvNd, nn.Linear)
+        weights = [each.weight for each in module.modules() if isinstance(each, kinds)]
     return [each for each in weights if each.numel() >= _TINY and each.shape[1] > 1]

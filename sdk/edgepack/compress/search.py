@@ -62,6 +62,8 @@ class Search:
     deadline: float
     """`time.monotonic()` after which nothing more is tried."""
     _outcomes: list[tuple[Trial, str]] = field(default_factory=list)
+    _idle: bool = False
+    """The last trial did not pay."""
 
     def run(self) -> Trial:
         """The trial that is shipped; `tried` then tells of all."""
@@ -72,6 +74,7 @@ class Search:
                 self._note(self.base, "the search budget is spent: not looked further")
                 break
             trial = self.attempt(recipe)
+            self._idle = bool(trial.idle)
             problem = trial.missed or ("" if self.forced else trial.idle)
             if not problem:
                 return self._shipped(trial)
@@ -103,21 +106,25 @@ class Search:
             if step.recipe:
                 yield step.recipe
             elif step.scheme in NEEDS_SAMPLES and self.bench:
-                yield self.bench.recipe()
-                yield from self._mixed(self.bench)
+                base = self.bench.recipe()
+                yield base
+                if base.layers and self._idle:  # a float layer may part what the runtime fuses
+                    yield replace(base, layers={})
+                if not self._idle:
+                    yield from self._mixed(self.bench)
             else:
                 yield Recipe(step.scheme)
 
     def _mixed(self, bench: Workbench) -> Iterator[Recipe]:
         """Recipes that leave ever more of the worst layers in float, where simulation gains by it."""
         base = bench.recipe()
-        reached = bench.score(base).sqnr_db
+        reached = bench.score(base).order_db
         worst = [each.path for each in bench.sensitivity()]
         written = 0
         for share in _SHARES:
             kept = worst[: max(1, round(share * len(worst)))]
             recipe = replace(base, layers={**base.layers, **dict.fromkeys(kept, "fp32")})
-            found = bench.score(recipe).sqnr_db
+            found = bench.score(recipe).order_db
             if found >= reached + _GAIN_DB and written < _WRITTEN:
                 reached, written = found, written + 1
                 yield recipe

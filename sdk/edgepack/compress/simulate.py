@@ -87,6 +87,18 @@ def may_be_quantized(node: Node) -> bool:
     )
 
 
+def last(graph: GraphModule) -> set[str]:
+    """Names of the nodes from which no layer reads any more: the last layer's values, and what follows.
+
+    Their greatest values are the answer, so they are never clipped.
+    """
+    read: set[Node] = set()
+    for node in reversed(graph.graph.nodes):
+        if node in read or graphs.is_layer(node):
+            read |= {each for each in node.all_input_nodes if each.op != "get_attr"}
+    return {node.name for node in graph.graph.nodes if node not in read and node.op == "call_function"}
+
+
 def shared(graph: GraphModule, seen: Mapping[str, Seen]) -> dict[str, Seen]:
     """What calibration saw, tensors that a concatenation joins told alike.
 

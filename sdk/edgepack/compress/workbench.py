@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -23,8 +23,9 @@ from torch.fx import GraphModule
 from edgepack.compress import correct, equalize, graph, ranges, simulate
 from edgepack.compress.ranges import Range, Seen
 from edgepack.compress.sensitivity import Cost, Damage
+from edgepack.quiet import quiet
 from edgepack.recipe import RANGE_RULES, RangeRule, Recipe
-from edgepack.samples import Sample, Samples
+from edgepack.samples import Array, Sample, Samples
 from edgepack.source import Source, reweighted, tensors
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 MOST = 512
 """Calibration samples that are used at most."""
-_JUDGED = 16
+_JUDGED = 24
 """Calibration samples on which the simulation compares recipes."""
 _SENSED = 8
 """Of these, samples on which single layers are judged."""
@@ -45,6 +46,7 @@ _FLOAT_GAIN_DB = 0.5
 _CHEAP_BYTES, _CHEAP_WORK = 0.01, 0.06
 """Shares of the weights' bytes and of the multiply-adds that first layers in float may cost."""
 _FIRST = 3
+_FIRST_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Score:
     """Simulated outputs against the float model's."""
 
     sqnr_db: float
+    """Of all outputs."""
+    order_db: float
+    """Of the differences between the five greatest scores of each sample, which decide the answer;
+    that of all outputs where the model has no classes."""
     agreement: float
     """Percent of samples with the same top answer; 0 where the model has no classes."""
 
@@ -106,16 +112,20 @@ class Workbench:
     def simulated(self, recipe: Recipe) -> tuple[GraphModule, dict[str, Range]]:
         """The float graph as `recipe` repairs it, and the activations' ranges."""
         module, seen = self._calibrated(recipe.equalize)
-        found = {name: within(each, recipe.ranges) for name, each in seen.items()}
+        last = simulate.last(module)
+        found = {
+            name: within(each, "min-max" if name in last else recipe.ranges) for name, each in seen.items()
+        }
         if recipe.correct_bias:
-            module = copy.deepcopy(module)
+            with quiet():
+                module = copy.deepcopy(module)
             correct.correct(module, recipe, found, self.calib)
         return module, found
 
     def _calibrated(self, strength: float) -> tuple[GraphModule, dict[str, Seen]]:
         if strength not in self._seen:
             self.say(f"calibrate, channels equalized by {strength:g}" if strength else "calibrate")
-            with self.timed("calibration"), torch.no_grad():
+            with self.timed("calibration"), torch.no_grad(), quiet():
                 module = self.source.exported.module()
                 assert isinstance(module, GraphModule)
                 if strength:
@@ -141,7 +151,7 @@ class Workbench:
         simulation = simulate.Simulation(module, recipe, found)
         with torch.no_grad():
             given = tuple(_answered(simulation.run, row) for row in rows)
-        return _compared(given, self._reference[:most])
+        return _compared(given, self._reference[:most], self.source.contract.classes is not None)
 
     def recipe(self) -> Recipe:
         """The best `w8a8` recipe that leaves no layer in float but, maybe, cheap first ones."""
@@ -162,9 +172,9 @@ class Workbench:
         return self._better(best, [*ruled, *plain])
 
     def _better(self, first: Recipe, others: list[Recipe], gain: float = _GAIN_DB) -> Recipe:
-        best, reached = first, self.score(first).sqnr_db
+        best, reached = first, self.score(first).order_db
         for each in others:
-            found = self.score(each).sqnr_db
+            found = self.score(each).order_db
             if found >= reached + gain:
                 best, reached = each, found
         return best
@@ -238,14 +248,27 @@ def _answered(model: Callable[..., object], row: Sample) -> Sample:
     return tuple(each.numpy() for each in outputs)
 
 
-def _compared(given: tuple[Sample, ...], exact: tuple[Sample, ...]) -> Score:
-    noise = signal = 0.0
-    same = 0
-    for ours, theirs in zip(given, exact):
-        for a, b in zip(ours, theirs):
-            noise += float(np.sum((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-            signal += float(np.sum(b.astype(np.float64) ** 2))
-        same += int(np.argmax(ours[0]) == np.argmax(theirs[0]))
+def _compared(given: tuple[Sample, ...], exact: tuple[Sample, ...], classes: bool) -> Score:
+    pairs = [(a, b) for ours, theirs in zip(given, exact) for a, b in zip(ours, theirs)]
+    sqnr = _decibels(pairs)
+    if not classes:
+        return Score(sqnr, sqnr, 0.0)
+    same = sum(int(np.argmax(ours[0]) == np.argmax(theirs[0])) for ours, theirs in zip(given, exact))
+    order = _decibels([_differences(ours[0], theirs[0]) for ours, theirs in zip(given, exact)])
+    return Score(sqnr, order, 100 * same / len(exact))
+
+
+def _differences(ours: Array, theirs: Array) -> tuple[Array, Array]:
+    """The scores of the classes that the float model puts first, less their mean."""
+    first = np.argsort(theirs[0])[-_FIRST_CLASSES:]
+    a, b = ours[0][first], theirs[0][first]
+    return a - a.mean(), b - b.mean()
+
+
+def _decibels(pairs: Sequence[tuple[Array, Array]]) -> float:
+    """Energy of the second ones over that of the differences, in dB."""
+    noise = sum(float(np.sum((a.astype(np.float64) - b.astype(np.float64)) ** 2)) for a, b in pairs)
+    signal = sum(float(np.sum(b.astype(np.float64) ** 2)) for _, b in pairs)
     if not math.isfinite(noise) or signal == 0:
-        return Score(-math.inf, 0.0)
-    return Score(10 * math.log10(signal / noise) if noise else math.inf, 100 * same / len(exact))
+        return -math.inf
+    return 10 * math.log10(signal / noise) if noise else math.inf

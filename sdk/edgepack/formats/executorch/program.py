@@ -71,15 +71,19 @@ def lowered(program: ExportedProgram) -> bytes:
 def _half_weights() -> Iterator[None]:
     """Write a convolution's half-precision weight as it is.
 
-    XNNPACK takes it, but executorch's serializer (`op_conv2d.py`, 1.5.1) makes it single: an fp16 file
-    was then 0.82 of the float one's size.
+    XNNPACK takes it, but executorch's serializer (`op_conv2d.py`, 1.5.1) makes it single: the file was
+    then 0.82 of the float one's size. It does not take that of a transposed convolution.
     """
     written = "aten.convolution.default"
     before: Any = node_visitor._node_visitor_dict[written]
 
     class AsItIs(before):  # type: ignore[misc]  # executorch is not typed
+        def define_node(self, node: Node, *arguments: Any) -> None:
+            self._as_it_is = not node.args[6]  # whether it is transposed
+            super().define_node(node, *arguments)
+
         def define_tensor(self, tensor: Node, *arguments: Any, **keywords: Any) -> None:
-            if tensor.meta["val"].dtype is torch.float16:
+            if self._as_it_is and tensor.meta["val"].dtype is torch.float16:
                 keywords["force_fp32"] = False
             super().define_tensor(tensor, *arguments, **keywords)
 

@@ -32,6 +32,8 @@ BLOCK = 32
 _RELUS = frozenset({ATEN.relu.default, ATEN.relu_.default})
 """What it computes with the sum or product before it."""
 _POOLS = frozenset({ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim})
+_CHANNELS_LAST = frozenset({ATEN.max_pool2d.default, ATEN.avg_pool2d.default})
+"""Operators without weights behind which XNNPACK has the channels last."""
 _ON_CODES = (PASSES - {ATEN.pad.default}) | CLAMPS
 """What XNNPACK computes on the very codes of its input, by the scale of its input."""
 
@@ -70,7 +72,23 @@ def refused(graph: GraphModule, layer: Node, scheme: Scheme) -> str:
             return "int8 is dynamic for convolutions in two dimensions only"
         if layer.target not in graphs.TRANSPOSED and is_depthwise_conv(tuple(weight.shape), _groups(layer)):
             return "there are no depthwise convolutions in dynamic int8"
+        if _reads_padded_input(layer):
+            return "XNNPACK fails where the input is padded before a convolution in dynamic int8"
     return ""
+
+
+def _reads_padded_input(layer: Node) -> bool:
+    """Whether a convolution reads a pad that no convolution or pool stands before.
+
+    Pictures come with the channels first there, and the pad's size is taken for the wrong axes
+    ("Propagating input shapes failed", executorch 1.5.1).
+    """
+    node: Any = layer.args[0]
+    is_padded = False
+    while node.op == "call_function" and node.target not in graphs.WEIGHTED | _CHANNELS_LAST:
+        is_padded |= node.target is ATEN.pad.default
+        node = node.args[0] if isinstance(node.args[0], Node) else layer.args[1]
+    return is_padded and (node.op != "call_function" or node.target in graphs.LINEAR)
 
 
 def _groups(layer: Node) -> int:

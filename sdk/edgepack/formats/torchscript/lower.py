@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
@@ -46,6 +47,7 @@ def lowered(source: Source, recipe: Recipe) -> tuple[GraphModule, tuple[str, ...
     notes = _refusals(module, recipe)
     if not {recipe.of(path) for path in graphs.layers(module)} <= FLOATS:
         _Lowering(module, recipe, Ranges(source, "torchscript")).run()
+    _free_sizes(module)
     return _renamed(module), notes
 
 
@@ -65,6 +67,22 @@ def _refusals(module: GraphModule, recipe: Recipe) -> tuple[str, ...]:
         if reason := _refused(layer, recipe.of(path)):
             found[f"{recipe.of(path)}: {reason}"].append(path)
     return tuple(f"kept in fp32 ({reason}): {', '.join(paths)}" for reason, paths in found.items())
+
+
+def _free_sizes(module: GraphModule) -> None:
+    """Ask for sizes as torch's tracer can see it, in place: as methods; an operator called by its
+    schema takes the number that the example has."""
+    sized: set[Node] = set()
+    for node in module.graph.nodes:
+        if node.target is ATEN.sym_size.int:
+            node.op, node.target = "call_method", "size"
+            sized.add(node)
+        elif node.op != "call_function" or not sized & set(node.all_input_nodes):
+            continue
+        elif not isinstance(node.target, OpOverload):
+            sized.add(node)  # arithmetic on sizes
+        elif hasattr(torch.Tensor, node.target.overloadpacket.__name__):
+            node.op, node.target = "call_method", node.target.overloadpacket.__name__
 
 
 def _renamed(module: GraphModule) -> GraphModule:

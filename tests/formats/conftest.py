@@ -1,0 +1,167 @@
+"""What the tests of formats share: trained and woven networks as sources, and how close a file comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgepack import formats, plan, source, target
+from edgepack.formats import Description, Exported
+from edgepack.recipe import Recipe
+from edgepack.source import Source
+
+FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
+CLAMPED = f"""
+import sys
+sys.path.insert(0, {str(FASHION)!r})
+from safetensors.torch import load_file
+from torch import nn
+import model
+
+def net():
+    # trained weights, ReLU clamped at 6
+    found = model.net()
+    found.load_state_dict(load_file({str(FASHION / "weights.safetensors")!r}))
+    for module in list(found.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(module, name, nn.ReLU6())
+    return found
+"""
+WOVEN = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Net(nn.Module):
+    # a concatenation, sums, a product, a pad, pixels as rows: what lies between the layers of real nets
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.left = nn.Conv2d(16, 8, 1)
+        self.right = nn.Conv2d(16, 8, 3, padding=1)
+        self.mix = nn.Conv2d(16, 16, 3)
+        self.gate = nn.Conv2d(16, 16, 1)
+        self.up = nn.ConvTranspose2d(16, 32, 2, 2)
+        self.head = nn.Linear(32, 32)
+        self.tail = nn.Linear(32, 6)
+        for each in (self.stem, self.left, self.right, self.mix, self.gate, self.up, self.head, self.tail):
+            nn.init.zeros_(each.bias)
+
+    def forward(self, x):
+        x = F.relu6(2 * self.stem(x))
+        x = x + torch.cat([F.relu(self.left(x)), F.relu(self.right(x))], 1)
+        x = F.relu(self.mix(F.pad(x, (0, 2, 1, 1))) + x)
+        x = x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+        x = F.silu(self.up(F.max_pool2d(x, 2)))
+        x = self.head(x.permute(0, 2, 3, 1))
+        return self.tail(x.reshape(x.shape[0], -1, 32))
+
+
+def net():
+    torch.manual_seed(0)
+    return Net().eval()
+"""
+_WOVEN_SETTINGS = """
+[model]
+source = "net.py:net"
+[input]
+kind = "tensor"
+shape = ["batch", 3, 16, 16]
+[data]
+calib = "calib.npz"
+eval = "eval.npz"
+[build]
+targets = ["raspberry-pi-5"]
+"""
+
+
+def _load(folder: Path) -> Source:
+    choices = plan.Choices(model=str(folder), targets=("raspberry-pi-5",), out=str(folder / "out"))
+    return source.load(plan.resolve(choices))
+
+
+def _fashion(folder: Path, code: str) -> Source:
+    (folder / "clamped.py").write_text(code)
+    config = (FASHION / "edgepack.toml").read_text()
+    config = config.replace("model.py:net", "clamped.py:net").replace('weights = "weights.safetensors"', "")
+    config = config.replace('"labels.txt"', f'"{FASHION / "labels.txt"}"')
+    (folder / "edgepack.toml").write_text(config.replace('"data/', f'"{FASHION}/data/'))
+    return _load(folder)
+
+
+@pytest.fixture(scope="module")
+def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The Fashion-MNIST network with its trained weights; no ranges are calibrated yet."""
+    return _fashion(tmp_path_factory.mktemp("fashion"), CLAMPED.replace("nn.ReLU6()", "nn.ReLU()"))
+
+
+@pytest.fixture(scope="module")
+def clamped(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The same, its ReLU clamped at 6."""
+    return _fashion(tmp_path_factory.mktemp("clamped"), CLAMPED)
+
+
+@pytest.fixture(scope="module")
+def woven(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """A network of many kinds of operators, of any batch."""
+    folder = tmp_path_factory.mktemp("woven")
+    (folder / "net.py").write_text(WOVEN)
+    (folder / "edgepack.toml").write_text(_WOVEN_SETTINGS)
+    draw = np.random.default_rng(0)
+    for name in ("calib", "eval"):
+        np.savez(folder / name, inputs=draw.standard_normal((40, 3, 16, 16)).astype(np.float32))
+    return _load(folder)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file, and how close it comes to the float model on the evaluation samples."""
+
+    path: Path
+    exported: Exported
+    holds: Description
+    agreement: float
+    """Share, 0..1, of samples with the same top answer."""
+    sqnr: float
+    """Of all outputs, in dB."""
+    least: float
+    greatest: float
+    """Of all outputs."""
+
+
+Write = Callable[[Source, Recipe], Written]
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Callable[[str], Write]:
+    """Write a source by a recipe in a format, and run the file."""
+
+    def of(name: str) -> Write:
+        module = formats.load(name)
+
+        def write(given: Source, recipe: Recipe) -> Written:
+            path = tmp_path / f"{len(list(tmp_path.iterdir()))}{module.SUFFIX}"
+            exported = module.export(given, recipe, target.load("raspberry-pi-5"), path)
+            runner = module.load(path)
+            answers = np.stack([runner(sample)[0] for sample in given.evaluation.inputs[:300]])
+            floats = np.stack([outputs[0] for outputs in given.reference[:300]])
+            noise = float(np.sum((answers - floats) ** 2))
+            return Written(
+                path=path,
+                exported=exported,
+                holds=formats.describe(path),
+                agreement=float(np.mean(answers.argmax(-1) == floats.argmax(-1))),
+                sqnr=10 * float(np.log10(np.sum(floats**2) / noise)) if noise else float("inf"),
+                least=float(answers.min()),
+                greatest=float(answers.max()),
+            )
+
+        return write
+
+    return of
