@@ -126,7 +126,7 @@ def _side_of(usage: Usage, out: Path) -> Side:
     megabytes = {}
     for target in TARGETS:
         found = report.from_json((out / target / "report.json").read_text(encoding="utf-8"))
-        for each in found.artifacts:
+        for each in (tried.artifact for tried in found.tried):
             # One export may give several files, for several targets: all tell the very same time.
             once = (each.format, each.export_seconds)
             exports[each.format] += 0.0 if once in seen else each.export_seconds

@@ -120,12 +120,14 @@ def cannot_run(reason: str) -> tuple[Check, ...]:
     return (Check("runs", "skipped", None, None, "", reason),)
 
 
-def checks(run: Run, found: Figures, budget: Budget, goal: Goal, scheme: Scheme) -> tuple[Check, ...]:
+def checks(
+    run: Run, found: Figures, budget: Budget, goal: Goal, scheme: Scheme, *, pruned: bool = False
+) -> tuple[Check, ...]:
     """A run's figures against the goal and the target's budget."""
     finite = all(np.isfinite(each.astype(np.float64)).all() for row in run.outputs for each in row)
     if not finite:
         return (Check("runs", "fail", None, None, "", "the file answers NaN or infinity"),)
-    made = [Check("runs", "pass", None, None, ""), *quality(found, budget, goal, scheme)]
+    made = [Check("runs", "pass", None, None, ""), *quality(found, budget, goal, scheme, pruned=pruned)]
     if found.memory_mb is None:
         reason = "this system does not tell a process's peak memory"
         made.append(Check("memory", "skipped", None, budget.memory_mb, "MB", reason))
@@ -138,15 +140,17 @@ QUALITY = frozenset({"runs", "agreement", "drop", "sqnr"})
 """Names of the checks that tell how well a file answers, not what it costs."""
 
 
-def quality(found: Figures, budget: Budget, goal: Goal, scheme: Scheme) -> list[Check]:
-    """How well a file answers, against the goal."""
+def quality(
+    found: Figures, budget: Budget, goal: Goal, scheme: Scheme, *, pruned: bool = False
+) -> list[Check]:
+    """How well a file answers, against the goal; `pruned`: its float weights are not the model's own."""
     made = []
     if found.agreement is not None:
         least = budget.min_agreement if goal.min_agreement is None else goal.min_agreement
         made.append(_least("agreement", found.agreement, least, "%"))
     if goal.max_drop is not None:
         made += _drop(found, goal.max_drop)
-    limit = FLOAT_SQNR_DB[scheme] if scheme in FLOATS else budget.min_sqnr_db
+    limit = FLOAT_SQNR_DB[scheme] if scheme in FLOATS and not pruned else budget.min_sqnr_db
     if found.sqnr_db is not None:
         made.append(_least("sqnr", found.sqnr_db, limit, "dB"))
     elif not found.exact:

@@ -320,7 +320,8 @@ class _Attempts:
         found = judge.figures(ended, reference, shop.source.evaluation.labels, shop.source.contract)
         if not exported.timed:
             found = replace(found, latency_ratio=None, latency_spread=None)
-        return found, judge.checks(ended, found, wanted.target.budget, wanted.goal, recipe.scheme)
+        budget, pruned = wanted.target.budget, self.source is not shop.source
+        return found, judge.checks(ended, found, budget, wanted.goal, recipe.scheme, pruned=pruned)
 
     def _unrun(self, recipe: Recipe, path: Path, reason: str) -> tuple[Figures, tuple[Check, ...]]:
         """A file that cannot be run here: its weights, read back, are computed with in torch, if it can."""
@@ -330,7 +331,8 @@ class _Attempts:
         whole = self.shop.source
         outputs = stand_in.answers(self.source, weights)
         found = judge.answers(outputs, whole.reference, whole.evaluation.labels, whole.contract)
-        told = judge.quality(found, self.wanted.target.budget, self.wanted.goal, recipe.scheme)
+        budget, pruned = self.wanted.target.budget, self.source is not whole
+        told = judge.quality(found, budget, self.wanted.goal, recipe.scheme, pruned=pruned)
         return found, (*judge.cannot_run(f"{reason}; {_READ_BACK}"), *told)
 
 

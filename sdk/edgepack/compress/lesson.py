@@ -99,6 +99,12 @@ class Lesson:
             for place in torch.randperm(len(full), generator=self.draw).tolist():
                 yield self._mixed(full[place]) if self.mixes else self.plain(full[place])
 
+    def inputs(self, most: int) -> Iterator[Tensors]:
+        """Up to `most` samples to learn from, as they are, in batches."""
+        for indices in self.learnt:
+            for start in range(0, min(len(indices), most), 2 * self.size):
+                yield _stacked(self.samples, indices[start : start + 2 * self.size])
+
     def plain(self, indices: list[int]) -> Batch:
         """The samples as they are; the float model answers each once."""
         new = [index for index in indices if index not in self.known]

@@ -37,6 +37,10 @@ _SMALLEST, _LARGEST = 8, 128
 """Samples a batch."""
 _EVERY = 50
 """Least steps between two looks at the held-out samples."""
+_STABLE = 32
+"""In smaller batches, batch norms keep their statistics: those of a batch would be too rough."""
+_SEEN = 512
+"""Samples that give batch norms their statistics at the beginning."""
 _CLIP = 1.0
 """Longest gradient, as a norm over all weights."""
 _DECAY = 0.01
@@ -181,11 +185,15 @@ class _Course:
         self.before = self.after = self.lesson.likeness(self.run)
         self.best = _state(self.module)
         self.zeros = [(each, each != 0) for each in self.module.parameters() if bool((each == 0).any())]
+        self.norms = [each for each in self.module.modules() if isinstance(each, _BatchNorm)]
         self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=self.peak, weight_decay=_DECAY)
 
     def run_through(self) -> None:
         """Train to the end; the module then holds the best checkpoint."""
         every = max(_EVERY, 10 * len(self.lesson.held))
+        if self.norms and self.lesson.together:
+            self.settle()
+            self.look()
         for batch in self.lesson.batches():
             if not self.learn(batch):
                 where = f"step {self.clock.step + 1}: the loss is no finite number any more"
@@ -202,11 +210,23 @@ class _Course:
             self.notes.append("recovery did not help: the module is as it was")
         self.module.load_state_dict(self.best)
 
+    def settle(self) -> None:
+        """Give batch norms the statistics of what they see now: pruning has changed it."""
+        pace = [each.momentum for each in self.norms]
+        for each in self.norms:
+            each.reset_running_stats()
+            each.momentum = None  # the mean over all batches
+        with _training(self.norms), torch.no_grad():
+            for inputs in self.lesson.inputs(_SEEN):
+                self.run(*inputs)
+        for each, momentum in zip(self.norms, pace):
+            each.momentum = momentum
+
     def learn(self, batch: Batch) -> bool:
         """One step; False, and no step, where the loss or its gradient is not finite."""
         self.optimizer.param_groups[0]["lr"] = self.peak * self.clock.rate()
         self.optimizer.zero_grad()
-        with _norms_train(self.module):
+        with _training(self.norms if len(batch.shares) >= _STABLE else []):
             loss = self.lesson.loss(self.run, batch)
             loss.backward()
         length = nn.utils.clip_grad_norm_(self.module.parameters(), _CLIP)
@@ -237,9 +257,8 @@ def _told(likeness: Likeness) -> str:
 
 
 @contextmanager
-def _norms_train(module: nn.Module) -> Iterator[None]:
-    """Batch norms take a batch's own statistics and note them; all else stays as at inference."""
-    norms = [each for each in module.modules() if isinstance(each, _BatchNorm)]
+def _training(norms: list[_BatchNorm]) -> Iterator[None]:
+    """These batch norms take a batch's own statistics and note them; all else stays as at inference."""
     for each in norms:
         each.train()
     try:

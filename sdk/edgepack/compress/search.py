@@ -19,6 +19,8 @@ _SHARES = (0.05, 0.1, 0.2, 0.4)
 """Shares of the layers, worst first, that mixed precision leaves in float."""
 _GAIN_DB = 1.0
 """What more layers in float must gain in simulation to be worth writing."""
+_WORTH_POINTS, _WORTH_DB = 0.5, 3.0
+"""Where all candidates miss, a larger file must answer better by this to be taken."""
 _WRITTEN = 2
 """Mixed recipes of one format that are written at most."""
 
@@ -35,14 +37,22 @@ class Trial:
     idle: str
     """Why quantization does not pay here (no smaller, or slower); empty where it does."""
 
+    def beats(self, other: Trial) -> bool:
+        """Whether it answers so much better than one that saves more, that it is worth its bytes."""
+        if self._agreement is not None and other._agreement is not None:
+            return self._agreement > other._agreement + _WORTH_POINTS
+        return self._sqnr_db > other._sqnr_db + _WORTH_DB
+
     @property
-    def rank(self) -> tuple[float, float]:
-        """To find the best of those that miss: agreement, then SQNR, of its worst file."""
-        figures = [each.figures for each in self.artifacts]
-        return (
-            min((each.agreement for each in figures if each.agreement is not None), default=0.0),
-            min((each.sqnr_db for each in figures if each.sqnr_db is not None), default=0.0),
-        )
+    def _agreement(self) -> float | None:
+        """Of its worst file."""
+        told = [each.figures.agreement for each in self.artifacts]
+        return min((each for each in told if each is not None), default=None)
+
+    @property
+    def _sqnr_db(self) -> float:
+        told = [each.figures.sqnr_db for each in self.artifacts]
+        return min((each for each in told if each is not None), default=0.0)
 
 
 @dataclass
@@ -79,7 +89,7 @@ class Search:
             if not problem:
                 return self._shipped(trial)
             self._note(trial, problem)
-            best = trial if best is None or trial.rank > best.rank else best
+            best = trial if best is None or trial.beats(best) else best
         return self._shipped(best if best and (self.forced or self.keep_best) else self.base)
 
     @property
