@@ -10,14 +10,21 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from sources import clamped, fashion, woven, writer  # noqa: F401  # fixtures
+
+if TYPE_CHECKING:
+    from edgepack.source import Source
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
+FASHION = ROOT / "examples" / "fashion_mnist"
+ALL_FORMATS = ROOT / "tests" / "data" / "all-formats.toml"
 
 NET = """
 import torch
@@ -183,6 +190,49 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reports = edgepack.build(str(home), scheme="w8a8", out=str(home / "out"))
     assert [report.passed for report in reports] == [True]
     return home / "out" / "raspberry-pi-5"
+
+
+@pytest.fixture(scope="session")
+def small_fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example of Fashion-MNIST, trained, with fewer samples: 64 to calibrate on, 100 to judge on."""
+    folder = tmp_path_factory.mktemp("fashion")
+    for name in ("model.py", "weights.safetensors", "labels.txt", "edgepack.toml"):
+        shutil.copyfile(FASHION / name, folder / name)
+    (folder / "data").mkdir()
+    for name, count in (("calib", 64), ("eval", 100)):
+        with np.load(FASHION / "data" / f"{name}.npz") as given:
+            np.savez(folder / "data" / f"{name}.npz", **{key: given[key][:count] for key in given})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_source(small_fashion: Path) -> Source:
+    """The network of `small_fashion`, captured. Do not change its modules."""
+    from edgepack import plan, source
+
+    choices = plan.Choices(str(small_fashion), targets=("raspberry-pi-5",), out=str(small_fashion / "out"))
+    return source.load(plan.resolve(choices))
+
+
+@pytest.fixture(scope="session")
+def hard_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures without labels whose two best scores nearly tie, so that int8 answers some otherwise.
+
+    The 64 closest of 500 pairs of pictures laid over each other.
+    """
+    from edgepack import plan, source
+
+    folder = tmp_path_factory.mktemp("hard")
+    with np.load(FASHION / "data" / "eval.npz") as given:
+        pairs = given["inputs"].astype(np.uint16)
+    mixed = ((pairs[:500] + pairs[500:]) // 2).astype(np.uint8)
+    np.savez(folder / "mixed.npz", inputs=mixed)
+    choices = plan.Choices(str(FASHION), targets=("raspberry-pi-5",), eval=str(folder / "mixed.npz"))
+    loaded = source.load(plan.resolve(choices))
+    best = np.sort(np.concatenate([outputs[0] for outputs in loaded.reference]))[:, -2:]
+    closest = np.argsort(best[:, 1] - best[:, 0])[:64]
+    np.savez(folder / "hard.npz", inputs=mixed[closest])
+    return folder / "hard.npz"
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 from edgepack import bundle, document, formats, judge, plot, recipe, source, template
-from edgepack.compress import shrink
+from edgepack.compress import shrink, teach
 from edgepack.compress.search import Search, Trial
 from edgepack.compress.sensitivity import Damage
-from edgepack.compress.shrink import Lessons, Shrunk
+from edgepack.compress.shrink import Shrunk
+from edgepack.compress.teach import Lessons
 from edgepack.compress.workbench import Workbench, costs
 from edgepack.emulator import host
 from edgepack.emulator import weights as stand_in
@@ -21,7 +22,7 @@ from edgepack.errors import ExportError, PlanError
 from edgepack.formats import Exported
 from edgepack.goal import Pruning
 from edgepack.plan import Omission, Plan, TargetPlan
-from edgepack.recipe import FLOATS, NEEDS_SAMPLES, Recipe, Scheme
+from edgepack.recipe import FEW_VALUES, FLOATS, NEEDS_SAMPLES, Recipe, Scheme
 from edgepack.report import Artifact, Check, Figures, Report, Tried, sentence
 from edgepack.source import Source
 
@@ -175,10 +176,10 @@ def _search(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Search:
     """The search down one format's ladder."""
     shrunk = _shrunk(name, plan, wanted, shop)
     smaller = shrunk.source if shrunk else shop.source
-    minutes = wanted.goal.search_budget
-    whole = _Attempts(name, wanted, shop, shop.source, None)
+    minutes, lessons = wanted.goal.search_budget, _lessons(plan, wanted)
+    whole = _Attempts(name, wanted, shop, shop.source, lessons, None)
     base = whole(Recipe(_float_scheme(name, wanted)))
-    attempts = _Attempts(name, wanted, shop, smaller, base)
+    attempts = _Attempts(name, wanted, shop, smaller, lessons, base)
     return Search(
         steps=tuple(step for step in wanted.steps if step.format == name),
         base=base,
@@ -205,6 +206,7 @@ class _Attempts:
     wanted: TargetPlan
     shop: _Shop
     source: Source
+    lessons: Lessons
     base: Trial | None
     """The float files, which others are held against; None while they are made."""
 
@@ -221,8 +223,9 @@ class _Attempts:
         if key not in self.shop.written:
             bench = self.shop.bench(self.source)
             ready = bench.ready(recipe) if bench else self.source
+            ready, learnt = self._taught(ready, recipe)
             self.shop.progress.step(f"write {self._called(recipe)}")
-            self.shop.written[key] = self._exported(ready, recipe, len(self.shop.written))
+            self.shop.written[key] = self._exported(ready, recipe, learnt)
         return self.shop.written[key]
 
     def _key(self, recipe: Recipe) -> str:
@@ -236,7 +239,15 @@ class _Attempts:
         mixed = f", {floats} layers in float" if floats and not recipe.is_float else ""
         return f"{self.format} {recipe.scheme}" + (f" ({variant})" if variant else "") + mixed
 
-    def _exported(self, ready: Source, recipe: Recipe, number: int) -> _Written:
+    def _taught(self, ready: Source, recipe: Recipe) -> tuple[Source, tuple[str, ...]]:
+        """A source whose few-bit weights have learnt; itself where nothing is to be learnt."""
+        if recipe.scheme not in FEW_VALUES or not self.lessons.wanted or self.source is not self.shop.source:
+            return ready, ()
+        self.shop.progress.step(f"teach {recipe.scheme} weights, {self.lessons}")
+        return teach.taught(ready, recipe, self.lessons)
+
+    def _exported(self, ready: Source, recipe: Recipe, learnt: tuple[str, ...]) -> _Written:
+        number = len(self.shop.written)
         module = formats.load(self.format)
         path = self.shop.folder / f"{number}" / f"{ready.name}-{recipe.scheme}{module.SUFFIX}"
         path.parent.mkdir()
@@ -245,6 +256,7 @@ class _Attempts:
             exported = module.export(ready, recipe, self.wanted.target, path)
         except ExportError as cause:
             raise ExportError(str(cause), hint=self._who_could()) from cause
+        exported = replace(exported, notes=(*exported.notes, *learnt))
         return _Written(exported, time.perf_counter() - begun)
 
     def _who_could(self) -> str:
@@ -367,15 +379,19 @@ def _idle(artifacts: tuple[Artifact, ...]) -> str:
     return ""
 
 
+def _lessons(plan: Plan, wanted: TargetPlan) -> Lessons:
+    if plan.book:
+        return Lessons(0.0, plan.book.recover_steps or None, plan.book.seed)
+    return Lessons(wanted.goal.recover or 0.0, None, wanted.goal.seed or 0)
+
+
 def _shrunk(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Shrunk | None:
     """The pruned source for a format; None where nothing is pruned, or the format gains nothing."""
     pruning = plan.pruning(wanted)
     if pruning is None or formats.load(name).no_gain(pruning.kind, wanted.target):
         return None
     if pruning not in shop.pruned:
-        steps = plan.book.recover_steps if plan.book else None
-        minutes = 0.0 if plan.book else wanted.goal.recover or 0.0
-        lessons = Lessons(minutes, steps, plan.book.seed if plan.book else wanted.goal.seed or 0)
+        lessons = _lessons(plan, wanted)
         shop.pruned[pruning] = shrink.shrink(shop.source, pruning, wanted.goal, lessons, shop.progress.step)
     return shop.pruned[pruning]
 

@@ -14,7 +14,7 @@ from edgepack import contract, document, formats, goal, recipe, settings, target
 from edgepack.contract import Input, Output
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
 from edgepack.goal import Goal, Pruning
-from edgepack.recipe import MEANINGS, NEEDS_SAMPLES, NEEDS_ZEROS, SCHEMES, Book, Recipe, Scheme
+from edgepack.recipe import FEW_VALUES, MEANINGS, NEEDS_SAMPLES, NEEDS_ZEROS, SCHEMES, Book, Recipe, Scheme
 from edgepack.settings import Settings
 from edgepack.target import Target
 
@@ -159,7 +159,7 @@ class _Wish:
 
 
 def _book(choices: Choices) -> Book | None:
-    """The recipes of `--recipe`. Raises PlanError where flags contradict it."""
+    """The recipes of `--recipe`. Raises PlanError where flags contradict it, or it is none."""
     if not choices.recipe:
         return None
     given = [
@@ -170,7 +170,12 @@ def _book(choices: Choices) -> Book | None:
             f"--recipe settles what --{given[0]} asks for: give one of them",
             hint=f"edit {choices.recipe}, or leave it out",
         )
-    return recipe.read(Path(choices.recipe))
+    book = recipe.read(Path(choices.recipe))
+    try:
+        goal.parse_pruning(book.prune)
+    except ValueError as cause:
+        raise PlanError(f"{choices.recipe}: {cause}") from cause
+    return book
 
 
 def _settings(choices: Choices) -> tuple[str, Path, Settings]:
@@ -335,6 +340,10 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
     for format_name in dict.fromkeys(step.format for step in steps):
         if problem := formats.load(format_name).cannot_export():
             raise ExportError(f"format {format_name} cannot be written here: {problem}")
+    if settled.recover and not settled.pruning and not any(each.scheme in FEW_VALUES for each in steps):
+        omitted.append(
+            Omission("recovery", f"nothing is pruned, and no {' or '.join(sorted(FEW_VALUES))} tried")
+        )
     if not device.template:
         omitted.append(Omission("app", f"no app template is shipped for {device.platform} yet"))
     else:

@@ -23,6 +23,8 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 FLOATS: frozenset[Scheme] = frozenset({"fp32", "fp16"})
 NEEDS_SAMPLES: frozenset[Scheme] = frozenset({"w8a8"})
 """Schemes whose activation ranges are measured on calibration samples."""
+FEW_VALUES: frozenset[Scheme] = frozenset({"p4", "w4"})
+"""Schemes of so few values that training with them in place is worth its time."""
 NEEDS_ZEROS: frozenset[Scheme] = frozenset({"sparse", "sparse+p6"})
 """Schemes that store zeros for nothing, and so want pruned weights."""
 
@@ -63,6 +65,8 @@ class Recipe:
     """Strength, 0..1, by which channels are equalized before quantization; 0: not at all."""
     correct_bias: bool = False
     """Whether the mean error of quantized layers is taken out of their biases."""
+    feedback: bool = False
+    """Whether weights in palettes make up for each other's errors; nothing in `w8a8`, or without samples."""
 
     @property
     def is_float(self) -> bool:
@@ -86,6 +90,7 @@ class _Table(Strict):
     ranges: RangeRule = "min-max"
     equalize: Annotated[float, Field(ge=0, le=1)] = 0.0
     correct_bias: bool = False
+    feedback: bool = False
     layers: dict[str, Scheme] = {}  # noqa: RUF012  # pydantic copies it
 
 

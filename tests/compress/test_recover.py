@@ -228,4 +228,4 @@ def test_what_cannot_be_recovered_is_refused(pruned: nn.Module, teacher: nn.Modu
 
 
 def test_nan_ranks_below_everything() -> None:
-    assert lesson.Likeness(None, math.nan).rank < lesson.Likeness(None, -50.0).rank
+    assert lesson.Likeness(None, math.nan, 8).rank < lesson.Likeness(None, -50.0, 8).rank

@@ -80,6 +80,8 @@ class _Correction(Simulation):
             return getattr(self, n.op)(n.target, args, kwargs)
         exact = [self._once(n, args, kwargs, row, "exact") for row in range(count)]
         rough = [self._once(n, args, kwargs, row, "rough") for row in range(count)]
+        if isinstance(exact[0], (list, tuple)):  # of `chunk` and the like
+            return [_Pair(list(a), list(b)) for a, b in zip(zip(*exact), zip(*rough))]
         if not isinstance(exact[0], torch.Tensor):
             return exact[0]
         pair = _Pair(exact, rough)
@@ -93,7 +95,7 @@ class _Correction(Simulation):
                 return value
             rows = getattr(value, side)
             picked = rows[row if len(rows) > 1 else 0]
-            return picked.clone() if str(n.target).split(".")[1].endswith("_") else picked
+            return picked.clone() if str(n.target).removesuffix(".default").endswith("_") else picked
 
         return n.target(*tree_map(pick, args), **tree_map(pick, kwargs))  # type: ignore[operator]
 

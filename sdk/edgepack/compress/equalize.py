@@ -43,10 +43,10 @@ class Slots:
         self._parent: list[int] = [0]
         self.of: dict[Node, Ids] = {}
         """The slot of each channel (dimension 1) of a tensor; slot 0 is never scaled."""
-        shared = _shared_weights(graph)
+        shared = _shared_constants(graph)
         for node in graph.graph.nodes:
             if node.op in ("placeholder", "call_function"):
-                self._visit(node, node.op == "call_function" and _weight(node) in shared)
+                self._visit(node, bool(_constants(node) & shared))
             elif node.op == "output":
                 self._pin(node)
 
@@ -79,6 +79,8 @@ class Slots:
     def _carried(self, node: Node, channels: int) -> Ids | None:
         """The slots of an operator that passes scales on; None for all others."""
         tensors = [each for each in node.all_input_nodes if each in self.of]
+        if len(tensors) < len(node.all_input_nodes):
+            return None
         if node.target in _KEEPS or _is_zero_pad(node) or _is_spatial_mean(node):
             same = len(self.of[tensors[0]]) == channels
             return self.of[tensors[0]] if same else None
@@ -118,12 +120,19 @@ def _weight(node: Node) -> str:
     return str(graphs.weight_of(node).target) if graphs.is_layer(node) else ""
 
 
-def _shared_weights(graph: GraphModule) -> set[str]:
-    """Weights that several layers read, and their biases with them: none of them is scaled."""
+def _constants(node: Node) -> set[str]:
+    """A layer's weight and bias."""
+    if not graphs.is_layer(node):
+        return set()
+    return {str(each.target) for each in (graphs.weight_of(node), graphs.bias_of(node)) if each}
+
+
+def _shared_constants(graph: GraphModule) -> set[str]:
+    """Constants that several operators read: no layer that has one of them is scaled."""
     uses: dict[str, int] = defaultdict(int)
     for node in graph.graph.nodes:
-        if graphs.is_layer(node):
-            uses[_weight(node)] += 1
+        if node.op == "get_attr":
+            uses[str(node.target)] += len(node.users)
     return {target for target, count in uses.items() if count > 1}
 
 

@@ -19,12 +19,10 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.compress import graph as graphs
 from edgepack.compress import simulate
+from edgepack.compress.palette import BITS, palette
 from edgepack.compress.ranges import Range
-from edgepack.formats.coreml.palette import palette
 from edgepack.recipe import FLOATS, NEEDS_ZEROS, Recipe, Scheme
 
-BITS: dict[Scheme, int] = {"p4": 4, "p6": 6, "p8": 8, "sparse+p6": 6}
-"""Of the schemes that keep weights in a palette."""
 BLOCK = 32
 """Input channels that share a scale in `w4` (executorch's and Core ML's usual blocks)."""
 

@@ -87,11 +87,11 @@ def fold_batch_norm(graph: GraphModule) -> int:
     """Fold each batch norm into the layer before it, in place; how many were folded.
 
     Its scale goes into the weight, its shift into the bias (Jacob et al. 2018, arXiv:1712.05877, 3.2).
-    One that follows anything else, or a layer that others read or share weights with, stays.
+    One that follows anything else, or a layer that others read or share constants with, stays.
     """
     count = 0
     for node in list(graph.graph.nodes):
-        if node.op == "call_function" and node.target is _BATCH_NORM and _foldable(node):
+        if node.op == "call_function" and node.target is _BATCH_NORM and _foldable(graph, node):
             _fold(graph, node)
             count += 1
     if count:
@@ -101,13 +101,22 @@ def fold_batch_norm(graph: GraphModule) -> int:
     return count
 
 
-def _foldable(norm: Node) -> bool:
+def _foldable(graph: GraphModule, norm: Node) -> bool:
     layer, *constants = norm.args[:5]
     if not isinstance(layer, Node) or not is_layer(layer) or len(layer.users) != 1 or norm.args[5]:
         return False
     fixed = all(each is None or (isinstance(each, Node) and each.op == "get_attr") for each in constants)
-    weight = weight_of(layer)
-    return fixed and norm.args[3] is not None and len(weight.users) == 1 and layer.target not in TRANSPOSED
+    owned = [each for each in (weight_of(layer), bias_of(layer)) if each]
+    alone = all(len(each.users) == 1 for each in owned) and (len(owned) == 2 or _has_no_bias(graph, layer))
+    bias = layer.args[2] if len(layer.args) > 2 else layer.kwargs.get("bias")
+    fixed = fixed and norm.args[3] is not None and (bias is None or bias_of(layer) is not None)
+    return fixed and alone and layer.target not in TRANSPOSED
+
+
+def _has_no_bias(graph: GraphModule, layer: Node) -> bool:
+    """Whether the name of a new bias is free: some modules use a parameter called so otherwise."""
+    owner = str(weight_of(layer).target).rpartition(".")[0]
+    return not hasattr(graph.get_submodule(owner), "bias")
 
 
 def _fold(graph: GraphModule, norm: Node) -> None:
@@ -140,7 +149,8 @@ def _fold(graph: GraphModule, norm: Node) -> None:
 def without_in_place(graph: GraphModule) -> int:
     """Replace operators that overwrite their input (`relu_`) by those that don't; how many.
 
-    Their names are then the same in every format. One whose input others read, too, stays.
+    Their names are then the same in every format. One whose input others may read, too, stays: also
+    where that is a view, or passed on as it is.
     """
     count = 0
     for node in list(graph.graph.nodes):
@@ -166,5 +176,14 @@ def _pure(node: Node) -> torch._ops.OpOverload | None:
         return None
     packet = getattr(ATEN, name[:-1], None)
     before = node.args[0] if node.args else None
-    alone = isinstance(before, Node) and before.op == "call_function" and len(before.users) == 1
+    alone = isinstance(before, Node) and len(before.users) == 1 and _is_fresh(before)
     return getattr(packet, overload, None) if packet is not None and alone else None
+
+
+def _is_fresh(node: Node) -> bool:
+    """Whether an operator gives memory of its own, not its input's."""
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    schema = node.target._schema
+    passed_on = "dropout" in schema.name  # its schema does not tell
+    return not passed_on and all(each.alias_info is None for each in schema.returns)

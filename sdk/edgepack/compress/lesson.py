@@ -39,11 +39,17 @@ class Likeness:
     """Share of the same top answers in %; None where the first output is no class scores."""
     sqnr_db: float
     """Energy of the float model's answers over that of the difference; NaN where an answer is none."""
+    samples: int
 
     @property
     def rank(self) -> tuple[float, float]:
-        """By agreement, then by SQNR; NaN is the least."""
-        return (self.agreement or 0.0, -math.inf if math.isnan(self.sqnr_db) else self.sqnr_db)
+        """By agreement, as finely as so many samples tell it (a standard error), then by SQNR.
+
+        NaN is the least.
+        """
+        step = 50 / math.sqrt(self.samples)
+        sqnr = -math.inf if math.isnan(self.sqnr_db) else self.sqnr_db
+        return (round((self.agreement or 0.0) / step), sqnr)
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,7 @@ class Lesson:
         return Likeness(
             agreement=100 * same / count if self.classifier else None,
             sqnr_db=10 * math.log10(ratio) if ratio else -math.inf,
+            samples=count,
         )
 
     def _labels(self, indices: list[int]) -> Tensor | None:

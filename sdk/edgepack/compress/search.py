@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from edgepack.compress.workbench import Workbench
 from edgepack.formats import Exported
 from edgepack.plan import Step
-from edgepack.recipe import NEEDS_SAMPLES, Recipe
+from edgepack.recipe import NEEDS_SAMPLES, Recipe, Scheme
 from edgepack.report import Artifact, Tried
 
 _SHARES = (0.05, 0.1, 0.2, 0.4)
@@ -23,6 +23,10 @@ _WORTH_POINTS, _WORTH_DB = 0.5, 3.0
 """Where all candidates miss, a larger file must answer better by this to be taken."""
 _WRITTEN = 2
 """Mixed recipes of one format that are written at most."""
+_FED_BACK: frozenset[Scheme] = frozenset({"p6", "p4"})
+"""Palettes so narrow that error feedback pays."""
+_NOISES = (0.25, 0.06)
+"""Shares of the noise of 4-bit palettes that mixes with wider ones leave."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,10 @@ class Search:
         """The trial that is shipped; `tried` then tells of all."""
         self._note(self.base, "what the others are held against")
         best: Trial | None = None
+        spent = ""
         for recipe in self._recipes():
             if best and time.monotonic() > self.deadline:
-                self._note(self.base, "the search budget is spent: not looked further")
+                spent = "; the search budget is spent: not looked further"
                 break
             trial = self.attempt(recipe)
             self._idle = bool(trial.idle)
@@ -90,17 +95,17 @@ class Search:
                 return self._shipped(trial)
             self._note(trial, problem)
             best = trial if best is None or trial.beats(best) else best
-        return self._shipped(best if best and (self.forced or self.keep_best) else self.base)
+        return self._shipped(best if best and (self.forced or self.keep_best) else self.base, spent)
 
     @property
     def tried(self) -> tuple[Tried, ...]:
         """Every candidate with its outcome, in the order in which they were judged."""
         return tuple(Tried(each, outcome) for trial, outcome in self._outcomes for each in trial.artifacts)
 
-    def _shipped(self, trial: Trial) -> Trial:
+    def _shipped(self, trial: Trial, more: str = "") -> Trial:
         problem = trial.missed or trial.idle
         how = "shipped, as asked for by hand" if self.forced else "shipped, the best there is"
-        self._note(trial, f"{how}: {problem}" if problem else "shipped")
+        self._note(trial, (f"{how}: {problem}" if problem else "shipped") + more)
         return trial
 
     def _note(self, trial: Trial, outcome: str) -> None:
@@ -116,24 +121,33 @@ class Search:
             if step.recipe:
                 yield step.recipe
             elif step.scheme in NEEDS_SAMPLES and self.bench:
-                base = self.bench.recipe()
+                base = self._base(self.bench)
                 yield base
                 if base.layers and self._idle:  # a float layer may part what the runtime fuses
                     yield replace(base, layers={})
                 if not self._idle:
                     yield from self._mixed(self.bench)
+            elif step.scheme in _FED_BACK and self.bench:
+                yield Recipe(step.scheme, feedback=True)
+                if step.scheme == "p4" and not self._idle:
+                    yield from (self.bench.mix(share) for share in _NOISES)
             else:
                 yield Recipe(step.scheme)
 
+    def _base(self, bench: Workbench) -> Recipe:
+        """The int8 recipe, its layers in float as the format's float files have them."""
+        found = bench.recipe()
+        return replace(found, layers=dict.fromkeys(found.layers, self.base.recipe.scheme))
+
     def _mixed(self, bench: Workbench) -> Iterator[Recipe]:
         """Recipes that leave ever more of the worst layers in float, where simulation gains by it."""
-        base = bench.recipe()
+        base = self._base(bench)
         reached = bench.score(base).order_db
         worst = [each.path for each in bench.sensitivity()]
         written = 0
         for share in _SHARES:
             kept = worst[: max(1, round(share * len(worst)))]
-            recipe = replace(base, layers={**base.layers, **dict.fromkeys(kept, "fp32")})
+            recipe = replace(base, layers={**base.layers, **dict.fromkeys(kept, self.base.recipe.scheme)})
             found = bench.score(recipe).order_db
             if found >= reached + _GAIN_DB and written < _WRITTEN:
                 reached, written = found, written + 1

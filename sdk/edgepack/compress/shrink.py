@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgepack.compress import prune, recover
+from edgepack.compress import prune, teach
+from edgepack.compress.teach import Lessons
 from edgepack.errors import PlanError, SourceError
 from edgepack.goal import Goal, Pruning
 from edgepack.report import Pruned
@@ -15,15 +16,6 @@ from edgepack.source import Source, recaptured, run
 
 _RATIOS = (0.5, 0.4, 0.3, 0.2, 0.1)
 """Shares of the channels that are tried for `auto`, largest first."""
-
-
-@dataclass(frozen=True)
-class Lessons:
-    """How long a pruned model may learn: by time, or by steps where a recipe gives them."""
-
-    minutes: float
-    steps: int | None
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -91,8 +83,9 @@ def _shrunk(
     )
     smaller = found.module
     notes: tuple[str, ...] = ()
-    if lessons.minutes or lessons.steps:
-        learnt = _recovered(smaller, source, lessons, say)
+    if lessons.wanted:
+        say(f"recover what pruning lost, {lessons}")
+        learnt = teach.learn(smaller, source, lessons)
         smaller, notes = learnt.module, learnt.notes
         told = replace(
             told,
@@ -101,25 +94,6 @@ def _shrunk(
             agreement=_agreement(smaller, source),
         )
     return Shrunk(recaptured(source, smaller), told, notes, by_hand)
-
-
-def _recovered(
-    smaller: object, source: Source, lessons: Lessons, say: Callable[[str], None]
-) -> recover.Recovered:
-    if source.calib is None:
-        raise PlanError("recovery learns from samples: give --calib")
-    bound = f"{lessons.steps} steps" if lessons.steps else f"at most {lessons.minutes:g} min"
-    say(f"recover what pruning lost, {bound}")
-    assert source.module is not None
-    return recover.recover(
-        smaller,  # type: ignore[arg-type]
-        source.module,
-        source.calib,
-        classifier=source.contract.classes is not None,
-        minutes=lessons.minutes,
-        steps=lessons.steps,
-        seed=lessons.seed,
-    )
 
 
 def _agreement(module: object, source: Source) -> float | None:

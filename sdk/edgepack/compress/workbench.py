@@ -1,6 +1,7 @@
-"""The workbench: what is found out of one source for int8, each piece once, and free of formats.
+"""The workbench: what is found out of one source, each piece once, and free of formats.
 
-One calibration, the repairs that help, the sensitivity of each layer.
+For int8 one calibration, the repairs that help, the sensitivity of each layer; for palettes error
+feedback and the mix of their widths.
 
 All of it is measured on calibration samples by simulation, once for all formats and targets of a
 build; what a format writes of it is judged on other samples.
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
-from edgepack.compress import correct, equalize, graph, ranges, simulate
+from edgepack.compress import correct, equalize, feedback, graph, ranges, simulate
+from edgepack.compress.feedback import Feedback, Snapped
 from edgepack.compress.ranges import Range, Seen
 from edgepack.compress.sensitivity import Cost, Damage
 from edgepack.quiet import quiet
-from edgepack.recipe import RANGE_RULES, RangeRule, Recipe
+from edgepack.recipe import RANGE_RULES, RangeRule, Recipe, Scheme
 from edgepack.samples import Array, Sample, Samples
 from edgepack.source import Source, reweighted, tensors
 
@@ -45,6 +47,8 @@ _FLOAT_GAIN_DB = 0.5
 """What first layers left in float must gain."""
 _CHEAP_BYTES, _CHEAP_WORK = 0.01, 0.06
 """Shares of the weights' bytes and of the multiply-adds that first layers in float may cost."""
+_WIDTHS: tuple[Scheme, ...] = ("p4", "p6", "p8")
+"""Palettes of a mix, the narrowest first."""
 _FIRST = 3
 _FIRST_CLASSES = 5
 
@@ -76,6 +80,8 @@ class Workbench:
     _best: Recipe | None = None
     _damages: tuple[Damage, ...] = ()
     _reference: tuple[Sample, ...] = ()
+    _feedback: Feedback | None = None
+    _noises: dict[str, dict[Scheme, float]] = field(default_factory=dict)
 
     @property
     def calib(self) -> Samples:
@@ -94,8 +100,8 @@ class Workbench:
             self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - begun
 
     def ready(self, recipe: Recipe) -> Source:
-        """The source with the repairs of `recipe` done and its ranges set; itself for other schemes."""
-        if recipe.scheme != "w8a8":
+        """The source with the repairs of `recipe` done and its ranges set; itself where it asks for none."""
+        if recipe.scheme != "w8a8" and not recipe.feedback:
             return self.source
         key = repr(recipe)
         if key not in self._ready:
@@ -104,10 +110,27 @@ class Workbench:
         return self._ready[key]
 
     def _prepared(self, recipe: Recipe) -> Source:
+        if recipe.scheme != "w8a8":
+            self.say(f"feed errors of palettes back, {recipe.scheme}")
+            module = self._copied()
+            self._fed_back().put(recipe, module)
+            return reweighted(self.source, module)
         module, found = self.simulated(recipe)
         if not recipe.equalize and not recipe.correct_bias:
             return replace(self.source, ranges=found)
         return replace(reweighted(self.source, module), ranges=found)
+
+    def _fed_back(self) -> Feedback:
+        if self._feedback is None:
+            self._feedback = Feedback(self._copied(), self.calib)
+        return self._feedback
+
+    def _copied(self) -> GraphModule:
+        """The float graph, whose constants may be replaced."""
+        with quiet():
+            module = self.source.exported.module()
+        assert isinstance(module, GraphModule)
+        return module
 
     def simulated(self, recipe: Recipe) -> tuple[GraphModule, dict[str, Range]]:
         """The float graph as `recipe` repairs it, and the activations' ranges."""
@@ -143,14 +166,15 @@ class Workbench:
         self, module: GraphModule, recipe: Recipe, found: Mapping[str, Range], most: int = _JUDGED
     ) -> Score:
         """The same for a graph that is repaired already, on `most` samples."""
-        rows = self.calib.inputs[:most]
+        return self._judged(simulate.Simulation(module, recipe, found).run, most)
+
+    def _judged(self, model: Callable[..., object], most: int) -> Score:
         if not self._reference:
             exact = self.source.exported.module()
             with torch.no_grad():
                 self._reference = tuple(_answered(exact, row) for row in self.calib.inputs[:_JUDGED])
-        simulation = simulate.Simulation(module, recipe, found)
         with torch.no_grad():
-            given = tuple(_answered(simulation.run, row) for row in rows)
+            given = tuple(_answered(model, row) for row in self.calib.inputs[:most])
         return _compared(given, self._reference[:most], self.source.contract.classes is not None)
 
     def recipe(self) -> Recipe:
@@ -220,6 +244,59 @@ class Workbench:
             share_of_bytes=cost.values / sum(each.values for each in known.values()),
             share_of_work=cost.multiply_adds / work if work else 0.0,
         )
+
+    def mix(self, share: float) -> Recipe:
+        """Palettes of 4 bits, layers raised to 6 and 8 until `share` of the noise of 4 bits is left.
+
+        The layer whose next width takes most noise away for its bytes comes first. Noise is that at
+        the model's outputs, of each layer alone, and is taken to add up.
+        """
+        noises, sizes = (
+            self._palette_noises(),
+            {path: each.values for path, each in costs(self.source).items()},
+        )
+        widths = dict.fromkeys(noises, 0)
+
+        def gain(path: str) -> float:
+            now, then = (noises[path][_WIDTHS[widths[path] + n]] for n in (0, 1))
+            return (now - then) / sizes[path]
+
+        most = share * sum(each["p4"] for each in noises.values())
+        while sum(noises[path][_WIDTHS[width]] for path, width in widths.items()) > most:
+            able = [path for path, width in widths.items() if width + 1 < len(_WIDTHS)]
+            if not able:
+                break
+            widths[max(able, key=gain)] += 1
+        raised = {path: _WIDTHS[width] for path, width in widths.items() if width}
+        return Recipe("p4", raised, feedback=True)
+
+    def _palette_noises(self) -> dict[str, dict[Scheme, float]]:
+        """Noise over signal at the outputs, of each layer alone in each width.
+
+        Measured in 4 bits; in the others, in proportion to the noise at the layer's own outputs.
+        """
+        if not self._noises:
+            with self.timed("repairs"):
+                self.say("feed errors of palettes back, layer by layer")
+                paths = feedback.candidates(self._copied(), Recipe("p4"))
+                found = self._fed_back().of(dict.fromkeys(paths, _WIDTHS))
+            self.say("sensitivity to palettes, layer by layer")
+            with self.timed("sensitivity"):
+                module = self._copied()
+                for path, layer in graph.layers(module).items():
+                    if (path, "p4") in found:
+                        self._noises[path] = self._noise(
+                            module, layer, [found[path, each] for each in _WIDTHS]
+                        )
+        return self._noises
+
+    def _noise(self, module: GraphModule, layer: Node, widths: list[Snapped]) -> dict[Scheme, float]:
+        exact = feedback.taken(module, layer)
+        feedback.place(module, layer, widths[0])
+        noise = 10 ** (-self._judged(module, _SENSED).sqnr_db / 10)
+        feedback.place(module, layer, exact)
+        least = max(widths[0].noise, 1e-30)
+        return {scheme: noise * each.noise / least for scheme, each in zip(_WIDTHS, widths)}
 
 
 def within(seen: Seen, rule: RangeRule) -> Range:

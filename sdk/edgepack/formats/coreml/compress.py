@@ -18,14 +18,12 @@ from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.models import utils
 from coremltools.optimize.coreml import _quantization_passes as passes
 
+from edgepack.compress.palette import BITS, FEW, codes, palette
 from edgepack.errors import ExportError
 from edgepack.formats.coreml.activations import LAYERS, Activations
-from edgepack.formats.coreml.palette import codes, palette
 from edgepack.formats.coreml.trace import Names
 from edgepack.recipe import FLOATS, NEEDS_ZEROS, Recipe, Scheme
 
-_FEW = 2048
-_BITS: dict[Scheme, int] = {"p4": 4, "p6": 6, "p8": 8, "sparse+p6": 6}
 _BLOCK = 32
 """Weights that share a scale in `w4`, about."""
 _GROUP = 16
@@ -77,7 +75,7 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
         """Constants to compress, by name, each with its scheme: that of the first layer that reads it."""
         for operation in _operations(prog):
             scheme = self.recipe.of(self.names.layer(operation))
-            few = 0 if scheme == "w8a8" and operation.op_type in LAYERS else _FEW
+            few = 0 if scheme == "w8a8" and operation.op_type in LAYERS else FEW
             for value in operation.inputs.values():
                 for each in value if isinstance(value, (list, tuple)) else (value,):
                     if scheme not in FLOATS and _is_weight(each, few):
@@ -169,7 +167,7 @@ def _integers(constant: Any, scheme: Scheme) -> Any:
         shape = constant.outputs[0].shape
         config = {"dtype": "int4", "granularity": "per_block", "block_size": _block(shape)}
         return cto.OpLinearQuantizerConfig(mode="linear_symmetric", **config)
-    few = 0 if scheme == "w8a8" else _FEW
+    few = 0 if scheme == "w8a8" else FEW
     return cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=few)
 
 
@@ -185,7 +183,7 @@ def _nearest(count: int, wanted: float) -> int:
 
 
 def _palettes(scheme: Scheme, group: int = 0) -> Any:
-    table = _table(1 << _BITS[scheme], scheme in NEEDS_ZEROS)
+    table = _table(1 << BITS[scheme], scheme in NEEDS_ZEROS)
     if not group:
         return cto.OpPalettizerConfig(mode="custom", lut_function=table)
     grouped = {"granularity": "per_grouped_channel", "group_size": group}

@@ -51,7 +51,7 @@ def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, .
     if set(schemes.values()) <= {"fp32"}:
         return source.exported, ()
     if set(schemes.values()) == {"fp16"}:
-        return _exported(_Half(copy.deepcopy(graph).half()), source), ()
+        return _exported(_Half(_halved(graph)), source), ()
     notes = _refusals(graph, schemes)
     if {"w8a8", "w8"} & set(schemes.values()):
         graph = _quantized(graph, source, recipe)
@@ -98,6 +98,18 @@ def _exported(module: torch.nn.Module, source: Source) -> ExportedProgram:
     with torch.no_grad():
         program: ExportedProgram = torch.export.export(module, source.example, strict=False)
         return program
+
+
+def _halved(graph: GraphModule) -> GraphModule:
+    """A copy in half precision, what it makes of its own (a state of zeros) too."""
+    halved = copy.deepcopy(graph).half()
+    for node in halved.graph.nodes:
+        node.args = tuple(torch.float16 if each is torch.float32 else each for each in node.args)
+        node.kwargs = {
+            key: torch.float16 if each is torch.float32 else each for key, each in node.kwargs.items()
+        }
+    halved.recompile()
+    return halved
 
 
 class _Half(torch.nn.Module):
@@ -165,7 +177,7 @@ def _pack(graph: GraphModule, recipe: Recipe) -> None:
             continue
         if layer.args[1] not in modules:
             modules[layer.args[1]] = f"packed_{len(modules)}"
-            module = _Rows(_linear(graph, layer), layer.args[0].meta["val"].dim())
+            module = _Rows(_linear(graph, layer), layer.meta["val"].dim())
             quantize_(module, _PACKINGS[scheme])
             graph.add_module(modules[layer.args[1]], module)
         with graph.graph.inserting_before(layer):

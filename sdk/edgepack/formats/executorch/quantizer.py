@@ -30,10 +30,28 @@ BLOCK = 32
 """Weights that share a scale in `w4`; XNNPACK takes multiples of 32 that divide the layer's width."""
 
 _RELUS = frozenset({ATEN.relu.default, ATEN.relu_.default})
-"""What it computes with the sum or product before it."""
+"""What XNNPACK computes with the sum or product before it."""
 _POOLS = frozenset({ATEN.adaptive_avg_pool2d.default, ATEN.mean.dim})
-_CHANNELS_LAST = frozenset({ATEN.max_pool2d.default, ATEN.avg_pool2d.default})
-"""Operators without weights behind which XNNPACK has the channels last."""
+_CHANNELS_LAST = frozenset(
+    {
+        ATEN.conv2d.default,
+        ATEN.conv_transpose2d.input,
+        ATEN.max_pool2d.default,
+        ATEN.avg_pool2d.default,
+        ATEN.adaptive_avg_pool2d.default,
+    }
+)
+"""Operators that XNNPACK computes with the channels last."""
+_KEEPS_ORDER = CLAMPS | {
+    ATEN.dropout.default,
+    ATEN.gelu.default,
+    ATEN.hardswish.default,
+    ATEN.pad.default,
+    ATEN.sigmoid.default,
+    ATEN.silu.default,
+    ATEN.tanh.default,
+}
+"""Operators that it computes in the order in which it holds their input."""
 _ON_CODES = (PASSES - {ATEN.pad.default}) | CLAMPS
 """What XNNPACK computes on the very codes of its input, by the scale of its input."""
 
@@ -72,23 +90,34 @@ def refused(graph: GraphModule, layer: Node, scheme: Scheme) -> str:
             return "int8 is dynamic for convolutions in two dimensions only"
         if layer.target not in graphs.TRANSPOSED and is_depthwise_conv(tuple(weight.shape), _groups(layer)):
             return "there are no depthwise convolutions in dynamic int8"
-        if _reads_padded_input(layer):
-            return "XNNPACK fails where the input is padded before a convolution in dynamic int8"
+        if layer.args[0].op != "placeholder" and not _is_channels_last(layer.args[0]):  # type: ignore[union-attr]
+            return "XNNPACK does not hold what it reads with the channels last, as dynamic int8 needs"
     return ""
 
 
-def _reads_padded_input(layer: Node) -> bool:
-    """Whether a convolution reads a pad that no convolution or pool stands before.
+def _is_channels_last(value: Any) -> bool:
+    """Whether XNNPACK is known to hold a tensor with its channels last.
 
-    Pictures come with the channels first there, and the pad's size is taken for the wrong axes
-    ("Propagating input shapes failed", executorch 1.5.1).
+    Where it does not, executorch 1.5.1 moves the channels of codes that were made at run time, and the
+    convolution that reads them answers at random, or fails ("Propagating input shapes failed").
     """
-    node: Any = layer.args[0]
-    is_padded = False
-    while node.op == "call_function" and node.target not in graphs.WEIGHTED | _CHANNELS_LAST:
-        is_padded |= node.target is ATEN.pad.default
-        node = node.args[0] if isinstance(node.args[0], Node) else layer.args[1]
-    return is_padded and (node.op != "call_function" or node.target in graphs.LINEAR)
+    if not isinstance(value, Node) or value.op != "call_function":
+        return False
+    if value.target in _CHANNELS_LAST or _is_global_pool(value):
+        return True
+    reads = value.args[0] if value.target is ATEN.cat.default else value.args[:2]
+    if value.target in ELEMENTWISE or value.target is ATEN.cat.default:
+        return all(_is_channels_last(each) for each in reads)  # type: ignore[union-attr]  # tensors
+    return value.target in _KEEPS_ORDER and _is_channels_last(value.args[0])
+
+
+def _is_global_pool(node: Node) -> bool:
+    """Whether a mean is one over a picture's pixels that keeps its four dimensions."""
+    return node.target is ATEN.mean.dim and node.args[1:] in (
+        ([2, 3], True),
+        ([-2, -1], True),
+        ([-1, -2], True),
+    )
 
 
 def _groups(layer: Node) -> int:

@@ -11,8 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgepack.recipe import Scheme
+
 Values = NDArray[np.float64]
 
+BITS: dict[Scheme, int] = {"p4": 4, "p6": 6, "p8": 8, "sparse+p6": 6}
+"""Of the schemes that keep weights in a palette."""
+FEW = 2048
+"""A tensor of no more weights than this stays in float, as coremltools advises."""
 _SETTLE, _FINISH = 10, 300
 """Rounds of k-means after each split, and at the end."""
 _STILL = 1e-7
