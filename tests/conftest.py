@@ -17,6 +17,9 @@ import pytest
 from sources import clamped, fashion, woven, writer  # noqa: F401  # fixtures
 
 if TYPE_CHECKING:
+    import torch
+    from torch.fx import GraphModule
+
     from edgepack.source import Source
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -165,6 +168,44 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def graph_of(net: torch.nn.Module, *inputs: torch.Tensor) -> GraphModule:
+    """A module as torch.export captures it, nothing folded yet."""
+    import torch
+
+    from edgepack.quiet import quiet
+
+    with quiet():
+        found: GraphModule = torch.export.export(net.eval(), inputs, strict=False).module()  # type: ignore[assignment]
+    return found
+
+
+def source_of(net: torch.nn.Module, calib: list[torch.Tensor], *, classes: bool = False) -> Source:
+    """A module of one input as a source, judged on its calibration samples."""
+    import torch
+
+    from edgepack.contract import Contract, Output, TensorInput
+    from edgepack.samples import Samples
+    from edgepack.source import Source, captured
+
+    class Flat(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = net
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+            return (self.model(x),)
+
+    flat = Flat().eval()
+    exported = captured(flat, (calib[0],))
+    with torch.no_grad():
+        reference = tuple((flat(each)[0].numpy(),) for each in calib)
+    output = Output(kind="classification") if classes else Output()
+    shape = tuple(calib[0].shape)
+    contract = Contract(inputs=(TensorInput(kind="tensor", shape=shape),), outputs=(output,))
+    rows = Samples(tuple((each.numpy(),) for each in calib), None, "drawn")
+    return Source("net", exported, exported, contract, rows, rows, reference, module=flat)
 
 
 def write_samples(folder: Path) -> None:

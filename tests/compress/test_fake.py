@@ -90,7 +90,7 @@ def test_training_through_it_makes_weights_that_quantize_better(fashion: Source,
         return Faked(given, Recipe("p4"), {})
 
     before = module.get_parameter(POINTWISE).detach().clone()
-    ended = recover(module, fashion.module, fashion.calib, classifier=True, steps=40, fake=fake)
+    ended = recover(module, fashion.module, fashion.calib, classifier=True, steps=20, rate=0.002, fake=fake)
     assert ended.after.sqnr_db > ended.before.sqnr_db
     assert torch.equal(module.get_parameter(POINTWISE), before)
     assert len(ended.module.get_parameter(POINTWISE).unique()) <= 16

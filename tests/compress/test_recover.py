@@ -20,7 +20,8 @@ from edgepack.samples import Sample, Samples
 from edgepack.source import Source
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
-STEPS = 40
+STEPS = 25
+RATE = 0.02
 
 Module = Callable[..., tuple[torch.Tensor, ...]]
 
@@ -50,7 +51,7 @@ def pruned(fashion: Source, teacher: nn.Module) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def recovered(pruned: nn.Module, teacher: nn.Module, samples: Samples) -> Recovered:
-    return recover(pruned, teacher, samples, classifier=True, steps=STEPS)
+    return recover(pruned, teacher, samples, classifier=True, steps=STEPS, rate=RATE)
 
 
 def _accuracy(module: nn.Module, fashion: Source) -> float:
@@ -85,23 +86,23 @@ def test_pruned_channels_are_learnt_back_without_labels(
 def test_as_many_steps_with_the_same_seed_give_the_same_bits(
     recovered: Recovered, pruned: nn.Module, teacher: nn.Module, samples: Samples
 ) -> None:
-    again = recover(pruned, teacher, samples, classifier=True, steps=recovered.steps)
+    again = recover(pruned, teacher, samples, classifier=True, steps=recovered.steps, rate=RATE)
     assert _same(again.module, recovered.module)
-    other = recover(pruned, teacher, samples, classifier=True, steps=5, seed=1)
-    few = recover(pruned, teacher, samples, classifier=True, steps=5)
+    other = recover(pruned, teacher, samples, classifier=True, steps=5, seed=1, rate=RATE)
+    few = recover(pruned, teacher, samples, classifier=True, steps=5, rate=RATE)
     assert not _same(other.module, few.module)
 
 
 def test_what_was_given_is_not_changed(pruned: nn.Module, teacher: nn.Module, samples: Samples) -> None:
     before = [{name: each.clone() for name, each in one.state_dict().items()} for one in (pruned, teacher)]
-    recover(pruned, teacher, samples, classifier=True, steps=2)
+    recover(pruned, teacher, samples, classifier=True, steps=2, rate=RATE)
     for state, module in zip(before, (pruned, teacher)):
         assert all(torch.equal(state[name], each) for name, each in module.state_dict().items())
 
 
 def test_zeros_stay_zeros(fashion: Source, teacher: nn.Module, samples: Samples) -> None:
     sparse = prune.n_of_m(teacher, fashion.example)
-    after = recover(sparse.module, teacher, samples, classifier=True, steps=3)
+    after = recover(sparse.module, teacher, samples, classifier=True, steps=3, rate=RATE)
     parameters = dict(after.module.named_parameters())
     for name, given in sparse.module.named_parameters():
         assert torch.equal(parameters[name] == 0, given == 0), name
@@ -124,10 +125,22 @@ def test_a_sample_that_is_no_number_ends_it_and_says_so(
     rows = list(samples.inputs)
     rows[learnt] = (np.full_like(rows[learnt][0], np.nan),)
     poisoned = replace(samples, inputs=tuple(rows))
-    ended = recover(pruned, teacher, poisoned, classifier=True, steps=60)
+    ended = recover(pruned, teacher, poisoned, classifier=True, steps=60, rate=RATE)
     assert ended.steps < 60
     assert ended.notes[0].startswith("recovery stopped at step")
     assert _finite(ended.module)
+
+
+def test_the_rate_that_suits_the_net_is_found(
+    pruned: nn.Module, teacher: nn.Module, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = samples.take(range(40), "40")
+    found = []
+    for rates in ((1e30, 0.02), (0.02, 1e-9), (0.02,)):
+        monkeypatch.setattr("edgepack.compress.recover.RATES", rates)
+        found.append(recover(pruned, teacher, few, classifier=True, steps=10).module)
+    assert _same(found[0], found[2])
+    assert _same(found[1], found[2])
 
 
 def test_minutes_end_it_too_and_tell_the_steps(
@@ -140,6 +153,7 @@ def test_minutes_end_it_too_and_tell_the_steps(
         samples,
         classifier=True,
         minutes=0.03,
+        rate=RATE,
         progress=lambda done, doing: told.append(done),
     )
     assert timed.steps > 0
@@ -183,7 +197,7 @@ def test_outputs_that_are_no_classes_are_learnt_by_their_distance(
     pruned: nn.Module, teacher: nn.Module, samples: Samples
 ) -> None:
     maps = [_Half(each, lambda x: x[:, :, None].tanh()) for each in (pruned, teacher)]
-    ended = recover(maps[0], maps[1], samples, classifier=False, steps=STEPS)
+    ended = recover(maps[0], maps[1], samples, classifier=False, steps=STEPS, rate=RATE)
     assert ended.after.agreement is None
     assert ended.after.sqnr_db > ended.before.sqnr_db + 1
 
@@ -201,7 +215,7 @@ def test_a_model_of_one_sample_at_a_time_is_taught_that_way(
     few = samples.take(range(20), "20")
     taught = lesson.prepare(alone, teacher, few, classifier=True, size=4, seed=0)
     assert not taught.together
-    ended = recover(alone, teacher, few, classifier=True, steps=2)
+    ended = recover(alone, teacher, few, classifier=True, steps=2, rate=RATE)
     assert ended.module(torch.from_numpy(few.inputs[0][0]))[0].shape == (1, 10)
 
 
@@ -214,7 +228,7 @@ def test_samples_of_several_shapes_are_taught_each_among_its_like(
     several = Samples(tuple(rows), None, "40")
     taught = lesson.prepare(pruned, teacher, several, classifier=True, size=4, seed=0)
     assert len(taught.learnt) == 2
-    assert recover(pruned, teacher, several, classifier=True, steps=3).steps == 3
+    assert recover(pruned, teacher, several, classifier=True, steps=3, rate=RATE).steps == 3
 
 
 def test_what_cannot_be_recovered_is_refused(pruned: nn.Module, teacher: nn.Module, samples: Samples) -> None:

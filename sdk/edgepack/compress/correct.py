@@ -95,7 +95,7 @@ class _Correction(Simulation):
                 return value
             rows = getattr(value, side)
             picked = rows[row if len(rows) > 1 else 0]
-            return picked.clone() if str(n.target).removesuffix(".default").endswith("_") else picked
+            return picked.clone() if str(n.target).rpartition(".")[0].endswith("_") else picked
 
         return n.target(*tree_map(pick, args), **tree_map(pick, kwargs))  # type: ignore[operator]
 

@@ -14,6 +14,35 @@ TRANSPOSED = frozenset({ATEN.conv_transpose1d.default, ATEN.conv_transpose2d.inp
 LINEAR = frozenset({ATEN.linear.default})
 WEIGHTED = CONVOLUTIONS | TRANSPOSED | LINEAR
 """Operators that are layers: `args` begin with the input, the weight and, if there is one, the bias."""
+PASSES = frozenset(
+    {
+        ATEN.contiguous.default,
+        ATEN.dropout.default,
+        ATEN.dropout_.default,
+        ATEN.flatten.using_ints,
+        ATEN.max_pool2d.default,
+        ATEN.pad.default,
+        ATEN.permute.default,
+        ATEN.reshape.default,
+        ATEN.slice.Tensor,
+        ATEN.squeeze.dim,
+        ATEN.transpose.int,
+        ATEN.unsqueeze.default,
+        ATEN.view.default,
+    }
+)
+"""Operators that move, drop or repeat values and change none, but that `pad` may add one."""
+CLAMPS = frozenset(
+    {
+        ATEN.hardtanh.default,
+        ATEN.hardtanh_.default,
+        ATEN.relu.default,
+        ATEN.relu_.default,
+        ATEN.relu6.default,
+        ATEN.relu6_.default,
+    }
+)
+"""Activations that an integer kernel computes by the range of its output."""
 _BATCH_NORM = ATEN.batch_norm.default
 
 

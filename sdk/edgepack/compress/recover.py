@@ -84,8 +84,9 @@ def recover(
     of classes if `classifier`. A fifth of `samples` measures and picks the best checkpoint. With labels,
     they are learnt from, too. Weights that are zero stay zero. It ends after `steps`, or, where they are
     not given, within `minutes`; as many steps with the same seed and number of threads give the same
-    weights. Without a `rate`, the first steps are made with each of `RATES`, and the best one goes on. `fake` makes a module that shares the student's parameters and runs as if it were quantized:
-    that one is trained and measured then.
+    weights. Without a `rate`, the first steps are made with each of `RATES`, and the best one is taken.
+    `fake` makes a module that shares the student's parameters and runs as if it were quantized: that
+    one is trained and measured then.
 
     A loss or a gradient that is no number ends it with the last good checkpoint and a note.
     Raises PlanError without a bound, SourceError where there are too few samples or nothing to learn.

@@ -14,12 +14,10 @@ import torch
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.compress import graph as graphs
-from edgepack.compress.graph import ATEN
+from edgepack.compress.graph import ATEN, CLAMPS, PASSES
 from edgepack.compress.ranges import Range, Seen
 from edgepack.recipe import FLOATS, Recipe
 
-_CLAMPS = frozenset({ATEN.relu.default, ATEN.relu_.default, ATEN.hardtanh.default, ATEN.hardtanh_.default})
-"""Activations that runtimes compute with the layer before them."""
 _COMPUTES = frozenset(
     {
         ATEN.add.Tensor,
@@ -52,7 +50,7 @@ def quantized_outputs(graph: GraphModule, recipe: Recipe) -> set[str]:
 def _site(node: Node) -> Node:
     """The node whose value leaves an operator: the clamp that alone reads it, or itself."""
     users = list(node.users)
-    return users[0] if len(users) == 1 and users[0].target in _CLAMPS else node
+    return users[0] if len(users) == 1 and users[0].target in CLAMPS else node
 
 
 _OTHERS = frozenset(
@@ -63,18 +61,12 @@ _OTHERS = frozenset(
      ATEN.pad.default, ATEN.tanh.default}
 )  # fmt: skip
 """Operators whose values a layer may read, so that they are quantized as its input."""
-_PASSES = frozenset(
-    {ATEN.flatten.using_ints, ATEN.dropout.default, ATEN.view.default, ATEN.reshape.default, ATEN.pad.default,
-     ATEN.max_pool2d.default, ATEN.permute.default, ATEN.squeeze.dim, ATEN.unsqueeze.default,
-     ATEN.contiguous.default, ATEN.transpose.int}
-)  # fmt: skip
-"""Operators that move values and change none."""
 
 
 def _source(node: Any) -> Node:
     """The node that gave the values which `node` passes on."""
     assert isinstance(node, Node)
-    while node.op == "call_function" and node.target in _PASSES:
+    while node.op == "call_function" and node.target in PASSES:
         node = node.args[0]
         assert isinstance(node, Node)
     return node
@@ -83,7 +75,7 @@ def _source(node: Any) -> Node:
 def may_be_quantized(node: Node) -> bool:
     """Whether the node's value is one that some recipe quantizes."""
     return node.op == "placeholder" or (
-        node.op == "call_function" and (node.target in graphs.WEIGHTED | _COMPUTES | _CLAMPS | _OTHERS)
+        node.op == "call_function" and (node.target in graphs.WEIGHTED | _COMPUTES | CLAMPS | _OTHERS)
     )
 
 

@@ -251,15 +251,12 @@ class Workbench:
         The layer whose next width takes most noise away for its bytes comes first. Noise is that at
         the model's outputs, of each layer alone, and is taken to add up.
         """
-        noises, sizes = (
-            self._palette_noises(),
-            {path: each.values for path, each in costs(self.source).items()},
-        )
+        noises, known = self._palette_noises(), costs(self.source)
         widths = dict.fromkeys(noises, 0)
 
         def gain(path: str) -> float:
             now, then = (noises[path][_WIDTHS[widths[path] + n]] for n in (0, 1))
-            return (now - then) / sizes[path]
+            return (now - then) / known[path].values
 
         most = share * sum(each["p4"] for each in noises.values())
         while sum(noises[path][_WIDTHS[width]] for path, width in widths.items()) > most:
@@ -275,19 +272,19 @@ class Workbench:
 
         Measured in 4 bits; in the others, in proportion to the noise at the layer's own outputs.
         """
-        if not self._noises:
-            with self.timed("repairs"):
-                self.say("feed errors of palettes back, layer by layer")
-                paths = feedback.candidates(self._copied(), Recipe("p4"))
-                found = self._fed_back().of(dict.fromkeys(paths, _WIDTHS))
-            self.say("sensitivity to palettes, layer by layer")
-            with self.timed("sensitivity"):
-                module = self._copied()
-                for path, layer in graph.layers(module).items():
-                    if (path, "p4") in found:
-                        self._noises[path] = self._noise(
-                            module, layer, [found[path, each] for each in _WIDTHS]
-                        )
+        if self._noises:
+            return self._noises
+        self.say("feed errors of palettes back, layer by layer")
+        with self.timed("repairs"):
+            module = self._copied()
+            paths = feedback.candidates(module, Recipe("p4"))
+            found = self._fed_back().of(dict.fromkeys(paths, _WIDTHS))
+        self.say("sensitivity to palettes, layer by layer")
+        with self.timed("sensitivity"):
+            for path, layer in graph.layers(module).items():
+                if (path, "p4") in found:
+                    widths = [found[path, each] for each in _WIDTHS]
+                    self._noises[path] = self._noise(module, layer, widths)
         return self._noises
 
     def _noise(self, module: GraphModule, layer: Node, widths: list[Snapped]) -> dict[Scheme, float]:

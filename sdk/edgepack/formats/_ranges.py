@@ -9,40 +9,11 @@ from torch.fx import Node
 
 from edgepack.compress import graph as graphs
 from edgepack.compress import ranges
-from edgepack.compress.graph import ATEN
+from edgepack.compress.graph import ATEN, CLAMPS, PASSES
 from edgepack.compress.ranges import Range
 from edgepack.errors import ExportError
 from edgepack.source import Source
 
-PASSES = frozenset(
-    {
-        ATEN.contiguous.default,
-        ATEN.dropout.default,
-        ATEN.dropout_.default,
-        ATEN.flatten.using_ints,
-        ATEN.max_pool2d.default,
-        ATEN.pad.default,
-        ATEN.permute.default,
-        ATEN.reshape.default,
-        ATEN.slice.Tensor,
-        ATEN.squeeze.dim,
-        ATEN.transpose.int,
-        ATEN.unsqueeze.default,
-        ATEN.view.default,
-    }
-)
-"""Operators that move, drop or repeat values and change none, but that `pad` may add one."""
-CLAMPS = frozenset(
-    {
-        ATEN.hardtanh.default,
-        ATEN.hardtanh_.default,
-        ATEN.relu.default,
-        ATEN.relu_.default,
-        ATEN.relu6.default,
-        ATEN.relu6_.default,
-    }
-)
-"""Activations that an integer kernel computes by the range of its output."""
 ELEMENTWISE = frozenset({ATEN.add.Tensor, ATEN.add_.Tensor, ATEN.mul.Tensor, ATEN.mul_.Tensor})
 """Operators on two tensors for which there are integer kernels."""
 

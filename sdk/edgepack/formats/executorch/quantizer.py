@@ -22,8 +22,8 @@ from torchao.quantization.pt2e.quantizer import (
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from edgepack.compress import graph as graphs
-from edgepack.compress.graph import ATEN
-from edgepack.formats._ranges import CLAMPS, ELEMENTWISE, PASSES, pads_zeros
+from edgepack.compress.graph import ATEN, CLAMPS, PASSES
+from edgepack.formats._ranges import ELEMENTWISE, pads_zeros
 from edgepack.recipe import FLOATS, Recipe, Scheme
 
 BLOCK = 32

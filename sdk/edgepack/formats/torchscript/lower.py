@@ -16,9 +16,9 @@ from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
 from edgepack.compress import graph as graphs
-from edgepack.compress.graph import ATEN
+from edgepack.compress.graph import ATEN, PASSES
 from edgepack.compress.simulate import grid
-from edgepack.formats._ranges import ELEMENTWISE, PASSES, Ranges, clamp_of, pads_zeros
+from edgepack.formats._ranges import ELEMENTWISE, Ranges, clamp_of, pads_zeros
 from edgepack.recipe import FLOATS, Recipe, Scheme
 from edgepack.source import Source
 

@@ -1,0 +1,207 @@
+"""Equalization: the answers stay, channels come closer to each other, and boundaries are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import graph_of, source_of
+from torch import nn
+from torch.fx import GraphModule, Interpreter, Node
+
+from edgepack.compress import graph
+from edgepack.compress.equalize import equalize
+from edgepack.compress.workbench import Workbench
+from edgepack.recipe import Recipe
+from edgepack.samples import Samples
+
+PICTURES = list(torch.randn(8, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)))
+SAMPLES = Samples(tuple((each.numpy(),) for each in PICTURES), None, "drawn")
+
+
+def _uneven(net: nn.Module) -> nn.Module:
+    """Random weights, every output channel at a scale of its own, a thousandfold apart at most."""
+    torch.manual_seed(0)
+    for each in net.modules():
+        if isinstance(each, (nn.Conv2d, nn.Linear)):
+            scale = 2.0 ** torch.randint(-5, 6, (each.weight.shape[0],))
+            nn.init.normal_(each.weight, 0, 0.3)
+            each.weight.data *= scale.reshape(-1, *[1] * (each.weight.dim() - 1))
+            if each.bias is not None:
+                nn.init.normal_(each.bias, 0, 0.1)
+                each.bias.data *= scale
+    return net.eval()
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Conv2d(n, 8, 3, padding=1) for n in (4, 8, 8))
+        self.last = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))
+        x = torch.relu(self.second(x) + x)
+        return self.last(x + self.third(x))
+
+
+class Joined(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(4, 8, 1)
+        self.left, self.right = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.last = nn.Conv2d(16, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.squeeze(x))
+        return self.last(torch.cat([torch.relu(self.left(x)), torch.relu(self.right(x))], 1))
+
+
+def _chain(act: type[nn.Module] = nn.ReLU) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(4, 8, 3), act(), nn.Conv2d(8, 8, 3), act(), nn.Conv2d(8, 3, 1))
+
+
+def _depthwise() -> nn.Module:
+    wide = nn.Conv2d(8, 8, 3, groups=8, bias=False)
+    return nn.Sequential(
+        nn.Conv2d(4, 8, 1), nn.ReLU(), wide, nn.ReLU(), nn.Conv2d(8, 8, 1, groups=2), nn.ReLU(),
+        nn.Conv2d(8, 3, 1),
+    )  # fmt: skip
+
+
+def _flattened() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(4, 8, 3), nn.LeakyReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 8), nn.ReLU(),
+        nn.Dropout(), nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+def _pooled() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(4, 8, 3), nn.ReLU(inplace=True), nn.ZeroPad2d(1), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+class _Most(Interpreter):
+    """Greatest value of each channel that a layer reads."""
+
+    def __init__(self, module: GraphModule) -> None:
+        super().__init__(module)
+        self.of: dict[str, torch.Tensor] = {}
+
+    def run_node(self, n: Node) -> object:
+        value = super().run_node(n)
+        if isinstance(value, torch.Tensor) and any(graph.is_layer(user) for user in n.users):
+            most = value.detach().abs().transpose(0, 1).flatten(1).amax(1)
+            self.of[n.name] = torch.maximum(most, self.of.get(n.name, most))
+        return value
+
+
+def _spread(module: GraphModule) -> float:
+    """Greatest factor between two channels of a tensor between layers, the input left out."""
+    found = _Most(module)
+    for each in PICTURES:
+        found.run(each)
+    tensors = [most[most > 1e-6] for name, most in found.of.items() if not name.startswith(("x", "input"))]
+    return max(float(most.max() / most.min()) for most in tensors)
+
+
+@pytest.mark.parametrize(
+    ("net", "channels"),
+    [(_chain(), 16), (Residual(), 8), (Joined(), 24), (_depthwise(), 24), (_flattened(), 16), (_pooled(), 8)],
+    ids=["chain", "residual", "joined", "depthwise", "flattened", "pooled"],
+)
+@pytest.mark.parametrize("strength", [0.5, 0.75])
+def test_the_answers_stay_and_channels_come_closer(net: nn.Module, channels: int, strength: float) -> None:
+    _uneven(net)
+    module = graph_of(net, PICTURES[0])
+    before = _spread(module)
+    scaled = equalize(module, SAMPLES, strength)
+    assert channels - 2 <= scaled <= channels, "all but dead ones"
+    for each in PICTURES:
+        exact = net(each)
+        torch.testing.assert_close(module(each), exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))
+    assert _spread(module) < before / 3
+
+
+class Odd(nn.Module):
+    """Constants that more than one operator reads, and tensors that are constants."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.first, self.second = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.last = nn.Conv2d(8, 3, 1)
+        self.register_buffer("place", torch.rand(1, 4, 8, 8))
+        if kind == "tied bias":
+            self.second.bias = self.first.bias
+        if kind == "tied layer":
+            self.second = self.first
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.second(torch.relu(self.first(x))))
+        place = torch.relu(self.place)
+        if self.kind == "read weight":
+            place = place * self.first.weight.sum()
+        return self.last(torch.cat([x, self.place if self.kind == "constant" else place], 1))
+
+
+@pytest.mark.parametrize("kind", ["tied bias", "tied layer", "read weight", "constant"])
+def test_what_is_shared_or_constant_is_left_as_it_is(kind: str) -> None:
+    net = _uneven(Odd(kind))
+    module = graph_of(net, PICTURES[0])
+    equalize(module, SAMPLES, 0.5)
+    for each in PICTURES:
+        exact = net(each)
+        torch.testing.assert_close(module(each), exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("act", [nn.ReLU6, nn.Hardswish, nn.SiLU, nn.Sigmoid, nn.GELU, nn.Tanh])
+def test_scales_do_not_pass_what_is_not_blind_to_them(act: type[nn.Module]) -> None:
+    net = _uneven(_chain(act))
+    module = graph_of(net, PICTURES[0])
+    weights = {name: value.clone() for name, value in module.state_dict().items()}
+    assert equalize(module, SAMPLES, 0.5) == 0
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, weights[name])
+
+
+class Fire(nn.Module):
+    """A block of SqueezeNet between a stem and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.squeeze = nn.Conv2d(4, 32, 3, padding=1), nn.Conv2d(32, 16, 1)
+        self.expand1x1, self.expand3x3 = nn.Conv2d(16, 32, 1), nn.Conv2d(16, 32, 3, padding=1)
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.squeeze(torch.relu(self.stem(x))))
+        x = torch.relu(torch.cat([self.expand1x1(x), self.expand3x3(x)], 1))
+        return self.head(x.mean((2, 3)))
+
+
+def _scaled(net: Fire) -> Fire:
+    powers = torch.tensor(2.0 ** np.random.default_rng(0).integers(-5, 6, 16), dtype=torch.float32)
+    net.squeeze.weight.data *= powers.reshape(-1, 1, 1, 1)
+    net.squeeze.bias.data *= powers  # type: ignore[union-attr]
+    for reader in (net.expand1x1, net.expand3x3):
+        reader.weight.data /= powers.reshape(1, -1, 1, 1)
+    return net
+
+
+def _fire() -> Fire:
+    torch.manual_seed(0)
+    return Fire().eval()
+
+
+def test_channels_scaled_by_powers_of_two_cost_int8_nothing_once_equalized() -> None:
+    whole, uneven = Workbench(source_of(_fire(), PICTURES)), Workbench(source_of(_scaled(_fire()), PICTURES))
+    for a, b in zip(whole.source.reference, uneven.source.reference):
+        np.testing.assert_allclose(a[0], b[0], rtol=1e-4, atol=1e-5)
+    naive, repaired = Recipe("w8a8"), Recipe("w8a8", equalize=0.5)
+    intact = whole.score(naive).sqnr_db
+    assert uneven.score(naive).sqnr_db < intact - 8
+    assert uneven.score(repaired).sqnr_db > intact - 0.5
+    assert uneven.score(repaired).sqnr_db == pytest.approx(whole.score(repaired).sqnr_db, abs=0.5)
