@@ -47,7 +47,8 @@ def test_a_share_lies_between_nothing_and_all(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["half", "-0.3", "30%", "0,3", "4:2", "channels:0.3", "weights:auto", "nan"])
 def test_what_is_no_pruning(text: str) -> None:
-    with pytest.raises(PlanError, match=r"is not understood: write a share such as 0\.3, auto, 2:4") as raised:
+    told = r"is not understood: write a share such as 0\.3, auto, 2:4"
+    with pytest.raises(PlanError, match=told) as raised:
         goal.of_flags(prune=text)
     assert f"'{text}'" in str(raised.value)
 
@@ -88,7 +89,10 @@ def test_flags_that_make_no_sense(flags: dict[str, float | str | None], words: s
             Goal(scheme="w8a8", max_drop=0, min_agreement=100),
             "--scheme w8a8 with --max-drop 0 and --min-agreement 100 asks for int8 that is float",
         ),
-        (Goal(recover=5, search_budget=2, prune="0.3"), "--recover 5 is longer than all of --search-budget 2"),
+        (
+            Goal(recover=5, search_budget=2, prune="0.3"),
+            "--recover 5 is longer than all of --search-budget 2",
+        ),
         (Goal(recover=5, scheme="fp16"), "--recover has nothing to recover: fp16 without pruning"),
     ],
 )

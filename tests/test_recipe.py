@@ -108,7 +108,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def _plan(here: Path, text: str, **given: object) -> plan.Plan:
     (here / "r.toml").write_text(text)
-    choices = {"model": "net.py:net", "targets": ("iphone-15",), "inputs": ("tensor:1x8",), "recipe": "r.toml"}
+    choices = {"model": "net.py:net", "targets": ("iphone-15",), "inputs": ("tensor:1x8",)}
+    choices["recipe"] = "r.toml"
     return plan.resolve(plan.Choices(**{**choices, **given}))  # type: ignore[arg-type]
 
 

@@ -98,7 +98,7 @@ def test_what_comes_in_parts_is_corrected_from_all_samples() -> None:
     corrected = _copy(module)
     correct.correct(corrected, recipe, found, bench.calib)
     before, after = (_error(each, recipe, bench, found) for each in (module, corrected))
-    assert after["left"] < 0.2 * before["left"]
+    assert after["left"] < 0.7 * before["left"]
     assert after["right"] == pytest.approx(before["right"], rel=0.5), "it has no bias"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -19,12 +21,22 @@ PICTURES = list(torch.randn(8, 1, 4, 8, 8, generator=torch.Generator().manual_se
 SAMPLES = Samples(tuple((each.numpy(),) for each in PICTURES), None, "drawn")
 
 
+@pytest.fixture(autouse=True)
+def _no_grad() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
 def _uneven(net: nn.Module) -> nn.Module:
-    """Random weights, every output channel at a scale of its own, a thousandfold apart at most."""
+    """Random weights, every output channel at a scale of its own, a thousandfold apart at most.
+
+    Layers of one width have the same scales, as those of a residual stream have in training.
+    """
     torch.manual_seed(0)
     for each in net.modules():
         if isinstance(each, (nn.Conv2d, nn.Linear)):
-            scale = 2.0 ** torch.randint(-5, 6, (each.weight.shape[0],))
+            rows = each.weight.shape[0]
+            scale = 2.0 ** torch.randint(-5, 6, (rows,), generator=torch.Generator().manual_seed(rows))
             nn.init.normal_(each.weight, 0, 0.3)
             each.weight.data *= scale.reshape(-1, *[1] * (each.weight.dim() - 1))
             if each.bias is not None:
@@ -92,18 +104,19 @@ class _Most(Interpreter):
 
     def run_node(self, n: Node) -> object:
         value = super().run_node(n)
-        if isinstance(value, torch.Tensor) and any(graph.is_layer(user) for user in n.users):
+        if n.op == "call_function" and any(graph.is_layer(user) for user in n.users):
+            assert isinstance(value, torch.Tensor)
             most = value.detach().abs().transpose(0, 1).flatten(1).amax(1)
             self.of[n.name] = torch.maximum(most, self.of.get(n.name, most))
         return value
 
 
 def _spread(module: GraphModule) -> float:
-    """Greatest factor between two channels of a tensor between layers, the input left out."""
+    """Greatest factor between two channels of a tensor between layers."""
     found = _Most(module)
     for each in PICTURES:
         found.run(each)
-    tensors = [most[most > 1e-6] for name, most in found.of.items() if not name.startswith(("x", "input"))]
+    tensors = [most[most > 1e-6] for most in found.of.values()]
     return max(float(most.max() / most.min()) for most in tensors)
 
 

@@ -131,7 +131,8 @@ class Whole(nn.Sequential):
 
     def __init__(self) -> None:
         up = nn.ConvTranspose2d(4, 4, 2)
-        super().__init__(nn.BatchNorm2d(4), up, nn.BatchNorm2d(4), nn.BatchNorm2d(4, track_running_stats=False))
+        loose = nn.BatchNorm2d(4, track_running_stats=False)
+        super().__init__(nn.BatchNorm2d(4), up, nn.BatchNorm2d(4), loose)
 
 
 @pytest.mark.parametrize("net", [Added(), Read(), Twice(), Tied(), Own(), Computed(), Whole()], ids=repr)

@@ -85,9 +85,6 @@ class Search:
         best: Trial | None = None
         spent = ""
         for recipe in self._recipes():
-            if best and time.monotonic() > self.deadline:
-                spent = "; the search budget is spent: not looked further"
-                break
             trial = self.attempt(recipe)
             self._idle = bool(trial.idle)
             problem = trial.missed or ("" if self.forced else trial.idle)
@@ -95,6 +92,9 @@ class Search:
                 return self._shipped(trial)
             self._note(trial, problem)
             best = trial if best is None or trial.beats(best) else best
+            if time.monotonic() > self.deadline:
+                spent = "; the search budget is spent: not looked further"
+                break
         return self._shipped(best if best and (self.forced or self.keep_best) else self.base, spent)
 
     @property
@@ -130,7 +130,7 @@ class Search:
             elif step.scheme in _FED_BACK and self.bench:
                 yield Recipe(step.scheme, feedback=True)
                 if step.scheme == "p4" and not self._idle:
-                    yield from (self.bench.mix(share) for share in _NOISES)
+                    yield from _widened(self.bench)
             else:
                 yield Recipe(step.scheme)
 
@@ -152,3 +152,13 @@ class Search:
             if found >= reached + _GAIN_DB and written < _WRITTEN:
                 reached, written = found, written + 1
                 yield recipe
+
+
+def _widened(bench: Workbench) -> Iterator[Recipe]:
+    """Mixes of 4-bit palettes with wider ones, each once."""
+    before = Recipe("p4", feedback=True)
+    for share in _NOISES:
+        mix = bench.mix(share)
+        if mix != before:
+            yield mix
+        before = mix

@@ -248,8 +248,8 @@ class Workbench:
     def mix(self, share: float) -> Recipe:
         """Palettes of 4 bits, layers raised to 6 and 8 until `share` of the noise of 4 bits is left.
 
-        The layer whose next width takes most noise away for its bytes comes first. Noise is that at
-        the model's outputs, of each layer alone, and is taken to add up.
+        The layer whose next width takes most noise away for its bytes comes first. Noise is that in
+        what decides the answer, of each layer alone, and is taken to add up.
         """
         noises, known = self._palette_noises(), costs(self.source)
         widths = dict.fromkeys(noises, 0)
@@ -268,7 +268,7 @@ class Workbench:
         return Recipe("p4", raised, feedback=True)
 
     def _palette_noises(self) -> dict[str, dict[Scheme, float]]:
-        """Noise over signal at the outputs, of each layer alone in each width.
+        """Noise over signal of what decides the answer (`Score.order_db`), of each layer alone in each width.
 
         Measured in 4 bits; in the others, in proportion to the noise at the layer's own outputs.
         """
@@ -290,7 +290,7 @@ class Workbench:
     def _noise(self, module: GraphModule, layer: Node, widths: list[Snapped]) -> dict[Scheme, float]:
         exact = feedback.taken(module, layer)
         feedback.place(module, layer, widths[0])
-        noise = 10 ** (-self._judged(module, _SENSED).sqnr_db / 10)
+        noise = 10 ** (-self._judged(module, _SENSED).order_db / 10)
         feedback.place(module, layer, exact)
         least = max(widths[0].noise, 1e-30)
         return {scheme: noise * each.noise / least for scheme, each in zip(_WIDTHS, widths)}
@@ -310,10 +310,15 @@ def costs(source: Source) -> dict[str, Cost]:
     found = {}
     for path, node in graph.layers(module).items():
         weight = graph.constant(module, graph.weight_of(node))
-        outputs = node.meta["val"].numel() / node.meta["val"].shape[0]
-        per_output = weight.numel() / weight.shape[1 if node.target in graph.TRANSPOSED else 0]
-        found[path] = Cost(weight.numel(), round(outputs * per_output))
+        found[path] = Cost(weight.numel(), weight.numel() * _positions(node, weight))
     return found
+
+
+def _positions(layer: Node, weight: torch.Tensor) -> int:
+    """How often a layer uses each weight of its for one sample."""
+    transposed = layer.target in graph.TRANSPOSED
+    value = layer.all_input_nodes[0].meta["val"] if transposed else layer.meta["val"]
+    return int(value.numel() // value.shape[0] // weight.shape[0])
 
 
 def _answered(model: Callable[..., object], row: Sample) -> Sample:

@@ -1,0 +1,215 @@
+"""The search: down the ladder to the first candidate within the goal, each one told with its outcome."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from edgepack.compress.search import Search, Trial
+from edgepack.compress.workbench import Workbench
+from edgepack.formats import Exported
+from edgepack.plan import Step
+from edgepack.recipe import Recipe, Scheme
+from edgepack.report import Artifact, Figures
+from edgepack.source import Source
+
+SPENT = "the search budget is spent: not looked further"
+
+
+def _trial(
+    recipe: Recipe | Scheme,
+    missed: str = "",
+    idle: str = "",
+    agreement: float | None = 99.0,
+    sqnr_db: float = 30.0,
+) -> Trial:
+    given = recipe if isinstance(recipe, Recipe) else Recipe(recipe)
+    artifact = Artifact(
+        file=f"model/net-{given.scheme}.onnx", format="onnx", scheme=given.scheme, bytes=1000,
+        bytes_gzip=500, size_ratio=0.5, export_seconds=0.0, checks=(), quantized=None, delegated=None,
+        figures=Figures(agreement=agreement, sqnr_db=sqnr_db), kept_float=(), notes=(), recipe=given,
+    )  # fmt: skip
+    return Trial(given, Exported((Path("net.onnx"),)), (artifact,), missed, idle)
+
+
+class Shop:
+    """Gives the trials that it holds, and keeps count."""
+
+    def __init__(self, *trials: Trial) -> None:
+        self.trials = {trial.recipe.scheme: trial for trial in trials}
+        self.asked: list[Recipe] = []
+
+    def __call__(self, recipe: Recipe) -> Trial:
+        self.asked.append(recipe)
+        held = self.trials[recipe.scheme]
+        return held if held.recipe == recipe else _trial(recipe, held.missed, held.idle)
+
+
+FLOAT = _trial("fp32", agreement=100)
+
+
+def _search(
+    shop: Shop,
+    ladder: Sequence[Scheme | Recipe],
+    *,
+    base: Trial = FLOAT,
+    bench: Workbench | None = None,
+    forced: bool = False,
+    keep_best: bool = False,
+    deadline: float = math.inf,
+) -> Search:
+    steps = tuple(
+        Step("onnx", each.scheme, "", each) if isinstance(each, Recipe) else Step("onnx", each, "")
+        for each in ladder
+    )
+    shop.trials.setdefault(base.recipe.scheme, base)
+    return Search(steps, base, bench, shop, forced, keep_best, deadline)
+
+
+def _told(search: Search) -> dict[str, str]:
+    return {each.artifact.scheme: each.outcome for each in search.tried}
+
+
+def test_the_first_within_the_goal_is_shipped_and_no_other_is_tried() -> None:
+    shop = Shop(_trial("w8"), _trial("fp16"))
+    search = _search(shop, ["w8", "fp16", "fp32"])
+    assert search.run() is shop.trials["w8"]
+    assert shop.asked == [Recipe("w8")]
+    assert _told(search) == {"fp32": "what the others are held against", "w8": "shipped"}
+
+
+def test_one_that_misses_the_goal_is_followed_by_the_next() -> None:
+    shop = Shop(_trial("w8", missed="agreement 90 % is under the limit of 95"), _trial("fp16"))
+    search = _search(shop, ["w8", "fp16", "fp32"])
+    assert search.run().recipe.scheme == "fp16"
+    assert _told(search)["w8"] == "agreement 90 % is under the limit of 95"
+    assert _told(search)["fp16"] == "shipped"
+
+
+def test_one_that_does_not_pay_is_followed_by_the_next_too() -> None:
+    shop = Shop(_trial("w8", idle="w8 is slower than float"))
+    search = _search(shop, ["w8", "fp32"])
+    assert search.run() is FLOAT
+    assert _told(search) == {"fp32": "shipped", "w8": "w8 is slower than float"}
+    assert [each.artifact.scheme for each in search.tried] == ["fp32", "w8"]
+
+
+def test_by_hand_what_does_not_pay_is_shipped_and_told_loudly() -> None:
+    shop = Shop(_trial("w8", idle="w8 is slower than float"))
+    search = _search(shop, ["w8"], forced=True)
+    assert search.run().recipe.scheme == "w8"
+    assert _told(search)["w8"] == "shipped, as asked for by hand: w8 is slower than float"
+
+
+def test_by_hand_what_misses_is_shipped_and_not_float() -> None:
+    shop = Shop(_trial("w8", missed="sqnr 3 dB is under the limit of 8"))
+    search = _search(shop, ["w8"], forced=True)
+    assert search.run().recipe.scheme == "w8"
+    assert _told(search)["w8"] == "shipped, as asked for by hand: sqnr 3 dB is under the limit of 8"
+
+
+def test_a_recipe_by_hand_is_tried_as_it_is() -> None:
+    mine = Recipe("w8a8", {"stem": "fp32"})
+    shop = Shop(_trial(mine))
+    assert _search(shop, [mine], forced=True).run().recipe is mine
+    assert shop.asked == [mine]
+
+
+def test_where_float_itself_misses_it_is_shipped_as_the_best_there_is() -> None:
+    base = _trial("fp16", missed="sqnr 20 dB is under the limit of 30")
+    shop = Shop(_trial("w8", missed="worse"))
+    search = _search(shop, ["w8", "fp16"], base=base)
+    assert search.run() is base
+    assert _told(search)["fp16"] == "shipped, the best there is: sqnr 20 dB is under the limit of 30"
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_of_those_that_all_miss_the_one_that_answers_best_is_kept_where_pruning_was_asked_for(
+    classes: bool,
+) -> None:
+    def missing(scheme: Scheme, agreement: float, sqnr_db: float) -> Trial:
+        return _trial(scheme, "missed", "", agreement if classes else None, sqnr_db)
+
+    shop = Shop(missing("w8", 90, 12), missing("w4", 70, 5), missing("fp16", 90.2, 13))
+    for ladder in (["w8", "w4", "fp16"], ["w4", "w8", "fp16"]):
+        search = _search(shop, ladder, keep_best=True)  # type: ignore[arg-type]
+        assert search.run().recipe.scheme == "w8", "of equals the one that saves more"
+        assert _told(search)["w8"] == "shipped, the best there is: missed"
+    assert _search(shop, ["w8", "w4", "fp16"]).run() is FLOAT
+
+
+def test_a_spent_budget_ends_it_after_the_first_candidate() -> None:
+    shop = Shop(_trial("w8", missed="missed"), _trial("fp16"))
+    search = _search(shop, ["w8", "fp16", "fp32"], deadline=time.monotonic() - 1)
+    assert search.run() is FLOAT
+    assert shop.asked == [Recipe("w8")]
+    assert _told(search)["fp32"] == f"shipped; {SPENT}"
+    forced = _search(shop, ["w8", "fp16"], forced=True, deadline=time.monotonic() - 1)
+    assert forced.run().recipe.scheme == "w8"
+    assert _told(forced)["w8"] == f"shipped, as asked for by hand: missed; {SPENT}"
+
+
+def test_a_candidate_within_the_goal_is_shipped_whatever_the_time() -> None:
+    search = _search(Shop(_trial("w8")), ["w8", "fp32"], deadline=time.monotonic() - 1)
+    assert search.run().recipe.scheme == "w8"
+    assert SPENT not in _told(search)["w8"]
+
+
+# With samples: mixed precision between the int8 rung and the next
+
+
+@pytest.fixture(scope="module")
+def bench(small_source: Source) -> Workbench:
+    found = Workbench(small_source)
+    found._best = Recipe("w8a8")
+    return found
+
+
+def test_more_layers_stay_in_float_until_the_goal_is_met(bench: Workbench) -> None:
+    shop = Shop(_trial("w8a8", missed="missed"), _trial("fp16"))
+    search = _search(shop, ["w8a8", "fp16"], bench=bench)
+    assert search.run().recipe.scheme == "fp16"
+    whole, *mixed, last = shop.asked
+    assert (whole, last) == (Recipe("w8a8"), Recipe("fp16"))
+    assert 1 <= len(mixed) <= 2
+    worst = [each.path for each in bench.sensitivity()]
+    kept = [list(each.layers) for each in mixed]
+    assert all(each == worst[: len(each)] for each in kept)
+    assert [len(each) for each in kept] == sorted({len(each) for each in kept})
+    assert {scheme for each in mixed for scheme in each.layers.values()} == {"fp32"}
+    gains = [bench.score(each).order_db for each in (whole, *mixed)]
+    assert all(after >= before + 1 for before, after in itertools.pairwise(gains))
+
+
+def test_layers_stay_in_the_float_that_the_format_has(bench: Workbench) -> None:
+    shop = Shop(_trial("w8a8", missed="missed"))
+    search = _search(shop, ["w8a8"], base=_trial("fp16", agreement=100), bench=bench)
+    search.run()
+    assert {scheme for each in shop.asked[1:] for scheme in each.layers.values()} == {"fp16"}
+
+
+def test_what_is_slower_than_float_is_not_mixed_with_float(bench: Workbench) -> None:
+    shop = Shop(_trial("w8a8", missed="missed", idle="slower"))
+    _search(shop, ["w8a8", "fp32"], bench=bench).run()
+    assert [each.scheme for each in shop.asked] == ["w8a8", "fp32"]
+
+
+def test_first_layers_in_float_are_given_up_where_they_make_it_slow(small_source: Source) -> None:
+    cheap = Workbench(small_source)
+    cheap._best = Recipe("w8a8", {"stem": "fp32"})
+    shop = Shop(_trial("w8a8", idle="slower"))
+    _search(shop, ["w8a8", "fp32"], bench=cheap).run()
+    assert shop.asked == [Recipe("w8a8", {"stem": "fp32"}), Recipe("w8a8"), Recipe("fp32")]
+
+
+def test_a_spent_budget_does_not_begin_with_the_sensitivity(small_source: Source) -> None:
+    fresh = Workbench(small_source)
+    fresh._best = Recipe("w8a8")
+    shop = Shop(_trial("w8a8", missed="missed"))
+    assert _search(shop, ["w8a8", "fp32"], bench=fresh, deadline=time.monotonic() - 1).run() is FLOAT
+    assert "sensitivity" not in fresh.seconds
