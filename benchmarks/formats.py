@@ -93,7 +93,7 @@ def _rows(net: Net, reports: Sequence[Report]) -> tuple[Row, ...]:
     """A row a file; what several targets share stands once."""
     rows: dict[tuple[str, str, str], Row] = {}
     for report in reports:
-        for each in (tried.artifact for tried in report.tried):
+        for each in (*report.artifacts, *(tried.artifact for tried in report.tried)):
             row = _row(net, report.target, each)
             rows.setdefault((row.format, row.file, row.scheme), row)
     order = sorted(rows, key=lambda key: (key[0], key[1]))
