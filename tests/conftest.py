@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from sources import clamped, fashion, woven, writer  # noqa: F401  # fixtures
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+# after the lines above: torch reads the number of its threads when it is imported
+from sources import clamped, fashion, woven, writer  # noqa: F401  # fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
 FASHION = ROOT / "examples" / "fashion_mnist"

@@ -98,6 +98,19 @@ def three():
 """
 
 
+QUANTIZED = """
+import warnings
+import torch
+from nets import Net
+
+
+def dynamic():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(Net().eval(), {torch.nn.Linear}, dtype=torch.qint8)
+"""
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     """The files below a folder, and what is in them."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -302,6 +315,108 @@ def test_labels_fewer_or_more_than_outputs(bench: Bench, count: int) -> None:
 def test_samples_of_a_class_that_there_is_not(bench: Bench) -> None:
     np.savez(bench.folder / "eval.npz", inputs=np.zeros((2, 8), "f4"), labels=[0, 7])
     shows(bench.refused(SOURCE, eval="eval.npz"), "class 7 does not exist", "gives 4 scores")
+
+
+# Compression
+
+
+def rows(folder: Path, name: str = "rows.npz", **more: Any) -> str:
+    values = np.random.default_rng(0).standard_normal((48, 8)).astype("f4")
+    np.savez(folder / name, **{"inputs": values, **more})
+    return name
+
+
+def test_a_recipe_that_names_a_layer_that_the_model_has_not(bench: Bench) -> None:
+    (bench.folder / "r.toml").write_text("[[recipe]]\nscheme = 'w8'\n[recipe.layers]\nfrist = 'fp32'\n")
+    said = bench.refused(PLAN, recipe="r.toml")
+    shows(said, "the recipe names layer 'frist', which the model has not: did you mean 'first'?")
+    shows(said, "`edgepack sensitivity` lists the layers")
+
+
+def test_a_recipe_that_does_not_hold_together(bench: Bench) -> None:
+    (bench.folder / "r.toml").write_text("[[recipe]]\nshceme = 'w8'\n")
+    shows(bench.refused(PLAN, recipe="r.toml"), "r.toml", "did you mean 'scheme'?")
+    shows(bench.refused(PLAN, recipe="gone.toml"), "there is no recipe gone.toml")
+    (bench.folder / "r.toml").write_text("[[recipe]]\nscheme = 'w8'\n")
+    said = bench.refused(PLAN, recipe="r.toml", scheme="w8a8")
+    shows(said, "--recipe settles what --scheme asks for: give one of them")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"scheme": "int8"}, "there is no scheme 'int8'"),
+        ({"prune": "1.5"}, "a share lies between 0 and 1"),
+        ({"max-drop": -1}, "greater than or equal to 0"),
+        ({"min-agreement": 101}, "less than or equal to 100"),
+        ({"recover": 3, "search-budget": 2, "prune": 0.3}, "--recover 3 is longer than all of"),
+        ({"recover": 3, "scheme": "fp32"}, "--recover has nothing to recover"),
+        ({"scheme": "w8a8", "max-drop": 0, "min-agreement": 100}, "asks for int8 that is float"),
+        ({"scheme": "w8a8"}, "onnx w8a8: no --calib"),
+        ({"scheme": "p4"}, "onnx p4: onnx carries"),
+    ],
+)
+def test_flags_that_contradict_themselves_or_each_other(
+    bench: Bench, flags: dict[str, object], words: str
+) -> None:
+    shows(bench.refused(PLAN, **flags), words)
+
+
+def test_a_drop_of_accuracy_where_the_model_has_no_classes(bench: Bench) -> None:
+    said = bench.refused(PLAN, **{"max-drop": 1}, calib=rows(bench.folder))
+    shows(said, "--max-drop is judged by classes, and this model has none", "[output]")
+    bench.folder.joinpath("labels.txt").write_text("a\nb\nc\nd\n")
+    rows(bench.folder, labels=np.full(48, 7))
+    shows(bench.refused(SOURCE, **{"max-drop": 1}, calib="rows.npz"), "class 7 does not exist")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_calibration_sample_that_is_no_number(bench: Bench, value: float) -> None:
+    rows(bench.folder, "eval.npz")
+    broken = np.load(bench.folder / "eval.npz")["inputs"]
+    broken[5, 3] = value
+    flags = {"calib": rows(bench.folder, inputs=broken), "eval": "eval.npz", "scheme": "w8a8"}
+    if np.isnan(value):
+        shows(bench.refused(SOURCE, **flags), "sample 5 of ", "rows.npz holds NaN")
+    else:
+        ended = bench.command(*bench.arguments("nets.py:Net", **flags))
+        assert ended.code == 0, ended.err
+
+
+def test_calibration_samples_of_another_shape_or_type(bench: Bench) -> None:
+    values = np.zeros((48, 9), "f4")
+    said = bench.refused(SOURCE, calib=rows(bench.folder, inputs=values))
+    shows(said, "'input' is 1x8, a sample is 1x9")
+    said = bench.refused(SOURCE, calib=rows(bench.folder, inputs=np.array([["a"] * 8] * 48)))
+    shows(said, "rows.npz")
+
+
+@pytest.mark.parametrize("form", ["dynamic", "scripted"])
+def test_a_model_that_is_quantized_already(bench: Bench, form: str) -> None:
+    (bench.folder / "quantized.py").write_text(QUANTIZED)
+    model, words = "quantized.py:dynamic", "it holds torch.ao.nn.quantized.dynamic.modules.linear.Linear"
+    if form == "scripted":
+        sys.path.insert(0, str(bench.folder))
+        try:
+            import quantized  # type: ignore[import-not-found]
+        finally:
+            sys.path.remove(str(bench.folder))
+            sys.modules.pop("nets", None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.jit.save(torch.jit.trace(quantized.dynamic(), torch.zeros(1, 8)), bench.folder / "q.pt")
+        model, words = "q.pt", "it holds quantized:: operators"
+    said = bench.refused(SOURCE, model)
+    shows(said, "the model is quantized already", words, "give the float model")
+
+
+def test_few_samples_are_warned_of_and_told_how_they_are_split(bench: Bench) -> None:
+    few = np.random.default_rng(0).standard_normal((3, 8)).astype("f4")
+    line = bench.arguments("nets.py:Net", calib=rows(bench.folder, inputs=few))
+    ended = bench.command(*line)
+    assert ended.code == 0, ended.err
+    shows(ended.out, "calibrated on 2 of 3 samples of rows.npz", "judged on 1 of 3 samples of rows.npz")
+    shows(ended.out, "only 2 calibration samples: ranges are rough")
 
 
 # Formats

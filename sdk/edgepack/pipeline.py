@@ -29,7 +29,7 @@ from edgepack.source import Source
 TIME_LIMIT = 1800.0
 """Seconds that a file may take for all samples on the host before it counts as hung."""
 _TIE = 1.05
-"""Three of four paired runs must be slower than float by more than this: below it is a tie."""
+"""Slower than float is a median above this, with three of four paired runs above 1; less is a tie."""
 _CALIBRATION_STEPS = 4
 _READ_BACK = "judged by the file's weights, read back and computed with in torch"
 
@@ -109,12 +109,22 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
     with bundle.workshop(plan.targets[0].folder.parent) as folder, source.one_thread():
         progress.step(f"load {plan.model}, run it in float")
         shop = _Shop(source.load(plan), folder, progress)
+        _check_goals(plan, shop.source)
         _check_layers(plan, shop.source)
         host.write_samples(shop.source.evaluation.inputs, shop.samples)
         reports = [_build_for(plan, wanted, shop) for wanted in plan.targets]
         for wanted in plan.targets:
             bundle.put(_draft(wanted, shop), wanted.folder)
         return reports
+
+
+def _check_goals(plan: Plan, loaded: Source) -> None:
+    """Raise PlanError where a goal is of accuracy and the model has no classes to judge it by."""
+    if loaded.contract.classes is None and any(each.goal.max_drop is not None for each in plan.targets):
+        raise PlanError(
+            "--max-drop is judged by classes, and this model has none",
+            hint='give labels or kind = "classification" under [output]; else its SQNR is judged alone',
+        )
 
 
 def _check_layers(plan: Plan, loaded: Source) -> None:
@@ -371,10 +381,11 @@ def _idle(artifacts: tuple[Artifact, ...]) -> str:
         return ""
     if main.size_ratio >= 1:
         return f"{main.scheme} makes the file no smaller than float: {main.size_ratio:.2f} of its bytes"
-    if spread and spread[0] > _TIE:
+    ratio = main.figures.latency_ratio
+    if ratio and spread and ratio > _TIE and spread[0] > 1:
         return (
             f"{main.scheme} is slower than float in the same runtime: "
-            f"{main.figures.latency_ratio:.2f} of its time ({spread[0]:.2f} to {spread[1]:.2f})"
+            f"{ratio:.2f} of its time ({spread[0]:.2f} to {spread[1]:.2f})"
         )
     return ""
 

@@ -182,10 +182,18 @@ def _samples(plan: Plan, contract: Contract) -> tuple[Samples | None, Samples, l
         evaluation = samples.synthetic(contract)
         notes.append("no samples are given: judged on noise, which proves little; give --eval")
     if calib:
+        _check_numbers(calib)
         notes += hygiene.warnings(calib, contract)
     for each in (calib, evaluation):
         notes += [f"left out: {broken}" for broken in (each.left_out if each else ())]
     return calib, evaluation, list(dict.fromkeys(notes))
+
+
+def _check_numbers(calib: Samples) -> None:
+    """Raise SourceError where a calibration sample holds NaN: nothing can be measured on it."""
+    for number, row in enumerate(calib.inputs):
+        if any(each.dtype.kind == "f" and np.isnan(each).any() for each in row):
+            raise SourceError(f"sample {number} of {calib.origin} holds NaN", hint="leave it out")
 
 
 def run(flat: Callable[..., Any], sample: Sample) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ from edgepack.source import Source
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
 POINTWISE = "model.blocks.4.pointwise.weight"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with source.one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,12 @@ from edgepack.errors import PlanError, SourceError
 from edgepack.source import Source
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with source.one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -101,3 +101,16 @@ def test_a_tensor_of_one_value_has_a_range(value: float) -> None:
     one = Seen(value, value, np.eye(1, 2048, 0)[0])
     for found in (ranges.min_max(one), ranges.least_error(one), ranges.percentile(one, 99.999)):
         assert ranges.squared_error(one, found) < 1e-3
+
+
+def test_infinity_is_left_out_as_masks_of_attention_hold_it() -> None:
+    class Masked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x + torch.full((3, 3), -torch.inf).triu(1)).softmax(-1)
+
+    row = torch.arange(9.0).reshape(1, 3, 3)
+    samples = Samples(((row.numpy(),),), None, "here")
+    found = ranges.observe(graph_of(Masked(), row), samples, lambda node: True)
+    assert (found["add"].low, found["add"].high) == (0, 8)
+    assert found["add"].counts.sum() == 6
+    assert not [name for name in found if name.startswith("full")]

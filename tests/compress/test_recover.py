@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,12 @@ STEPS = 25
 RATE = 0.02
 
 Module = Callable[..., tuple[torch.Tensor, ...]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with source.one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

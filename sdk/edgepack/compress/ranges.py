@@ -50,7 +50,7 @@ def observe(graph: GraphModule, samples: Samples, wanted: Callable[[Node], bool]
 
 
 class _Bounds(Interpreter):
-    """Least and greatest of each wanted tensor."""
+    """Least and greatest of each wanted tensor, infinity left out: masks of attention hold it."""
 
     def __init__(self, graph: GraphModule, wanted: Callable[[Node], bool]) -> None:
         super().__init__(graph)
@@ -59,15 +59,12 @@ class _Bounds(Interpreter):
 
     def run_node(self, n: Node) -> object:
         value = super().run_node(n)
-        if (
-            isinstance(value, torch.Tensor)
-            and value.is_floating_point()
-            and value.numel()
-            and self._wanted(n)
-        ):
-            low, high = (float(each) for each in torch.aminmax(value))
-            before = self.found.get(n.name, (low, high))
-            self.found[n.name] = min(low, before[0]), max(high, before[1])
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and self._wanted(n):
+            finite = value if value.isfinite().all() else value[value.isfinite()]
+            if finite.numel():
+                low, high = (float(each) for each in torch.aminmax(finite))
+                before = self.found.get(n.name, (low, high))
+                self.found[n.name] = min(low, before[0]), max(high, before[1])
         return value
 
 
