@@ -18,7 +18,7 @@ from edgepack.contract import Contract, ImageInput
 from edgepack.errors import BundleError
 from edgepack.formats import Exported
 from edgepack.formats._operators import refusal
-from edgepack.formats.coreml import activations, compress, layers, trace
+from edgepack.formats.coreml import activations, compress, layers, package, trace
 from edgepack.formats.coreml.trace import Names, Traced
 from edgepack.recipe import FLOATS, Recipe
 from edgepack.samples import Sample
@@ -51,7 +51,7 @@ def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
             model, told = compress.compressed(base.model, base.names, recipe, ranges)
             notes = (*notes, *told)
         model.user_defined_metadata.pop(_DATED, None)  # the same input gives the same file
-        model.save(str(path))
+        package.save(model, path)
     except (RuntimeError, ValueError, TypeError, NotImplementedError, KeyError, AssertionError) as cause:
         raise refusal("coreml", source.exported, cause) from cause
     return Exported((path,), notes=notes, activation=_activation(source.contract))
