@@ -2,12 +2,13 @@
 
 A picture goes in as a picture (`ImageType`), and a classifier's labels stand in the package
 (`ClassifierConfig`), with the contract's activation inside the program so that scores are scores.
-Writing works anywhere; running needs macOS.
+Writing works anywhere. Core ML runs on macOS; elsewhere `edgepack.emulator.mil` evaluates the program.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from edgepack.recipe import FLOATS, Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from edgepack.contract import Contract
     from edgepack.emulator.weights import Weights
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
@@ -85,33 +87,49 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
         return convert.write(source, recipe, variant(target), path)
 
 
+def evaluator() -> str:
+    """What runs files in the place of Core ML here, in words; empty where Core ML does, or nothing can."""
+    if sys.platform == "darwin" or cannot_export():
+        return ""
+    return "evaluated in torch, operation by operation (not Core ML)"
+
+
 def import_runtime() -> None:
     """Bring the bare runtime into memory."""
     with quiet():
-        import coremltools  # noqa: F401
+        if evaluator():
+            from edgepack.emulator import mil  # noqa: F401
+        else:
+            import coremltools  # noqa: F401
 
 
 class _Package:
-    """A `.mlpackage` in Core ML, fed from the contract's tensors; macOS only."""
+    """A `.mlpackage` that edgepack wrote, fed from the contract's tensors."""
 
-    def __init__(self, path: Path) -> None:
-        with quiet():
-            import coremltools
-
-            self._model: Any = coremltools.models.MLModel(str(path))
-            from edgepack.formats.coreml import convert
-
-            self._contract = convert.contract_of(self._model.user_defined_metadata)
+    def __init__(self, predict: Callable[[dict[str, Any]], dict[str, Any]], contract: Contract) -> None:
+        self._predict = predict
+        self._contract = contract
 
     def __call__(self, sample: Sample) -> tuple[Array, ...]:
         from edgepack.formats.coreml import convert
 
-        return convert.answered(self._contract, self._model.predict(convert.fed(self._contract, sample)))
+        return convert.answered(self._contract, self._predict(convert.fed(self._contract, sample)))
 
 
 def load(path: Path) -> Runner:
-    """The package in Core ML."""
-    return _Package(path)
+    """The package in Core ML; where that is not, in torch. Raises BundleError where it cannot be read."""
+    with quiet():
+        from edgepack.formats.coreml import convert
+
+        if evaluator():
+            from edgepack.emulator import mil
+
+            program = mil.read(path)
+            return _Package(program.run, convert.contract_of(program.metadata))
+        import coremltools
+
+        model = coremltools.models.MLModel(str(path))
+        return _Package(model.predict, convert.contract_of(model.user_defined_metadata))
 
 
 def describe(path: Path) -> Description:

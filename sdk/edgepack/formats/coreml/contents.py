@@ -13,6 +13,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,34 @@ _PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
 
 def describe(path: Path) -> Description:
     """What `path` holds. Raises BundleError where it cannot be read."""
+    with _readable(path):
+        spec, folder = _parsed(path)
+        return _description(spec, list(_operators(spec, folder)))
+
+
+def specification(path: Path) -> tuple[Any, Path]:
+    """The specification of a model, and the folder it lies in. Raises BundleError where it cannot be read."""
+    with _readable(path):
+        return _parsed(path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Damage and absence become BundleErrors."""
     try:
-        where = _specification(path)
-        spec: Any = Model_pb2.Model.FromString(where.read_bytes())
-        if not spec.WhichOneof("Type") or not spec.specificationVersion:
-            raise ValueError("it has no model or no version")
-        return _description(spec, list(_operators(spec, where.parent)))
+        yield
     except OSError as cause:
         raise BundleError(f"{cause.filename or path} cannot be read: {cause.strerror or cause}") from cause
     except Exception as cause:  # damaged bytes end in any error of protobuf, json or struct
         raise BundleError(f"{path} is not a Core ML model, or is damaged: {cause}") from cause
+
+
+def _parsed(path: Path) -> tuple[Any, Path]:
+    where = _specification(path)
+    spec: Any = Model_pb2.Model.FromString(where.read_bytes())
+    if not spec.WhichOneof("Type") or not spec.specificationVersion:
+        raise ValueError("it has no model or no version")
+    return spec, where.parent
 
 
 def _specification(path: Path) -> Path:

@@ -20,11 +20,16 @@ def save(model: Any, path: Path) -> None:
     """
     model.save(str(path))
     manifest = json.loads((path / _MANIFEST).read_bytes())
-    items = sorted(manifest[_ENTRIES].items(), key=lambda item: str(item[1]["path"]))
-    named = {key: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper() for key, entry in items}
-    root = manifest[_ROOT]
-    spec = path / "Data" / manifest[_ENTRIES][root]["path"]
+    entries, root = manifest[_ENTRIES], manifest[_ENTRIES][manifest[_ROOT]]
+    spec = path / "Data" / root["path"]
     spec.write_bytes(model.get_spec().SerializeToString(deterministic=True))
-    manifest[_ENTRIES] = {named[key]: entry for key, entry in items}
-    manifest[_ROOT] = named[root]
-    (path / _MANIFEST).write_text(json.dumps(manifest, indent=4) + "\n", encoding="utf-8")
+    manifest[_ENTRIES] = {_identifier(each): each for each in entries.values()}
+    manifest[_ROOT] = _identifier(root)
+    # in this order it stays as it is when coremltools opens the package and writes it anew
+    text = json.dumps(manifest, indent=4, sort_keys=True)
+    (path / _MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _identifier(entry: dict[str, str]) -> str:
+    """A name-based UUID (RFC 9562, version 5) of an item's path."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper()
