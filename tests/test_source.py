@@ -14,6 +14,7 @@ from torch import nn
 from edgepack import plan, source
 from edgepack.contract import ImageInput, TensorInput
 from edgepack.errors import EdgepackError, PlanError, SourceError
+from edgepack.goal import Goal
 
 NETS = """
 import sys
@@ -243,6 +244,18 @@ def test_free_dimensions_are_free() -> None:
 
 
 # Contract and samples
+
+
+def test_labels_of_calibration_samples_are_read_where_recovery_learns_from_them(folder: Path) -> None:
+    for name in ("c.npz", "e.npz"):
+        np.savez(folder / name, inputs=np.zeros((2, 8), "f4"), labels=[0, 3])
+    without, with_recovery = (
+        load(calib="c.npz", eval="e.npz", compress=goal) for goal in (Goal(), Goal(prune="0.5", recover=1.0))
+    )
+    assert without.calib is not None
+    assert with_recovery.calib is not None
+    assert without.calib.labels is None
+    assert with_recovery.calib.labels == (0, 3)
 
 
 def test_labels_make_a_classifier(folder: Path) -> None:

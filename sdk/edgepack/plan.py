@@ -97,6 +97,13 @@ class Plan:
         return goal.parse_pruning(self.book.prune) if self.book else wanted.goal.pruning
 
     @property
+    def recovers(self) -> bool:
+        """Whether a model learns again, from the calibration samples and, if there are, their labels."""
+        if self.book:
+            return bool(self.book.recover_steps)
+        return any(each.goal.recover for each in self.targets)
+
+    @property
     def model_name(self) -> str:
         """The model's reference without the folders of this machine, as a bundle tells it."""
         place, colon, name = self.model.rpartition(":")

@@ -169,7 +169,8 @@ def _contract(plan: Plan, loaded: Loaded, inputs: tuple[Input, ...], count: int)
 def _samples(plan: Plan, contract: Contract) -> tuple[Samples | None, Samples, list[str]]:
     """Calibration samples, evaluation samples, and what the user should know of them."""
     notes: list[str] = []
-    calib = samples.load(plan.calib, contract, with_labels=not plan.eval) if plan.calib else None
+    labelled = plan.recovers or not plan.eval
+    calib = samples.load(plan.calib, contract, with_labels=labelled) if plan.calib else None
     if plan.eval:
         evaluation = samples.load(plan.eval, contract, with_labels=True)
     elif calib and len(calib) > 1:

@@ -26,7 +26,7 @@ from edgepack.errors import PlanError
 from edgepack.quiet import quiet
 from edgepack.samples import Samples
 
-RATES = (0.02, 0.002, 0.0002)
+RATES = (0.02, 0.006, 0.002, 0.0006, 0.0002, 0.00002)
 """AdamW's learning rates that are tried; a small net learns at a hundred times a large one's."""
 _WARM_UP = 20
 """Steps in which the rate rises, and after which the rates that are tried are compared."""
