@@ -103,9 +103,13 @@ def test_channels_that_are_outputs_stay() -> None:
 
 
 def test_wide_layers_keep_a_multiple_of_eight() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 100, 1), nn.ReLU(), nn.Conv2d(100, 20, 1), nn.Conv2d(20, 4, 1))
+    net = nn.Sequential(
+        nn.Conv2d(3, 100, 1), nn.ReLU(), nn.Conv2d(100, 20, 1), nn.Conv2d(20, 12, 1), nn.Conv2d(12, 4, 1)
+    )
     pruned = prune.structured(_Flat(net), (torch.randn(1, 3, 4, 4),), 0.3)
-    assert pruned.kept == {"0": (100, 72), "2": (20, 14)}
+    assert pruned.kept == {"0": (100, 72), "2": (20, 16), "3": (12, 8)}
+    few = prune.structured(_Flat(net), (torch.randn(1, 3, 4, 4),), 0.7)
+    assert few.kept == {"0": (100, 32), "2": (20, 6), "3": (12, 4)}
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, 1.5])

@@ -95,10 +95,10 @@ def test_auto_prunes_nothing_where_no_share_meets_the_goal(small_source: Source)
 
 
 def test_recovery_brings_back_some_of_what_was_lost(small_source: Source, narrow: Shrunk) -> None:
-    found, told = _shrink(small_source, Pruning("channels", 0.3), Goal(), Lessons(0.0, 30, 0))
+    found, told = _shrink(small_source, Pruning("channels", 0.3), Goal(), Lessons(0.0, 60, 0))
     assert found is not None
-    assert told == ["prune 0.3", "recover what pruning lost, 30 steps"]
-    assert found.told.recovery_steps == 30
+    assert told == ["prune 0.3", "recover what pruning lost, 60 steps"]
+    assert found.told.recovery_steps == 60
     assert found.told.agreement_unrecovered == narrow.told.agreement
     assert found.told.agreement is not None
     assert found.told.agreement > (narrow.told.agreement or 0)

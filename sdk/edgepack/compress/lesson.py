@@ -176,6 +176,13 @@ class Lesson:
             samples=count,
         )
 
+    @torch.no_grad()
+    def held_loss(self, model: Run) -> float:
+        """The loss on the held-out samples, a mean over their batches."""
+        losses = [float(self.loss(model, batch)) for batch in self.held]
+        mean = sum(losses) / len(losses)
+        return mean if math.isfinite(mean) else math.inf
+
     def _labels(self, indices: list[int]) -> Tensor | None:
         if self.samples.labels is None or not self.classifier:
             return None

@@ -21,7 +21,7 @@ from edgepack.quiet import quiet
 from edgepack.report import Counts
 
 EXTRA = "prune"
-_WIDE = 64
+_WIDE = 16
 """A layer of so many channels or more keeps a multiple of `_TILE`."""
 _TILE = 8
 """Channels that float and int8 kernels compute at once (XNNPACK's and MLAS's tiles are multiples)."""
@@ -223,7 +223,7 @@ def _shares(groups: list[Any], ratio: float, tracer: Any) -> dict[nn.Module, flo
 
 def _whole(kept: float, width: int) -> int:
     """How many channels a layer keeps; torch-pruning rounds down, hence the half that is added to it."""
-    return _TILE * round(kept / _TILE) if width >= _WIDE else round(kept)
+    return _TILE * round(kept / _TILE) if width >= _WIDE and kept >= _TILE else round(kept)
 
 
 def _masked(module: nn.Module, example: Example, mask: Callable[[torch.Tensor], torch.Tensor]) -> Pruned:

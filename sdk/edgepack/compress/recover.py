@@ -26,10 +26,16 @@ from edgepack.errors import PlanError
 from edgepack.quiet import quiet
 from edgepack.samples import Samples
 
-RATES = (0.02, 0.006, 0.002, 0.0006, 0.0002, 0.00002)
+RATES = (0.02, 0.006, 0.002, 0.0006, 0.0002)
 """AdamW's learning rates that are tried; a small net learns at a hundred times a large one's."""
+GENTLE = (0.0006, 0.0002, 0.00006)
+"""Those of large nets: more would destroy what they know, and each trial takes long."""
+_LARGE = 1e8
+"""Multiply-adds of a sample from which a net counts as large."""
 _WARM_UP = 20
-"""Steps in which the rate rises, and after which the rates that are tried are compared."""
+"""Steps in which the rate rises, and after which small nets' rates are compared."""
+_TRIAL = 4
+"""Steps after which large nets' rates are compared."""
 _STEADY = 0.7
 """The share of all steps before the rate falls to nothing (Hägele et al. 2024, arXiv:2405.18392)."""
 _WORK = 4e9
@@ -100,8 +106,10 @@ def recover(
     run = fake(module) if fake else module
     size = _size(module, samples)
     taught = lesson.prepare(run, teacher, samples, classifier=classifier, size=size, seed=seed)
-    rates = RATES if rate is None else (rate,)
-    course = _Course(module, run, taught, rates, _Clock(steps, begun, 60 * minutes), progress or _silent)
+    large = _cost(module, samples) >= _LARGE
+    rates = (rate,) if rate is not None else GENTLE if large else RATES
+    clock = _Clock(steps, begun, 60 * minutes)
+    course = _Course(module, run, taught, rates, _TRIAL if large else _WARM_UP, clock, progress or _silent)
     course.run_through()
     return Recovered(
         module=module.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
@@ -119,9 +127,13 @@ def _silent(done: float, doing: str) -> None:
 
 def _size(module: nn.Module, samples: Samples) -> int:
     """Samples a batch, by what one costs."""
+    return max(_SMALLEST, min(_LARGEST, int(_WORK // _cost(module, samples))))
+
+
+def _cost(module: nn.Module, samples: Samples) -> int:
+    """Multiply-adds of a sample; one at least."""
     example = tuple(torch.from_numpy(array) for array in samples.inputs[0])
-    cost = max(1, count(module, example).multiply_adds)
-    return max(_SMALLEST, min(_LARGEST, int(_WORK // cost)))
+    return max(1, count(module, example).multiply_adds)
 
 
 @dataclass
@@ -187,6 +199,8 @@ class _Course:
     run: Run
     lesson: Lesson
     rates: tuple[float, ...]
+    trial: int
+    """Steps after which the rates are compared."""
     clock: _Clock
     progress: Progress
     notes: list[str] = field(default_factory=list)
@@ -233,9 +247,9 @@ class _Course:
         nearness: dict[float, float] = {}
         for rate in self.rates:
             self.start(rate)
-            first = itertools.islice(self.lesson.batches(), min(_WARM_UP, self.clock.total or _WARM_UP))
+            first = itertools.islice(self.lesson.batches(), min(self.trial, self.clock.total or self.trial))
             good = all(self.learn(batch) for batch in first)
-            nearness[rate] = self.lesson.likeness(self.run).rank[1] if good else -math.inf
+            nearness[rate] = -self.lesson.held_loss(self.run) if good else -math.inf
             self.module.load_state_dict(begin)
             self.lesson.draw.set_state(order)
             if self.clock.late:
