@@ -95,23 +95,27 @@ def test_int8_is_smaller_and_stays_close(
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="Core ML runs on macOS")
-def test_core_ml_is_written_and_its_check_skipped_with_the_reason(built: tuple[Path, list[Report]]) -> None:
+def test_core_ml_is_written_and_evaluated_with_the_reason(built: tuple[Path, list[Report]]) -> None:
     artifact = _only(built[1][1], "coreml", "w8a8", ".mlpackage")
     assert artifact.verdict == "skipped"
-    assert "Core ML runs on macOS only" in [check.reason for check in artifact.checks]
-    assert artifact.figures.agreement is None, "its weights alone do not tell what int8 activations lose"
+    (runs,) = [check for check in artifact.checks if check.name == "runs"]
+    assert runs.reason.startswith("Core ML runs on macOS only; evaluated in torch")
+    assert artifact.figures.agreement is not None
+    assert artifact.figures.agreement > 95
+    assert artifact.figures.latency_ratio is None
+    assert artifact.figures.memory_mb is None
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="Core ML runs on macOS")
-def test_a_core_ml_file_of_float_arithmetic_is_judged_by_its_weights(careful: Report) -> None:
+def test_core_ml_schemes_are_judged_by_the_written_program(careful: Report) -> None:
     artifact = _only(careful, "coreml", "p6", ".mlpackage")
     (runs,) = [check for check in artifact.checks if check.name == "runs"]
-    assert (runs.verdict, "read back" in runs.reason) == ("skipped", True)
+    assert (runs.verdict, "evaluated" in runs.reason) == ("skipped", True)
     assert artifact.figures.sqnr_db is not None
     assert 15 < artifact.figures.sqnr_db < 50
     whole = _only(careful, "coreml", "fp16", ".mlpackage")
     assert whole.figures.sqnr_db is not None
-    assert whole.figures.sqnr_db > 55
+    assert 45 < whole.figures.sqnr_db < 60, "every operation rounds to 16 bits"
 
 
 def test_what_targets_share_is_exported_once(built: tuple[Path, list[Report]]) -> None:

@@ -116,7 +116,7 @@ def test_the_protocol_is_what_these_tests_take_it_for() -> None:
         "describe",
         "cannot_carry",
         "no_gain",
-        "weights",
+        "evaluator",
     }
 
 

@@ -47,6 +47,8 @@ class Ability:
     format: str
     cannot_export: str
     cannot_run: str
+    evaluator: str
+    """What runs its files in the place of its runtime; empty where nothing does, or need not."""
 
 
 @dataclass(frozen=True)
@@ -102,4 +104,4 @@ def _package(wanted: tuple[Requirement, str]) -> Package:
 
 def _ability(name: str) -> Ability:
     module = formats.load(name)
-    return Ability(name, module.cannot_export(), module.cannot_run())
+    return Ability(name, module.cannot_export(), module.cannot_run(), module.evaluator())

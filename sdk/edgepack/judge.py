@@ -136,6 +136,13 @@ def checks(
     return tuple(made)
 
 
+def evaluated(checks: tuple[Check, ...], reason: str) -> tuple[Check, ...]:
+    """Checks of a file that an evaluator ran in the place of its runtime: it says nothing of memory."""
+    (ran,) = cannot_run(reason)
+    kept = [each for each in checks if each.name != "memory"]
+    return tuple(ran if each.name == "runs" and each.verdict == "pass" else each for each in kept)
+
+
 QUALITY = frozenset({"runs", "agreement", "drop", "sqnr"})
 """Names of the checks that tell how well a file answers, not what it costs."""
 

@@ -17,7 +17,6 @@ from edgepack.compress.shrink import Shrunk
 from edgepack.compress.teach import Lessons
 from edgepack.compress.workbench import Workbench, costs
 from edgepack.emulator import host
-from edgepack.emulator import weights as stand_in
 from edgepack.errors import ExportError, PlanError
 from edgepack.formats import Exported
 from edgepack.goal import Pruning
@@ -31,7 +30,6 @@ TIME_LIMIT = 1800.0
 _TIE = 1.05
 """Slower than float is a median above this, with three of four paired runs above 1; less is a tie."""
 _CALIBRATION_STEPS = 4
-_READ_BACK = "judged by the file's weights, read back and computed with in torch"
 
 
 class Progress(Protocol):
@@ -166,7 +164,7 @@ def _estimate(plan: Plan) -> int:
             variant = formats.load(name).variant(wanted.target)
             tried |= {(name, variant, _float_scheme(name, wanted))}
             tried |= {(name, variant, next(step.scheme for step in wanted.steps if step.format == name))}
-    runs = [each for each in tried if not formats.load(each[0]).cannot_run()]
+    runs = [each for each in tried if formats.runs(each[0])]
     calibrated = any(step.scheme in NEEDS_SAMPLES for wanted in plan.targets for step in wanted.steps)
     return 1 + len(tried) + len(runs) + len(plan.targets) + (_CALIBRATION_STEPS if calibrated else 0)
 
@@ -325,15 +323,17 @@ class _Attempts:
     def _figures(
         self, recipe: Recipe, exported: Exported, path: Path, baseline: Path | None
     ) -> tuple[Figures, tuple[Check, ...]]:
-        shop, wanted = self.shop, self.wanted
-        if reason := formats.load(self.format).cannot_run():
-            return self._unrun(recipe, path, reason)
+        shop, wanted, module = self.shop, self.wanted, formats.load(self.format)
+        reason, instead = module.cannot_run(), module.evaluator()
+        if reason and not instead:
+            return Figures(), judge.cannot_run(reason)
         if path not in shop.runs:
             first = path == exported.models[0]
             if first:
                 shop.progress.step(f"run {self._called(recipe)}")
             float_file = baseline or (None if first else exported.models[0])
-            job = host.Job(self.format, str(path), str(shop.samples), str(float_file or ""))
+            timed = "" if instead else str(float_file or "")
+            job = host.Job(self.format, str(path), str(shop.samples), timed)
             shop.runs[path] = host.run(job, path.parent / f"run-{path.name}", TIME_LIMIT)
         ended = shop.runs[path]
         if isinstance(ended, host.Death):
@@ -343,19 +343,11 @@ class _Attempts:
         if not exported.timed:
             found = replace(found, latency_ratio=None, latency_spread=None)
         budget, pruned = wanted.target.budget, self.source is not shop.source
-        return found, judge.checks(ended, found, budget, wanted.goal, recipe.scheme, pruned=pruned)
-
-    def _unrun(self, recipe: Recipe, path: Path, reason: str) -> tuple[Figures, tuple[Check, ...]]:
-        """A file that cannot be run here: its weights, read back, are computed with in torch, if it can."""
-        weights = formats.load(self.format).weights(path)
-        if not weights:
-            return Figures(), judge.cannot_run(reason)
-        whole = self.shop.source
-        outputs = stand_in.answers(self.source, weights)
-        found = judge.answers(outputs, whole.reference, whole.evaluation.labels, whole.contract)
-        budget, pruned = self.wanted.target.budget, self.source is not whole
-        told = judge.quality(found, budget, self.wanted.goal, recipe.scheme, pruned=pruned)
-        return found, (*judge.cannot_run(f"{reason}; {_READ_BACK}"), *told)
+        told = judge.checks(ended, found, budget, wanted.goal, recipe.scheme, pruned=pruned)
+        if not instead:
+            return found, told
+        found = replace(found, load_seconds=None, memory_mb=None)
+        return found, judge.evaluated(told, f"{reason}; {instead}")
 
 
 def _details(recipe: Recipe) -> bool:

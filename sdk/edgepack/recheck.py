@@ -51,9 +51,8 @@ def _run(folder: Path, artifact: Artifact, samples: Path, scratch: Path) -> host
     """The file run again, how its runtime died, or why it was not run."""
     if artifact.format not in formats.names():
         return f"format {artifact.format} is not installed here"
-    missing = formats.load(artifact.format).cannot_run()
-    if missing:
-        return missing
+    if not formats.runs(artifact.format):
+        return formats.load(artifact.format).cannot_run()
     path = folder / artifact.file
     if not path.exists():
         return host.Death(f"{artifact.file} is missing")
@@ -72,9 +71,9 @@ def _checks(
         return (intact, *judge.cannot_run(run), *failed_then)
     if isinstance(run, host.Death):
         return (intact, *judge.died(run), *failed_then)
-    return (
-        intact,
-        Check("runs", "pass", None, None, ""),
-        judge.repeats(run, golden, artifact.scheme),
-        *failed_then,
-    )
+    again: tuple[Check, ...] = (Check("runs", "pass", None, None, ""),)
+    again += (judge.repeats(run, golden, artifact.scheme),)
+    module = formats.load(artifact.format)
+    if instead := module.evaluator():
+        again = judge.evaluated(again, f"{module.cannot_run()}; {instead}")
+    return (intact, *again, *failed_then)

@@ -118,7 +118,7 @@ def _operations(path: Path) -> list[Any]:
 
 def _read(path: Path) -> dict[str, tuple[Floats, Floats | None]]:
     with quiet():
-        from edgepack.formats.coreml import dense
+        import dense
 
         return dense.read(path)
 

@@ -296,7 +296,7 @@ class Screen:
         """The formats, with what they can do here."""
         table = Table("format", "what it is", "file", "schemes", "write here", "run here")
         for each in facts:
-            write, run = (each[key] or "yes" for key in ("cannot_export", "cannot_run"))
+            write, run = each["cannot_export"] or "yes", each["evaluator"] or each["cannot_run"] or "yes"
             about, schemes = str(each["about"]), " ".join(each["schemes"])
             table.add_row(each["name"], escape(about), each["suffix"], schemes, escape(write), escape(run))
         self._out.print(table)
@@ -320,7 +320,8 @@ class Screen:
         self._out.print(table)
         table = Table("format", "write here", "run here")
         for one in found.abilities:
-            table.add_row(one.format, escape(one.cannot_export or "yes"), escape(one.cannot_run or "yes"))
+            run = one.evaluator or one.cannot_run or "yes"
+            table.add_row(one.format, escape(one.cannot_export or "yes"), escape(run))
         self._out.print(table)
 
 

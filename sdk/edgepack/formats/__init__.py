@@ -23,7 +23,6 @@ from edgepack.recipe import Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
-    from edgepack.emulator.weights import Weights
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
@@ -124,11 +123,8 @@ class Format(Protocol):
         """Why this format gains nothing from a kind of pruning; empty where it does."""
         ...
 
-    def weights(self, path: Path) -> Weights:
-        """Dense weights and biases of the layers of a written file, by module path.
-
-        Asked of files that cannot be run on this host; empty where the format does not read them back.
-        """
+    def evaluator(self) -> str:
+        """What `load` runs files with where the format's own runtime is not, in words; else empty."""
         ...
 
     def import_runtime(self) -> None:
@@ -166,6 +162,12 @@ def checked(name: str) -> str:
     return name
 
 
+def runs(name: str) -> bool:
+    """Whether files of a format are run on this host, by their own runtime or by an evaluator."""
+    module = load(name)
+    return not module.cannot_run() or bool(module.evaluator())
+
+
 def facts(name: str) -> dict[str, Any]:
     """What a list of formats tells of one, as plain values."""
     module = load(name)
@@ -177,6 +179,7 @@ def facts(name: str) -> dict[str, Any]:
         "extra": module.EXTRA,
         "cannot_export": module.cannot_export(),
         "cannot_run": module.cannot_run(),
+        "evaluator": module.evaluator(),
     }
 
 

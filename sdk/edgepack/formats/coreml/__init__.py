@@ -22,7 +22,6 @@ from edgepack.target import Target
 
 if TYPE_CHECKING:
     from edgepack.contract import Contract
-    from edgepack.emulator.weights import Weights
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
@@ -138,15 +137,3 @@ def describe(path: Path) -> Description:
         from edgepack.formats.coreml import contents
 
         return contents.describe(path)
-
-
-def weights(path: Path) -> Weights:
-    """Dense weights and biases by module path; none where activations are quantized, too.
-
-    What such a file loses is more than its weights show. Raises BundleError where it cannot be read.
-    """
-    with quiet():
-        from edgepack.formats.coreml import contents, dense
-
-        quantized = "quantize" in contents.describe(path).operators
-        return {} if quantized else dense.read(path)
