@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,24 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # after the lines above: torch reads the number of its threads when it is imported
 from sources import clamped, fashion, woven, writer  # noqa: F401  # fixtures
+
+USERS_CACHE = os.environ.get("EDGEPACK_CACHE", "")
+"""Where large downloads are kept between runs; empty for the user's own folder."""
+# an emulator that is set up there would make every build of these tests run on emulated devices, too
+os.environ["EDGEPACK_CACHE"] = tempfile.mkdtemp(prefix="edgepack-tests-")
+atexit.register(shutil.rmtree, os.environ["EDGEPACK_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def users_cache() -> Iterator[None]:
+    """The user's own cache in the place of these tests'."""
+    with pytest.MonkeyPatch.context() as patch:
+        if USERS_CACHE:
+            patch.setenv("EDGEPACK_CACHE", USERS_CACHE)
+        else:
+            patch.delenv("EDGEPACK_CACHE")
+        yield
+
 
 ROOT = Path(__file__).resolve().parent.parent
 FASHION = ROOT / "examples" / "fashion_mnist"

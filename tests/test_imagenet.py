@@ -22,7 +22,7 @@ FORMATS = ("onnx", "executorch", "torchscript")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def fetched() -> None:
+def fetched(users_cache: None) -> None:
     line = [sys.executable, str(IMAGENET / "fetch.py")]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ from edgepack.compress.shrink import Shrunk
 from edgepack.compress.teach import Lessons
 from edgepack.compress.workbench import Workbench, costs
 from edgepack.emulator import host
+from edgepack.emulator.device import Device
 from edgepack.errors import ExportError, PlanError
 from edgepack.formats import Exported
 from edgepack.goal import Pruning
@@ -24,6 +25,7 @@ from edgepack.plan import Omission, Plan, TargetPlan
 from edgepack.recipe import FEW_VALUES, FLOATS, NEEDS_SAMPLES, Recipe, Scheme
 from edgepack.report import Artifact, Check, Figures, Report, Tried, sentence
 from edgepack.source import Source
+from edgepack.target import Target
 
 TIME_LIMIT = 1800.0
 """Seconds that a file may take for all samples on the host before it counts as hung."""
@@ -73,6 +75,7 @@ class _Shop:
     benches: dict[int, Workbench] = field(default_factory=dict)
     written: dict[str, _Written] = field(default_factory=dict)
     runs: dict[Path, host.Run | host.Death] = field(default_factory=dict)
+    devices: dict[str, Device] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -84,6 +87,20 @@ class _Shop:
         if loaded.calib is None:
             return None
         return self.benches.setdefault(id(loaded), Workbench(loaded, self.progress.step))
+
+    def device(self, target: Target) -> Device:
+        """The emulated device of a target."""
+        if target.name not in self.devices:
+            self.devices[target.name] = Device(
+                target=target,
+                samples=self.samples,
+                inputs=self.source.evaluation.inputs,
+                classes=self.source.contract.classes is not None,
+                scratch=self.folder / f"device-{target.name}",
+                time_limit=TIME_LIMIT,
+                say=self.progress.step,
+            )
+        return self.devices[target.name]
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -223,7 +240,9 @@ class _Attempts:
         if self.base and recipe == self.base.recipe and self.source is self.shop.source:
             return self.base
         written = self._written(recipe)
-        artifacts = tuple(self._artifact(recipe, written, path) for path in written.exported.models)
+        made = [self._artifact(recipe, written, path) for path in written.exported.models]
+        pairs = zip(made, written.exported.models, strict=True)
+        artifacts = tuple(self._on_device(each, path, written.exported) for each, path in pairs)
         return Trial(recipe, written.exported, artifacts, _missed(artifacts), _idle(artifacts))
 
     def _written(self, recipe: Recipe) -> _Written:
@@ -313,6 +332,16 @@ class _Attempts:
             activation=written.exported.activation,
         )
 
+    def _on_device(self, artifact: Artifact, path: Path, exported: Exported) -> Artifact:
+        """The artifact with what it did on the target's emulated device."""
+        here, loaded, base = self.shop.runs.get(path), self.shop.source, self._baseline()
+        if not isinstance(here, host.Run):
+            return artifact
+        reference = judge.activated(loaded.reference, exported.activation)
+        first = exported.models[0]
+        other = base or (first if path != first else None)
+        return self.shop.device(self.wanted.target).judged(artifact, path, here.outputs, reference, other)
+
     def _within_base(self, written: _Written, path: Path) -> float:
         return bundle.bytes_of(path) / bundle.bytes_of(written.exported.models[0])
 
@@ -366,13 +395,20 @@ def _missed(artifacts: tuple[Artifact, ...]) -> str:
 
 
 def _idle(artifacts: tuple[Artifact, ...]) -> str:
-    """Why quantization does not pay: a file no smaller than float, or slower in the same runtime."""
+    """Why quantization does not pay: a file no smaller than float, or slower in the same runtime.
+
+    Slower is told by the instructions on the target's emulated device, else by this host's clock.
+    """
     main = artifacts[0]
     spread = main.figures.latency_spread
     if main.scheme in FLOATS:
         return ""
     if main.size_ratio >= 1:
         return f"{main.scheme} makes the file no smaller than float: {main.size_ratio:.2f} of its bytes"
+    counted = main.figures.instructions_ratio
+    if counted is not None:
+        many = f"{main.scheme} takes no fewer instructions than float on the emulated device: {counted:.2f}"
+        return f"{many} of their number" if counted >= 1 else ""
     ratio = main.figures.latency_ratio
     if ratio and spread and ratio > _TIE and spread[0] > 1:
         return (

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from edgepack import bundle, formats, judge
 from edgepack.emulator import host
+from edgepack.emulator.device import Device
 from edgepack.errors import BundleError
 from edgepack.pipeline import TIME_LIMIT, Progress, Silent
-from edgepack.report import Artifact, Check, Figures, Report
+from edgepack.report import Artifact, Check, Cost, Figures, Report
 from edgepack.samples import Sample
 
 
@@ -21,7 +22,7 @@ def check(folder: Path, progress: Progress | None = None) -> Report:
     no longer runs, or gives something else than when it was built, and where it failed then.
     Raises BundleError where `folder` is no bundle.
     """
-    report, _, contract = bundle.open_bundle(folder)
+    report, target, contract = bundle.open_bundle(folder)
     progress = progress or Silent()
     progress.begin(1 + len(report.artifacts))
     progress.step("compare the files with the manifest")
@@ -41,10 +42,54 @@ def check(folder: Path, progress: Progress | None = None) -> Report:
             there = judge.activated(reference, artifact.activation)
             checks = _checks(run, golden, artifact, damage)
             found = judge.figures(run, there, None, contract) if isinstance(run, host.Run) else Figures()
-            checked.append(replace(artifact, figures=found, checks=checks))
+            again = replace(artifact, figures=found, checks=checks)
+            if isinstance(run, host.Run):
+                emulated = Device(
+                    target=target,
+                    samples=samples,
+                    inputs=inputs,
+                    classes=contract.classes is not None,
+                    scratch=Path(scratch) / f"device-{number}",
+                    time_limit=TIME_LIMIT,
+                    say=progress.step,
+                )
+                again = emulated.judged(again, folder / artifact.file, run.outputs, there, None)
+            checked.append(again)
     others = [each for each in damage if not each.startswith((bundle.MODELS, bundle.GOLDEN))]
     notes = (f"checked again on {len(inputs)} golden samples", *others, *report.notes)
     return replace(report, artifacts=tuple(checked), folder=str(folder), notes=notes)
+
+
+def against(found: Report, other: Path, tolerance: float) -> Report:
+    """`found` with a check a file: its instructions on the emulated device are not more than those that
+    the bundle `other` was built with, by more than `tolerance` percent.
+
+    Files are paired by format, ending and scheme; skipped where one has no count.
+    Raises BundleError where `other` is no bundle, or one for another target.
+    """
+    before, _, _ = bundle.open_bundle(other)
+    if before.target != found.target:
+        raise BundleError(f"{other} is for {before.target}, this bundle for {found.target}: costs differ")
+    costs = {_kind(each): each.figures.cost for each in before.artifacts}
+    made = [_grown(each, costs.get(_kind(each)), tolerance) for each in found.artifacts]
+    return replace(found, artifacts=tuple(made))
+
+
+def _kind(artifact: Artifact) -> tuple[str, str, str]:
+    return artifact.format, Path(artifact.file).suffix, artifact.scheme
+
+
+def _grown(artifact: Artifact, before: Cost | None, tolerance: float) -> Artifact:
+    """The artifact with the check of its instructions, in percent of `before`."""
+    now = artifact.figures.cost
+    if now is None or before is None:
+        which = "this bundle" if now is None else "the other bundle"
+        reason = f"{which} has no count of instructions of such a file"
+        check = Check("instructions", "skipped", None, tolerance, "% more", reason)
+    else:
+        more = 100 * (now.instructions / before.instructions - 1)
+        check = Check("instructions", "pass" if more <= tolerance else "fail", more, tolerance, "% more")
+    return replace(artifact, checks=(*artifact.checks, check))
 
 
 def _run(folder: Path, artifact: Artifact, samples: Path, scratch: Path) -> host.Run | host.Death | str:

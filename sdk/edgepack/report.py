@@ -40,6 +40,30 @@ def sentence(check: Check) -> str:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What one inference takes on the emulated device: the median of the counted ones.
+
+    Instructions are not cycles: a core's caches, clock and pipelines are not emulated.
+    """
+
+    instructions: int
+    simd: int
+    """Of those: Advanced SIMD on vectors; scalar floats are not among them."""
+    dot: int
+    """Of those: products of int8 vectors or matrices (SDOT, UDOT, USDOT, SUDOT, SMMLA, UMMLA, USMMLA)."""
+    memory: int
+    """Loads and stores, of vectors too."""
+    branch: int
+    pages: int
+    """Pages of 4 KiB that its loads and stores touch: data, not code."""
+    bytes_read: int
+    """What its loads ask for, each time they do; a core's caches answer most of it."""
+    bytes_written: int
+    spread: float = 0.0
+    """Most less least instructions of the counted inferences, over the median."""
+
+
+@dataclass(frozen=True)
 class Figures:
     """How an artifact compares with the float model; None where it was not measured."""
 
@@ -59,6 +83,10 @@ class Figures:
     load_seconds: float | None = None
     memory_mb: float | None = None
     """Most memory above the bare runtime's, 10^6 bytes."""
+    cost: Cost | None = None
+    """What an inference takes on the emulated device."""
+    instructions_ratio: float | None = None
+    """Its instructions against those of the format's float file, on the same device."""
 
 
 @dataclass(frozen=True)

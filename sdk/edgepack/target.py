@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgepack import document, resources
 from edgepack.document import Strict
@@ -15,6 +15,8 @@ from edgepack.recipe import FLOATS, Scheme
 
 Platform = Literal["android", "ios", "linux", "jetson"]
 Provider = Literal["cpu", "tensorrt"]
+Core = Literal["cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1"]
+"""Cores of which QEMU has a model."""
 
 
 class Cpu(Strict):
@@ -34,6 +36,20 @@ class Accelerator(Strict):
     name: str
     kind: Literal["gpu", "npu", "dsp"]
     reached_by: str
+
+
+class Emulator(Strict):
+    """How the device is emulated on a host of another kind."""
+
+    cpu: Core
+    """The device's core, or the nearest that QEMU has a model of."""
+
+    @field_validator("cpu", mode="before")
+    @classmethod
+    def _not_max(cls, value: object) -> object:
+        if value == "max":
+            raise ValueError("cannot be QEMU's 'max', which computes wrongly without a word: name a core")
+        return value
 
 
 class Memory(Strict):
@@ -86,6 +102,8 @@ class Target(Strict):
     formats: Annotated[tuple[FormatChoice, ...], Field(min_length=1)]
     budget: Budget
     compress: Goal = Goal()
+    emulator: Emulator | None = None
+    """None where nothing here can run what the device runs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Target:

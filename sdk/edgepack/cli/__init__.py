@@ -270,14 +270,26 @@ def sensitivity(
 @app.command()
 def check(
     bundle: Annotated[Path, typer.Argument(help="a bundle: OUT/TARGET", show_default=False)],
+    against: Annotated[
+        Path | None,
+        typer.Option(help="fail where a file takes more instructions than this bundle's", show_default=False),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="how many more, in percent, --against lets pass")
+    ] = 0.5,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run every artifact of a bundle again and compare; the exit codes are those of `build`."""
+    """Run every artifact of a bundle again and compare; the exit codes are those of `build`.
+
+    Where the ARM emulator is set up, files for ARM devices run on the emulated device, too.
+    """
     with Screen(debug=debug) as screen:
         from edgepack import recheck, report
 
         found = recheck.check(bundle, screen.progress)
+        if against:
+            found = recheck.against(found, against, tolerance)
         screen.done()
         if json:
             screen.write(report.to_json(found))
@@ -354,6 +366,51 @@ def doctor(json: Json = False, debug: Debug = False) -> None:
             screen.dump(found)
         else:
             screen.host(found)
+
+
+emulator = typer.Typer(no_args_is_help=True, help="Set up the ARM emulator, show it, or remove it.")
+app.add_typer(emulator, name="emulator")
+
+
+@emulator.command()
+def setup(
+    target: Annotated[
+        str,
+        typer.Option("--target", "-t", help="say first whether this device is emulated", show_default=False),
+    ] = "",
+    debug: Debug = False,
+) -> None:
+    """Fetch QEMU and the runtimes' ARM builds (about 105 MB) and build what runs them; no root.
+
+    From then on `build` and `check` run files for ARM devices on the emulated device. All is pinned by
+    version and sha256, and lies in the cache folder (EDGEPACK_CACHE).
+    """
+    with Screen(debug=debug) as screen:
+        from edgepack import target as targets
+        from edgepack.emulator import arm
+        from edgepack.errors import TargetError
+
+        if target and targets.load(target).emulator is None:
+            raise TargetError(f"{target} is not emulated: its profile has no [emulator]")
+        screen.emulator(arm.setup(screen.tell))
+
+
+@emulator.command()
+def status(debug: Debug = False) -> None:
+    """Show what is set up, of which versions, where and how large."""
+    with Screen(debug=debug) as screen:
+        from edgepack.emulator import arm
+
+        screen.emulator(arm.status())
+
+
+@emulator.command()
+def clean(debug: Debug = False) -> None:
+    """Remove the emulator from the cache folder."""
+    with Screen(debug=debug) as screen:
+        from edgepack.emulator import arm
+
+        screen.tell(f"removed: {', '.join(map(str, arm.clean())) or 'nothing was there'}")
 
 
 def _shown(screen: Screen, entries: list[Any], json: bool, name: str) -> None:

@@ -33,6 +33,7 @@ from edgepack.report import sentence
 if TYPE_CHECKING:
     from edgepack.compress.sensitivity import Damage
     from edgepack.doctor import Host
+    from edgepack.emulator.arm import Entry
     from edgepack.formats import Description
     from edgepack.plan import Plan
     from edgepack.report import Artifact, Pruned, Report
@@ -309,6 +310,25 @@ class Screen:
             table.add_row(each.name, escape(each.about), each.language, platforms, formats, each.selftest)
         self._out.print(table)
 
+    def tell(self, sentence: str) -> None:
+        """One line on what happens."""
+        self._line(f"  {escape(sentence)}")
+
+    def emulator(self, found: Entry | None) -> None:
+        """The emulator that is set up."""
+        if found is None:
+            self._line("the ARM emulator is not set up: run `edgepack emulator setup`")
+            return
+        made = found.made
+        self._line(f"{escape(str(found.folder))}, {made.bytes / 1e6:.0f} MB, made in {made.seconds:.0f} s")
+        self._line(f"  {escape(made.qemu)}")
+        for name, version in made.versions.items():
+            self._line(f"  {name} {version} for aarch64; its runner is built by {escape(made.compiler)}")
+        counted = f"are not counted: {made.no_counts}" if made.no_counts else "are counted"
+        self._line(f"  instructions {escape(counted)}")
+        for note in made.notes:
+            self._line(f"  note {escape(note)}")
+
     def host(self, found: Host) -> None:
         """What the doctor found."""
         self._line(f"Python {found.python} on {found.system}")
@@ -332,10 +352,16 @@ def _report_table(report: Report) -> Table:
     table.add_column("scheme")
     for column in ("MB", "MB gz", "× float", "agree %", "accuracy %", "SQNR dB", "time × float", "memory MB"):
         table.add_column(column, justify="right")
+    emulated = any(each.figures.cost for each in report.artifacts)
+    if emulated:
+        counted = "instructions: of an inference on the emulated device"
+        table.caption = f"{counted}; they tell whether int8 pays, and are no measure of time"
+        table.add_column("M instructions", justify="right")
+        table.add_column("× float", justify="right")
     table.add_column("verdict")
     for each in report.artifacts:
         style = _STYLES[each.verdict]
-        table.add_row(*_cells(each), f"[{style}]{each.verdict}[/]")
+        table.add_row(*_cells(each), *(_cost(each) if emulated else ()), f"[{style}]{each.verdict}[/]")
     return table
 
 
@@ -401,6 +427,12 @@ def _cells(artifact: Artifact) -> list[str]:
         _number(found.latency_ratio, ".2f"),
         _number(found.memory_mb, ".1f"),
     ]
+
+
+def _cost(artifact: Artifact) -> tuple[str, str]:
+    cost = artifact.figures.cost
+    millions = f"{cost.instructions / 1e6:.2f}" if cost else "-"
+    return millions, _number(artifact.figures.instructions_ratio, ".2f")
 
 
 def _number(value: float | None, form: str) -> str:

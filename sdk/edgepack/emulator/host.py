@@ -104,14 +104,15 @@ def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
             child.wait()
             raise
     if code:
-        return Death(_reason(code, (scratch / _LOG).read_text(encoding="utf-8", errors="replace")))
+        return Death(reason(code, (scratch / _LOG).read_text(encoding="utf-8", errors="replace")))
     figures = json.loads((scratch / _FIGURES).read_text(encoding="utf-8"))
     if figures["latency_spread"]:
         figures["latency_spread"] = tuple(figures["latency_spread"])
     return Run(outputs=read_samples(scratch / _OUTPUTS), **figures)
 
 
-def _reason(code: int, log: str) -> str:
+def reason(code: int, log: str) -> str:
+    """Why a runtime's process ended with `code`, by its signal or by the last word of its log."""
     if code < 0:
         name = signal.Signals(-code).name
         likely = " (out of memory, most likely)" if -code == signal.SIGKILL else ""

@@ -183,7 +183,7 @@ def _pixels(given: Given, places: Tensor, size: int) -> Tensor:
 
 
 def _nearer(places: Tensor) -> Tensor:
-    """The next pixel; between two, the later one, as in Core ML (torch's `grid_sample` takes the even one)."""
+    """The next pixel; between two, the later, as in Core ML (torch's `grid_sample` takes the even one)."""
     return (places + 0.5).floor().long()
 
 

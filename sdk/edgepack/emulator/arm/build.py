@@ -1,0 +1,86 @@
+"""Build: the runners for ARM and for the host, and the emulator's counter, from `native/`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgepack.emulator.arm.pins import Runtime
+from edgepack.errors import EdgepackError
+
+NATIVE = Path(__file__).parent / "native"
+CROSS = "aarch64-linux-gnu-g++"
+_UNPACKED = "usr/bin/aarch64-linux-gnu-g++-12"
+_LIBRARIES = "usr/lib/x86_64-linux-gnu"
+_FLAGS = ["-std=c++17", "-O2", "-w"]
+_EXECUTORCH_LIBRARIES = ("", "_kernels_optimized", "_kernels_quantized", "_backend_xnnpack", "_threadpool")
+_EXECUTORCH_DEFINES = ("C10_USING_CUSTOM_GENERATED_MACROS", "ET_EVENT_TRACER_ENABLED", "ET_USE_THREADPOOL")
+"""As the wheel's executorch-config.cmake says, which needs a newer CMake than systems have."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler: how it is called, and what it is."""
+
+    line: tuple[str, ...]
+    about: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def cross() -> Compiler | None:
+    """The cross compiler on the PATH, or None."""
+    found = shutil.which(CROSS)
+    return Compiler((found,), f"{CROSS} of this host") if found else None
+
+
+def unpacked(root: Path) -> Compiler:
+    """The cross compiler in a folder of unpacked Debian packages."""
+    line = (str(root / _UNPACKED), f"--sysroot={root}")
+    about = "g++-12-aarch64-linux-gnu of Debian, unpacked and not kept"
+    return Compiler(line, about, {"LD_LIBRARY_PATH": str(root / _LIBRARIES)})
+
+
+def host() -> Compiler | None:
+    """The C++ compiler of this host, or None."""
+    found = shutil.which("c++") or shutil.which("g++")
+    return Compiler((found,), f"{found} of this host") if found else None
+
+
+def runner(runtime: Runtime, compiler: Compiler, library: Path, out: Path) -> None:
+    """Compile the runner of a runtime; `library` is the package's folder, unpacked from its wheel.
+
+    Raises EdgepackError with the compiler's first error.
+    """
+    if runtime == "onnxruntime":
+        rest = [str(NATIVE / "runner_onnx.cpp"), "-ldl"]
+    else:
+        include = library / "include"
+        rest = [f"-D{each}" for each in _EXECUTORCH_DEFINES]
+        rest += [f"-I{include}", f"-I{include}/executorch/runtime/core/portable_type/c10"]
+        rest += [str(NATIVE / "runner_executorch.cpp"), f"-L{library / 'lib'}", "-Wl,--no-as-needed"]
+        rest += [f"-lexecutorch{each}" for each in _EXECUTORCH_LIBRARIES]
+    _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
+
+
+def counter(out: Path) -> str:
+    """Compile the emulator's counter; why not, or empty."""
+    found = shutil.which("cc") or shutil.which("gcc")
+    if not found:
+        return "this host has no C compiler (cc), which builds the counter"
+    try:
+        line = [found, "-shared", "-fPIC", "-O2", "-o", str(out), str(NATIVE / "count.c")]
+        _compile(line, Compiler((), ""))
+    except EdgepackError as cause:
+        return str(cause)
+    return ""
+
+
+def _compile(line: list[str], compiler: Compiler) -> None:
+    environment = {**os.environ, **compiler.environment}
+    ended = subprocess.run(line, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    if ended.returncode:
+        errors = [each for each in ended.stderr.splitlines() if "error" in each] or ["no word"]
+        raise EdgepackError(f"compiling with {line[0]} failed: {errors[0]}")

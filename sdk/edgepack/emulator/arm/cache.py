@@ -1,0 +1,268 @@
+"""The emulator's cache: set up once, whole or not at all, in a folder that anyone may choose.
+
+An entry is called by the hash of all that goes into it, so a changed pin or source makes a new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+
+from edgepack.emulator.arm import build, fetch, machine, pins
+from edgepack.emulator.arm.fetch import Tell
+from edgepack.errors import EdgepackError
+
+_DONE = "made.json"
+_DRAFT = ".draft-"
+_LAYOUT = 1
+_KEPT = ("onnxruntime/capi/libonnxruntime.so", "executorch/lib/lib", "executorch/include/")
+"""Of a runtime's wheel; the headers only until its runner is compiled."""
+_LOADERS = ("usr/aarch64-linux-gnu/lib", "usr/aarch64-linux-gnu/lib64")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an entry was made of."""
+
+    qemu: str
+    """Its own word on its version."""
+    versions: dict[pins.Runtime, str]
+    compiler: str
+    no_counts: str
+    """Why nothing can be counted; empty where it can."""
+    seconds: float
+    bytes: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A whole emulator on disk."""
+
+    folder: Path
+
+    @property
+    def made(self) -> Made:
+        plain = json.loads((self.folder / _DONE).read_text(encoding="utf-8"))
+        return Made(**{**plain, "notes": tuple(plain["notes"])})
+
+    @property
+    def qemu(self) -> Path:
+        return self.folder / "qemu/usr/bin/qemu-aarch64"
+
+    @property
+    def qemu_libraries(self) -> Path:
+        return self.folder / "qemu/usr/lib/x86_64-linux-gnu"
+
+    @property
+    def libraries(self) -> Path:
+        """The ARM system's own libraries."""
+        return self.folder / "lib"
+
+    @property
+    def counter(self) -> Path:
+        return self.folder / "count.so"
+
+    def runner(self, runtime: pins.Runtime) -> Path:
+        return self.folder / f"runner-{runtime}"
+
+    def library(self, runtime: pins.Runtime) -> Path:
+        """The folder of a runtime's own libraries."""
+        return self.folder / runtime / ("lib" if runtime == "executorch" else "capi")
+
+
+def root() -> Path:
+    """The folder of all entries: in EDGEPACK_CACHE, else in the user's cache folder."""
+    return Path(os.environ.get("EDGEPACK_CACHE") or platformdirs.user_cache_dir("edgepack")) / "emulator"
+
+
+def entry() -> Entry | None:
+    """The entry for what is installed here, or None where it is not set up."""
+    folder = root() / _name()
+    return Entry(folder) if (folder / _DONE).is_file() else None
+
+
+def setup(tell: Tell) -> Entry:
+    """The entry, made if it is not there: fetched, compiled, tried, then moved into its place.
+
+    Raises EdgepackError where the folder cannot be written or something cannot be had.
+    """
+    try:
+        root().mkdir(parents=True, exist_ok=True)
+        with _alone(tell):
+            return entry() or _make(tell)
+    except OSError as cause:
+        hint = "set EDGEPACK_CACHE to a folder with some 300 MB of space that you may write"
+        raise EdgepackError(f"the emulator's folder cannot be written: {cause}", hint=hint) from cause
+
+
+def clean() -> list[Path]:
+    """Remove all entries, old ones and drafts too; the folders that were removed."""
+    if not root().is_dir():
+        return []
+    with _alone(lambda _: None):
+        found = [each for each in root().iterdir() if each.is_dir()]
+        for each in found:
+            shutil.rmtree(each)
+    return found
+
+
+def _name() -> str:
+    parts = [str(_LAYOUT), repr((pins.QEMU, pins.SYSROOT, pins.COMPILER))]
+    parts += [f"{name} {version} {pins.WHEELS[name][version]}" for name, version in pins.versions().items()]
+    parts += [each.read_text(encoding="utf-8") for each in sorted(build.NATIVE.iterdir()) if each.is_file()]
+    return f"arm-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
+
+
+@contextmanager
+def _alone(tell: Tell) -> Iterator[None]:
+    """One process at a time; a process that dies leaves the lock free."""
+    with (root() / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("another edgepack is setting the emulator up: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(tell: Tell) -> Entry:
+    for left in root().glob(f"{_DRAFT}*"):  # by a set-up that was killed: we hold the lock
+        shutil.rmtree(left)
+    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=root()))
+    try:
+        _fill(Entry(draft), tell)
+        goal = root() / _name()
+        draft.chmod(0o755)
+        draft.rename(goal)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return Entry(goal)
+
+
+def _fill(draft: Entry, tell: Tell) -> None:
+    begun = time.perf_counter()
+    notes: list[str] = []
+
+    def told(note: str) -> None:
+        notes.append(note)
+        tell(note)
+
+    _system(draft, tell, told)
+    for runtime, version in pins.versions().items():
+        tell(f"fetching {runtime} {version} for aarch64")
+        _runtime(draft, runtime, version)
+    compiler = _runners(draft, tell, told)
+    no_counts = build.counter(draft.counter) or _refused(draft)
+    made = Made(
+        qemu=_qemu_version(draft),
+        versions=pins.versions(),
+        compiler=compiler,
+        no_counts=no_counts,
+        seconds=time.perf_counter() - begun,
+        bytes=sum(each.stat().st_size for each in draft.folder.rglob("*") if each.is_file()),
+        notes=tuple(notes),
+    )
+    (draft.folder / _DONE).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
+
+
+def _system(draft: Entry, tell: Tell, told: Tell) -> None:
+    """QEMU and ARM's C and C++ libraries: Debian's, else those of this host."""
+    if problem := fetch.cannot_unpack():
+        _borrow(draft, problem)
+        told(f"{problem}: taking qemu-aarch64 and aarch64 libraries of this host")
+        return
+    tell("fetching QEMU and the libraries of an aarch64 system (16 MB)")
+    whole = draft.folder / "whole"
+    fetch.debian((*pins.QEMU, *pins.SYSROOT), whole, told)
+    (whole / "usr/aarch64-linux-gnu/lib").rename(draft.libraries)
+    for kept in (draft.qemu, draft.qemu_libraries):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        (whole / kept.relative_to(draft.folder / "qemu")).rename(kept)
+    shutil.rmtree(whole)
+
+
+def _borrow(draft: Entry, problem: str) -> None:
+    qemu = shutil.which("qemu-aarch64")
+    found = [Path("/", each) for each in _LOADERS if Path("/", each, machine.LOADER).exists()]
+    if not qemu or not found:
+        absent = "qemu-aarch64 on the PATH" if not qemu else f"libraries of aarch64 in /{_LOADERS[0]}"
+        raise EdgepackError(
+            f"{problem}, and there is no {absent}",
+            hint="install your system's packages of QEMU's user emulation and of the aarch64 cross compiler",
+        )
+    draft.qemu.parent.mkdir(parents=True)
+    draft.qemu_libraries.mkdir(parents=True)
+    draft.qemu.symlink_to(qemu)
+    draft.libraries.symlink_to(found[0])
+
+
+def _runtime(draft: Entry, runtime: pins.Runtime, version: str) -> None:
+    folder = draft.folder / f"{runtime}-wheel"
+    with zipfile.ZipFile(fetch.wheel(runtime, version, folder)) as archive:
+        for name in archive.namelist():
+            if name.startswith(_KEPT):
+                archive.extract(name, draft.folder)
+    shutil.rmtree(folder)
+
+
+def _runners(draft: Entry, tell: Tell, told: Tell) -> str:
+    """Compile the runners; what with."""
+    cross, compiler = draft.folder / "cross", build.cross()
+    if compiler is None and (problem := fetch.cannot_unpack()):
+        raise EdgepackError(
+            f"{problem}, and there is no {build.CROSS} on the PATH",
+            hint=f"install your system's package that brings {build.CROSS}",
+        )
+    if compiler is None:
+        tell("fetching a cross compiler, for now only (48 MB)")
+        fetch.debian((*pins.COMPILER, *pins.SYSROOT), cross, told)
+        compiler = build.unpacked(cross)
+    for runtime in pins.WHEELS:
+        tell(f"compiling the runner of {runtime}")
+        build.runner(runtime, compiler, draft.folder / runtime, draft.runner(runtime))
+    shutil.rmtree(cross, ignore_errors=True)
+    shutil.rmtree(draft.folder / "executorch" / "include")
+    return compiler.about
+
+
+def _refused(draft: Entry) -> str:
+    """Why QEMU does not take the counter, tried on the ARM loader's own version; empty where it does."""
+    line = machine.line(draft, machine.MODELS["cortex-a53"].name, draft.folder, counts="tried.txt")
+    ended = _run_tried(draft, [*line, str(draft.libraries / machine.LOADER), "--version"])
+    (draft.folder / "tried.txt").unlink(missing_ok=True)
+    if ended.returncode == 0:
+        return ""
+    return f"QEMU does not take the counter: {(ended.stderr.strip().splitlines() or ['no word'])[-1]}"
+
+
+def _qemu_version(draft: Entry) -> str:
+    ended = _run_tried(draft, [str(draft.qemu), "--version"])
+    if ended.returncode:
+        raise EdgepackError(f"QEMU does not start: {ended.stderr.strip()}")
+    return ended.stdout.splitlines()[0]
+
+
+def _run_tried(draft: Entry, line: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        line,
+        cwd=draft.folder,
+        env=machine.environment(draft),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )

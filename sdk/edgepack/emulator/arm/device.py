@@ -1,0 +1,112 @@
+"""The device: one model file by the device's own build of its runtime, on the device's emulated core."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgepack.emulator import host
+from edgepack.emulator.arm import cache, cost, machine, pins, tensors
+from edgepack.emulator.arm.cache import Entry
+from edgepack.emulator.host import Death, Job
+from edgepack.errors import EdgepackError
+from edgepack.report import Cost
+from edgepack.samples import Sample
+from edgepack.target import Target
+
+_SYSTEM, _SAMPLES, _OUTPUTS, _COUNTS, _LOG = "system", "samples.bin", "outputs.bin", "counts.txt", "log.txt"
+_UNRESOLVED = "Missing operator"
+"""ExecuTorch logs it before it fails with a number."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a file did on the emulated device."""
+
+    outputs: tuple[Sample, ...]
+    cost: Cost | None
+    no_cost: str
+    """Why nothing was counted; empty where it was."""
+    about: str
+    """What was emulated, in words."""
+    runtime: str
+    """The runtime that ran it, with its version."""
+    seconds: float
+
+
+def run(job: Job, target: Target, scratch: Path, time_limit: float, *, samples: int = 8) -> Run | Death:
+    """Run the first `samples` samples of `job` with `scratch`, which is made anew, as the folder.
+
+    Raises EdgepackError where the emulator is not set up.
+    """
+    entry = cache.entry()
+    if entry is None or target.emulator is None:
+        raise EdgepackError("the ARM emulator is not set up", hint="edgepack emulator setup")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    machine.write(target, entry, scratch / _SYSTEM)
+    tensors.write(host.read_samples(Path(job.samples))[:samples], scratch / _SAMPLES)
+    (scratch / _model(job)).symlink_to(Path(job.path).resolve())
+    begun = time.perf_counter()
+    runtime = pins.RUNTIMES[job.format]
+    death = _run(_line(job, target, entry), entry, scratch, time_limit)
+    if death:
+        return death
+    no_cost = entry.made.no_counts
+    counted = None if no_cost else cost.read(scratch / _COUNTS)
+    return Run(
+        outputs=tensors.read(scratch / _OUTPUTS),
+        cost=counted,
+        no_cost=no_cost,
+        about=machine.about(target),
+        runtime=f"{runtime} {entry.made.versions[runtime]}",
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _line(job: Job, target: Target, entry: Entry) -> list[str]:
+    """The command; all that is the run's own is named from its folder, so that counts repeat."""
+    assert target.emulator is not None
+    runtime = pins.RUNTIMES[job.format]
+    counts = "" if entry.made.no_counts else _COUNTS
+    line = machine.line(entry, target.emulator.cpu, Path(_SYSTEM), counts=counts)
+    line += ["-E", f"LD_LIBRARY_PATH={entry.library(runtime)}", str(entry.runner(runtime))]
+    if runtime == "onnxruntime":
+        (library,) = entry.library(runtime).glob("libonnxruntime.so*")
+        line.append(str(library))
+    return [*line, _model(job), _SAMPLES, _OUTPUTS, str(cost.WARM_UP + cost.COUNTED)]
+
+
+def _model(job: Job) -> str:
+    return f"model{Path(job.path).suffix}"
+
+
+def _run(line: list[str], entry: Entry, scratch: Path, time_limit: float) -> Death | None:
+    with (scratch / _LOG).open("wb") as log:
+        child = subprocess.Popen(
+            line,
+            cwd=scratch,
+            env=machine.environment(entry),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            code = child.wait(time_limit)
+        except subprocess.TimeoutExpired:
+            return Death(f"no end after {time_limit:.0f} s on the emulated device: stopped")
+        finally:
+            child.kill()
+            child.wait()
+    if code:
+        return Death(f"{host.reason(code, _told(scratch / _LOG))} (on the emulated device)")
+    return None
+
+
+def _told(log: Path) -> str:
+    """The log, a line on an operator that does not resolve last."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(sorted(lines, key=lambda line: _UNRESOLVED in line))

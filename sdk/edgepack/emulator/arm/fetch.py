@@ -1,0 +1,121 @@
+"""Fetch: packages by the system's own clients, pip and apt-get, each checked against its sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from edgepack.emulator.arm.pins import WHEELS, Debian, Runtime
+from edgepack.errors import EdgepackError
+
+Tell = Callable[[str], None]
+_BY_HAND = "run it again where the package registries can be reached"
+
+
+def cannot_unpack() -> str:
+    """Why Debian's packages cannot be had on this host; empty where they can."""
+    absent = [each for each in ("apt-get", "dpkg-deb") if not shutil.which(each)]
+    return f"this system has no {' and no '.join(absent)}" if absent else ""
+
+
+def debian(packages: tuple[Debian, ...], folder: Path, tell: Tell) -> None:
+    """Download and unpack packages of the system's archive into `folder`; nothing is installed.
+
+    Where the archive no longer has a pinned version, its newest is taken, and told.
+    Raises EdgepackError where a package cannot be had or is not what its hash says.
+    """
+    debs = folder.with_name(f"{folder.name}-debs")
+    debs.mkdir()
+    apt = _Apt(debs)
+    for package in packages:
+        path, pinned = apt.download(package)
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if not pinned:
+            name = path.name.replace("%3a", ":")
+            tell(f"{package.name} {package.version} is gone from the archive; took {name}, sha256 {found}")
+        elif found != package.sha256:
+            raise EdgepackError(f"{path.name} is not the file that edgepack knows: its sha256 is {found}")
+        _run(["dpkg-deb", "--extract", str(path), str(folder)], "unpacking a Debian package")
+    shutil.rmtree(debs)
+
+
+class _Apt:
+    """apt-get with the system's lists, or with lists of its own where those do not know a package."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._options: list[str] = []
+        self._said = ""
+
+    def download(self, package: Debian) -> tuple[Path, bool]:
+        """The downloaded file, and whether it is of the pinned version."""
+        for name in (f"{package.name}={package.version}", package.name):
+            if self._get(name):
+                (path,) = self._folder.glob(f"{package.name}_*.deb")
+                return path, name != package.name
+        raise _failed(["apt-get"], self._said, f"downloading the Debian package {package.name}")
+
+    def _get(self, name: str) -> bool:
+        if self._try(name):
+            return True
+        if not self._options:
+            self._update()
+            return self._try(name)
+        return False
+
+    def _try(self, name: str) -> bool:
+        line = ["apt-get", *self._options, "-o", "APT::Sandbox::User=root", "download", name]
+        ended = subprocess.run(line, cwd=self._folder, capture_output=True, text=True)
+        self._said = ended.stderr
+        return ended.returncode == 0
+
+    def _update(self) -> None:
+        """Read the archive's lists into a folder of our own: the system's may be old, or absent."""
+        own = self._folder / "apt"
+        for each in ("state", "lists/partial", "cache/archives/partial"):
+            (own / each).mkdir(parents=True)
+        chosen = {
+            "Dir::State": own / "state",
+            "Dir::State::lists": own / "lists",
+            "Dir::State::status": "/var/lib/dpkg/status",
+            "Dir::Cache": own / "cache",
+            "APT::Sandbox::User": "root",
+            "Debug::NoLocking": "1",
+        }
+        self._options = [word for key, value in chosen.items() for word in ("-o", f"{key}={value}")]
+        _run(["apt-get", *self._options, "update"], "reading the package lists")
+
+
+def wheel(runtime: Runtime, version: str, folder: Path) -> Path:
+    """Download the aarch64 wheel of a runtime from the index that pip is set to.
+
+    Raises EdgepackError where it cannot be had; pip itself refuses a file of another hash.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pinned = folder / "pinned.txt"
+    pinned.write_text(f"{runtime}=={version} --hash=sha256:{WHEELS[runtime][version]}\n", encoding="utf-8")
+    line = [sys.executable, "-m", "pip", "--no-input", "--no-cache-dir", "--disable-pip-version-check"]
+    line += ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    line += ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_27_aarch64"]
+    line += ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
+    line += ["--dest", str(folder), "--requirement", str(pinned)]
+    _run(line, f"downloading {runtime} {version} for aarch64")
+    (path,) = folder.glob(f"{runtime}-*.whl")
+    return path
+
+
+def _run(line: list[str], doing: str) -> None:
+    ended = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if ended.returncode:
+        raise _failed(line, ended.stderr or ended.stdout, doing)
+
+
+def _failed(line: list[str], log: str, doing: str) -> EdgepackError:
+    said = [each.strip() for each in log.splitlines() if each.strip()]
+    telling = [each for each in said if each.lower().startswith(("e:", "error"))] or said or ["no word"]
+    program = "pip" if "pip" in line else line[0]
+    return EdgepackError(f"{doing}: {program} failed: {telling[-1]}", hint=_BY_HAND)

@@ -1,0 +1,99 @@
+"""An artifact on its device: run there under emulation, compared with the host, and what it costs.
+
+Where the emulator is not set up the check is skipped, with the command that sets it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from edgepack.emulator import arm
+from edgepack.emulator.arm import part, verdict
+from edgepack.emulator.host import Death, Job
+from edgepack.report import Artifact, Check, Cost
+from edgepack.samples import Sample
+from edgepack.target import Target
+
+SAMPLES = 8
+"""How many of the samples are run there; an emulated inference takes seconds."""
+NAME = "device runs"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A target's emulated device, with what a build or a check gives it to do."""
+
+    target: Target
+    samples: Path
+    """As `host.write_samples` wrote them."""
+    inputs: tuple[Sample, ...]
+    classes: bool
+    scratch: Path
+    time_limit: float
+    """Seconds for one file."""
+    say: Callable[[str], None]
+    """Told what begins."""
+    ran: dict[Path, arm.Run | Death] = field(default_factory=dict)
+    """What was run so far."""
+
+    def judged(
+        self,
+        artifact: Artifact,
+        path: Path,
+        here: tuple[Sample, ...],
+        reference: tuple[Sample, ...],
+        float_file: Path | None,
+    ) -> Artifact:
+        """`artifact`, whose file is at `path` and gave `here` on the host, with the device's checks.
+
+        `reference` is what the float model answers. The cost is set against that of `float_file`, where
+        one is given. Unchanged for targets that are not emulated.
+        """
+        if self.target.emulator is None:
+            return artifact
+        if reason := arm.cannot_run(self.target, artifact.format):
+            return _with(artifact, (Check(NAME, "skipped", None, None, "", reason),))
+        ran = self._run(artifact.format, path)
+        if isinstance(ran, Death):
+            return _with(artifact, (Check(NAME, "fail", None, None, "", ran.reason),))
+        found = verdict.agreement(ran, here, reference, artifact.scheme, classes=self.classes)
+        checks = verdict.checks(ran, found, artifact.scheme)
+        judged = self._costed(_with(artifact, checks), ran.cost, float_file)
+        apart = any(check.verdict == "fail" for check in checks)
+        return replace(judged, notes=(*judged.notes, self._parted(path))) if apart else judged
+
+    def _run(self, format_name: str, path: Path) -> arm.Run | Death:
+        if path not in self.ran:
+            self.say(f"run {path.name} on the emulated {self.target.title}")
+            job, scratch = Job(format_name, str(path), str(self.samples)), self.scratch / str(len(self.ran))
+            self.ran[path] = arm.run(job, self.target, scratch, self.time_limit, samples=SAMPLES)
+        return self.ran[path]
+
+    def _costed(self, artifact: Artifact, cost: Cost | None, float_file: Path | None) -> Artifact:
+        """The artifact with its cost, and that against the float file's."""
+        ratio = None
+        if cost and float_file:
+            base = self._run(artifact.format, float_file)
+            if isinstance(base, arm.Run) and base.cost:
+                ratio = cost.instructions / base.cost.instructions
+        figures = replace(artifact.figures, cost=cost, instructions_ratio=ratio)
+        return replace(artifact, figures=figures)
+
+    def _parted(self, path: Path) -> str:
+        """Where device and host part, in words."""
+        if path.suffix != ".onnx":
+            return f"where device and host part is not told for {path.suffix} files"
+        try:
+            found = part.parted(path, self.inputs[0], self.target, self.scratch / "part", self.time_limit)
+        except RuntimeError as cause:
+            return f"where device and host part could not be found: {cause}"
+        if found is None:
+            return "layer by layer, device and host agree on the first sample"
+        by = f"{found.relative:.2g} of its largest value"
+        return f"device and host part at {found.operator} '{found.layer}', by {by}"
+
+
+def _with(artifact: Artifact, checks: tuple[Check, ...]) -> Artifact:
+    return replace(artifact, checks=(*artifact.checks, *checks))

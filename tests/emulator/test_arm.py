@@ -1,0 +1,251 @@
+"""Model files run by the device's own builds of the runtimes, on its emulated core."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import source_of
+from onnx import TensorProto, helper
+
+from edgepack import formats, target
+from edgepack.emulator import arm, host
+from edgepack.emulator.arm import build, machine, part, tensors, verdict
+from edgepack.emulator.host import Death, Job
+from edgepack.recipe import Recipe, Scheme
+from edgepack.source import Source
+
+FILES: list[tuple[str, Scheme, str]] = [
+    ("onnx", "fp32", ".onnx"),
+    ("onnx", "w8a8", ".onnx"),
+    ("onnx", "w8a8", ".ort"),
+    ("executorch", "fp32", ".pte"),
+    ("executorch", "w8a8", ".pte"),
+]
+PI_5 = target.load("raspberry-pi-5")
+PI_3 = target.load("raspberry-pi-3")
+
+
+@pytest.fixture(scope="module")
+def emulator(users_cache: None) -> arm.Entry:
+    """The emulator, set up in the user's own cache; skipped where it cannot be had."""
+    if problem := arm.unsuited(PI_5, "onnx"):
+        pytest.skip(problem)
+    return arm.setup(print)
+
+
+@pytest.fixture(scope="module")
+def written(small_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fashion-MNIST's files in both formats, float and int8, with the samples."""
+    folder = tmp_path_factory.mktemp("written")
+    for name, scheme in {(name, scheme) for name, scheme, _ in FILES}:
+        module = formats.load(name)
+        module.export(small_source, Recipe(scheme), PI_5, folder / f"{scheme}{module.SUFFIX}")
+    host.write_samples(small_source.evaluation.inputs[:8], folder / "samples.npz")
+    return folder
+
+
+def _ran(job: Job, device: target.Target, scratch: Path, samples: int = 8) -> arm.Run:
+    found = arm.run(job, device, scratch, 300, samples=samples)
+    assert isinstance(found, arm.Run), found
+    return found
+
+
+@pytest.mark.parametrize(("name", "scheme", "ending"), FILES)
+def test_a_file_answers_on_the_device_as_on_the_host_and_its_cost_repeats(
+    emulator: arm.Entry,
+    written: Path,
+    small_source: Source,
+    tmp_path: Path,
+    name: str,
+    scheme: Scheme,
+    ending: str,
+) -> None:
+    path = written / f"{scheme}{ending}"
+    job = Job(name, str(path), str(written / "samples.npz"))
+    first, second = (_ran(job, PI_5, tmp_path / each) for each in ("first", "other-place"))
+    runner = formats.load(name).load(path)
+    here = tuple(runner(sample) for sample in small_source.evaluation.inputs[:8])
+    found = verdict.agreement(first, here, small_source.reference, scheme, classes=True)
+    checks = verdict.checks(first, found, scheme)
+    assert [check.verdict for check in checks] == ["pass", "pass"]
+    assert found.tops == 100
+    assert found.lsbs is None if scheme == "fp32" else found.lsbs is not None
+    if emulator.made.no_counts:
+        pytest.skip(emulator.made.no_counts)
+    assert first.cost is not None
+    assert second.cost is not None
+    assert second.cost.instructions == pytest.approx(first.cost.instructions, rel=1e-4)
+    assert first.cost.spread < 1e-3
+    assert (first.cost.dot > 0) == (scheme == "w8a8"), "a Cortex-A76 has dot products of int8"
+    assert first.cost.simd + first.cost.memory < first.cost.instructions
+    assert first.cost.bytes_read > path.stat().st_size / 2, "most weights are read in an inference"
+
+
+def test_an_older_core_runs_other_kernels(emulator: arm.Entry, written: Path, tmp_path: Path) -> None:
+    job = Job("executorch", str(written / "w8a8.pte"), str(written / "samples.npz"))
+    old, new = (_ran(job, device, tmp_path / device.name) for device in (PI_3, PI_5))
+    if not old.cost or not new.cost:
+        pytest.skip(old.no_cost)
+    assert old.cost.dot == 0, "a Cortex-A53 has no dot products"
+    assert new.cost.dot > 0
+    assert new.cost.instructions < old.cost.instructions
+
+
+def test_what_stands_in_for_a_core_says_what_it_lacks(
+    emulator: arm.Entry, written: Path, tmp_path: Path
+) -> None:
+    job = Job("executorch", str(written / "w8a8.pte"), str(written / "samples.npz"))
+    run = _ran(job, target.load("pixel-8"), tmp_path / "run", samples=1)
+    assert "stands in" in run.about
+    assert "i8mm" in run.about
+    assert "stands in" not in _ran(job, PI_5, tmp_path / "run", samples=1).about
+    assert len(run.outputs) == 1
+
+
+@pytest.mark.parametrize("name", ["w8a8.onnx", "w8a8.ort", "w8a8.pte"])
+def test_a_truncated_file_is_a_death(emulator: arm.Entry, written: Path, tmp_path: Path, name: str) -> None:
+    data = (written / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    format_name = "executorch" if name.endswith("pte") else "onnx"
+    job = Job(format_name, str(tmp_path / name), str(written / "samples.npz"))
+    death = arm.run(job, PI_5, tmp_path / "run", 300)
+    assert isinstance(death, Death)
+    assert death.reason.endswith("(on the emulated device)")
+
+
+def _model(path: Path, *nodes: onnx.NodeProto, answer: int = TensorProto.FLOAT) -> None:
+    graph = helper.make_graph(
+        list(nodes),
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", answer, [1, 4])],
+    )
+    sets = [helper.make_opsetid("", 18), helper.make_opsetid("of.nobody", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=8), path)
+
+
+def test_an_operator_that_does_not_resolve_is_named(emulator: arm.Entry, tmp_path: Path) -> None:
+    _model(tmp_path / "model.onnx", helper.make_node("Unheard", ["x"], ["y"], domain="of.nobody"))
+    host.write_samples(((np.ones((1, 4), np.float32),),), tmp_path / "samples.npz")
+    job = Job("onnx", str(tmp_path / "model.onnx"), str(tmp_path / "samples.npz"))
+    death = arm.run(job, PI_5, tmp_path / "run", 300)
+    assert isinstance(death, Death)
+    assert "Unheard" in death.reason
+
+
+class _Sums(torch.nn.Module):
+    """An operator that XNNPACK leaves to ExecuTorch's own kernels."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cumsum(x, 1)
+
+
+def test_an_operator_of_executorch_that_does_not_resolve_is_named(
+    emulator: arm.Entry, tmp_path: Path
+) -> None:
+    source = source_of(_Sums(), [torch.ones(1, 4)])
+    formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "whole.pte")
+    host.write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
+    whole = Job("executorch", str(tmp_path / "whole.pte"), str(tmp_path / "samples.npz"))
+    assert _ran(whole, PI_5, tmp_path / "run").outputs[0][0].tolist() == [[1, 2, 3, 4]]
+    data = (tmp_path / "whole.pte").read_bytes()
+    assert b"aten::cumsum" in data
+    (tmp_path / "model.pte").write_bytes(data.replace(b"aten::cumsum", b"aten::unhear"))
+    job = Job("executorch", str(tmp_path / "model.pte"), str(tmp_path / "samples.npz"))
+    death = arm.run(job, PI_5, tmp_path / "run", 300)
+    assert isinstance(death, Death)
+    assert "aten::unhear" in death.reason
+
+
+def test_a_device_that_hangs_is_stopped(emulator: arm.Entry, written: Path, tmp_path: Path) -> None:
+    job = Job("onnx", str(written / "fp32.onnx"), str(written / "samples.npz"))
+    death = arm.run(job, PI_5, tmp_path / "run", 0.05)
+    assert isinstance(death, Death)
+    assert "no end after" in death.reason
+
+
+def test_where_host_and_device_part_is_told_by_layer(emulator: arm.Entry, tmp_path: Path) -> None:
+    """A float too large for an integer: x86 answers the least one, ARM the largest."""
+    _model(
+        tmp_path / "model.onnx",
+        helper.make_node("Exp", ["x"], ["large"], name="grow"),
+        helper.make_node("Cast", ["large"], ["whole"], name="cut", to=TensorProto.INT32),
+        helper.make_node("Cast", ["whole"], ["y"], name="back", to=TensorProto.FLOAT),
+    )
+    sample = (np.array([[0.5, 1.0, 2.0, 40.0]], np.float32),)
+    found = part.parted(tmp_path / "model.onnx", sample, PI_5, tmp_path / "run", 300)
+    assert found is not None
+    assert (found.layer, found.operator) == ("cut", "Cast")
+    assert found.before < 1e-5
+    small = (np.array([[0.5, 1.0, 2.0, 4.0]], np.float32),)
+    assert part.parted(tmp_path / "model.onnx", small, PI_5, tmp_path / "run", 300) is None
+
+
+def _here(name: str) -> str:
+    """The folder of a runtime's libraries of this host."""
+    module = pytest.importorskip(name)
+    return str(next(iter(module.__path__)))
+
+
+def test_the_runner_for_the_host_answers_as_the_runtime_in_python(
+    written: Path, small_source: Source, tmp_path: Path
+) -> None:
+    compiler = build.host()
+    if compiler is None:
+        pytest.skip("this host has no C++ compiler")
+    samples = small_source.evaluation.inputs[:8]
+    tensors.write(samples, tmp_path / "in.bin")
+    onnxruntime, executorch = Path(_here("onnxruntime")), Path(_here("executorch"))
+    build.runner("onnxruntime", compiler, onnxruntime, tmp_path / "onnx")
+    build.runner("executorch", compiler, executorch, tmp_path / "executorch")
+    libraries = sorted((onnxruntime / "capi").glob("libonnxruntime.so*"))
+    for name, file, given in (("onnx", "w8a8.onnx", [libraries[0]]), ("executorch", "w8a8.pte", [])):
+        line = [tmp_path / name, *given, written / file, tmp_path / "in.bin", tmp_path / "out.bin", "1"]
+        environment = {"LD_LIBRARY_PATH": str(executorch / "lib")}
+        subprocess.run(list(map(str, line)), check=True, capture_output=True, env=environment)
+        runner = formats.load(name).load(written / file)
+        for ours, sample in zip(tensors.read(tmp_path / "out.bin"), samples, strict=True):
+            np.testing.assert_array_equal(ours[0], runner(sample)[0])
+
+
+def test_samples_come_back_as_they_were(tmp_path: Path) -> None:
+    rows = tuple((np.arange(6, dtype=kind).reshape(2, 3), np.array(True)) for kind in ("<f4", ">i8", "u1"))
+    tensors.write(rows, tmp_path / "rows.bin")
+    for ours, theirs in zip(tensors.read(tmp_path / "rows.bin"), rows, strict=True):
+        assert [each.tolist() for each in ours] == [each.tolist() for each in theirs]
+
+
+def test_every_core_that_a_target_may_name_has_its_model() -> None:
+    assert set(machine.MODELS) == set(get_args(target.Core))
+    assert all(core == model.name for core, model in machine.MODELS.items())
+
+
+def test_answers_that_differ_fail_the_verdict() -> None:
+    here = ((np.array([[1.0, 2.0, 4.0]], np.float32),),)
+    there = ((np.array([[4.0, 2.0, 1.0]], np.float32),),)
+    run = arm.Run(there, None, "", "one core", "a runtime", 1.0)
+    for scheme in ("fp32", "w8a8"):
+        found = verdict.agreement(run, here, here, scheme, classes=True)
+        assert [check.verdict for check in verdict.checks(run, found, scheme)] == ["pass", "fail"]
+        assert found.tops == 0
+    assert found.lsbs == 3
+    broken = arm.Run(((np.array([[np.nan]], np.float32),),), None, "", "one core", "a runtime", 1.0)
+    assert [check.verdict for check in verdict.checks(broken, found, "w8a8")] == ["fail"]
+
+
+def test_the_emulated_system_shows_the_devices_core_and_no_other(tmp_path: Path) -> None:
+    entry = arm.Entry(tmp_path / "cache")
+    machine.write(target.load("pixel-8"), entry, tmp_path / "system")
+    told = (tmp_path / "system/proc/cpuinfo").read_text(encoding="ascii")
+    assert "CPU part\t: 0xd0b\n" in told
+    (features,) = (line.split(":")[1].split() for line in told.splitlines() if line.startswith("Features"))
+    assert "asimddp" in features
+    assert "i8mm" not in features, "the core that stands in has none"
+    cores = tmp_path / "system/sys/devices/system/cpu"
+    assert {(cores / each).read_text() for each in ("possible", "present", "online")} == {"0\n"}

@@ -1,0 +1,129 @@
+"""The emulator's cache: whole or not at all, for anyone, by two at once, and after a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgepack import target
+from edgepack.emulator import arm
+from edgepack.emulator.arm import cache, fetch, pins
+from edgepack.errors import EdgepackError, TargetError
+
+PI_5 = target.load("raspberry-pi-5")
+SETUP = "from edgepack.emulator import arm; arm.setup(lambda told: print(told, flush=True))"
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    if problem := arm.unsuited(PI_5, "onnx"):
+        pytest.skip(problem)
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "emulator"
+
+
+def test_without_a_cache_the_reason_holds_the_command(own_cache: Path) -> None:
+    reason = arm.cannot_run(PI_5, "onnx")
+    assert "edgepack emulator setup --target raspberry-pi-5" in reason
+    assert arm.status() is None
+    assert arm.clean() == []
+
+
+def test_what_cannot_be_emulated_says_why(own_cache: Path) -> None:
+    assert "[emulator]" in arm.cannot_run(target.load("iphone-15"), "executorch")
+    assert "coreml" in arm.cannot_run(PI_5, "coreml")
+
+
+def test_a_version_that_is_not_known_is_refused(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pins.WHEELS, "onnxruntime", {"1.0.0": "0" * 64})
+    reason = arm.cannot_run(PI_5, "onnx")
+    assert "1.0.0" in reason
+    assert "installed here" in reason
+
+
+def test_a_changed_pin_is_another_entry(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cache._name()
+    changed = dict.fromkeys(pins.WHEELS["onnxruntime"], "0" * 64)
+    monkeypatch.setitem(pins.WHEELS, "onnxruntime", changed)
+    assert cache._name() != before
+
+
+def test_a_package_of_another_hash_is_refused(own_cache: Path, tmp_path: Path) -> None:
+    if problem := fetch.cannot_unpack():
+        pytest.skip(problem)
+    (real,) = (each for each in pins.QEMU if each.name == "liburing2")
+    false = pins.Debian(real.name, real.version, "0" * 64)
+    with pytest.raises(EdgepackError, match="sha256"):
+        fetch.debian((false,), tmp_path / "unpacked", print)
+
+
+def test_a_version_that_the_archive_lost_is_told(own_cache: Path, tmp_path: Path) -> None:
+    if problem := fetch.cannot_unpack():
+        pytest.skip(problem)
+    told: list[str] = []
+    fetch.debian((pins.Debian("liburing2", "0.1", "0" * 64),), tmp_path / "unpacked", told.append)
+    (note,) = told
+    assert "liburing2 0.1 is gone" in note
+    assert "sha256" in note
+    assert list((tmp_path / "unpacked").rglob("liburing.so*"))
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "file"))
+    with pytest.raises(EdgepackError) as caught:
+        arm.setup(print)
+    assert "EDGEPACK_CACHE" in caught.value.hint
+
+
+def _killed(own_cache: Path) -> Path:
+    """Kill a set-up once it has begun; the draft that it leaves."""
+    before = set(own_cache.glob(f"{cache._DRAFT}*"))
+    child = subprocess.Popen([sys.executable, "-c", SETUP], stdout=subprocess.PIPE, text=True)
+    while not set(own_cache.glob(f"{cache._DRAFT}*")) - before:
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.kill()
+    child.communicate()
+    (left,) = own_cache.glob(f"{cache._DRAFT}*")
+    return left
+
+
+def test_a_set_up_that_was_killed_leaves_no_entry_and_no_lock_and_the_next_sweeps_up(own_cache: Path) -> None:
+    first, second = _killed(own_cache), _killed(own_cache)
+    assert first != second
+    assert arm.status() is None
+    assert arm.clean() == [second]
+    assert list(own_cache.iterdir()) == [own_cache / "lock"]
+
+
+def test_qemus_max_is_refused(tmp_path: Path) -> None:
+    shipped = (Path(target.resources.targets()) / "raspberry-pi-5.toml").read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(shipped.replace('cpu = "cortex-a76"', 'cpu = "max"'))
+    with pytest.raises(TargetError, match="computes wrongly"):
+        target.load(str(tmp_path / "mine.toml"))
+
+
+@pytest.mark.slow
+def test_two_at_once_with_no_home_make_one_entry(own_cache: Path) -> None:
+    environment = {**os.environ, "HOME": "/nonexistent"}
+    children = [
+        subprocess.Popen([sys.executable, "-c", SETUP], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    logs = [child.communicate()[0] for child in children]
+    assert [child.returncode for child in children] == [0, 0]
+    assert sum("compiling" in log for log in logs) == 1
+    assert sum("waiting" in log for log in logs) == 1
+    assert len(list(own_cache.glob("arm-*"))) == 1
+    assert not list(own_cache.glob(f"{cache._DRAFT}*"))
+    assert arm.cannot_run(PI_5, "onnx") == ""
+    shutil.rmtree(own_cache)

@@ -1,0 +1,79 @@
+"""A bundle for an ARM board: its files run on the emulated board when it is built and when it is checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import edgepack
+from edgepack import recheck, target
+from edgepack.emulator import arm
+from edgepack.errors import BundleError
+from edgepack.report import Check, Report
+
+FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
+
+
+def _built(out: Path) -> Report:
+    (report,) = edgepack.build(str(FASHION), targets=["raspberry-pi-5"], formats=["executorch"], out=str(out))
+    return report
+
+
+@pytest.fixture(scope="module")
+def built(users_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    if problem := arm.unsuited(target.load("raspberry-pi-5"), "executorch"):
+        pytest.skip(problem)
+    arm.setup(print)
+    return _built(tmp_path_factory.mktemp("out"))
+
+
+def _named(report: Report, name: str) -> list[Check]:
+    return [check for each in report.artifacts for check in each.checks if check.name == name]
+
+
+def test_a_build_runs_its_files_on_the_emulated_board(built: Report) -> None:
+    assert [check.verdict for check in _named(built, "device runs")] == ["pass"]
+    assert "cortex-a76" in _named(built, "device runs")[0].reason.lower()
+    (agrees,) = _named(built, "device agrees")
+    assert agrees.verdict == "pass"
+    (artifact,) = built.artifacts
+    assert artifact.scheme == "w8a8"
+    if artifact.figures.cost is None:
+        pytest.skip("this host's QEMU counts nothing")
+    assert artifact.figures.cost.dot > 0
+    assert artifact.figures.instructions_ratio is not None
+    assert 0.2 < artifact.figures.instructions_ratio < 0.9, "int8 takes fewer instructions on this core"
+
+
+def test_a_check_runs_them_again_and_holds_the_cost_against_another_bundle(built: Report) -> None:
+    again = recheck.check(Path(built.folder))
+    assert again.passed
+    (now,), (then,) = again.artifacts, built.artifacts
+    if now.figures.cost is None or then.figures.cost is None:
+        pytest.skip("this host's QEMU counts nothing")
+    assert now.figures.cost.instructions == then.figures.cost.instructions, "counts repeat exactly"
+    same = recheck.against(again, Path(built.folder), 0.5)
+    assert [check.verdict for check in _named(same, "instructions")] == ["pass"]
+    more = replace(now.figures.cost, instructions=round(now.figures.cost.instructions * 1.01))
+    grown = replace(again, artifacts=(replace(now, figures=replace(now.figures, cost=more)),))
+    held = recheck.against(grown, Path(built.folder), 0.5)
+    assert not held.passed
+    (check,) = _named(held, "instructions")
+    assert check.verdict == "fail"
+    assert check.figure == pytest.approx(1.0, abs=0.01)
+    assert recheck.against(grown, Path(built.folder), 1.5).passed
+    with pytest.raises(BundleError, match="is for raspberry-pi-5, this bundle for"):
+        recheck.against(replace(again, target="pixel-8"), Path(built.folder), 0.5)
+
+
+def test_without_an_emulator_the_check_is_skipped_with_the_command(
+    built: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "empty"))
+    again = recheck.check(Path(built.folder))
+    assert [check.verdict for check in _named(again, "device runs")] == ["skipped"]
+    assert "`edgepack emulator setup --target raspberry-pi-5`" in _named(again, "device runs")[0].reason
+    (check,) = _named(recheck.against(again, Path(built.folder), 0.5), "instructions")
+    assert check.verdict == "skipped"
