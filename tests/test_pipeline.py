@@ -165,7 +165,7 @@ def test_a_bundle_checks_again(built: tuple[Path, list[Report]]) -> None:
     report = edgepack.check(built[0] / "raspberry-pi-5")
     assert report.passed
     names = {check.name for artifact in report.artifacts for check in artifact.checks}
-    assert names == {"intact", "runs", "repeats"}
+    assert names == {"intact", "runs", "repeats", "device runs"}
 
 
 def test_a_changed_file_fails_the_check(built: tuple[Path, list[Report]], tmp_path: Path) -> None:
