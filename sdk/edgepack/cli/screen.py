@@ -179,6 +179,9 @@ class Screen:
         for recipe in dict.fromkeys(_recipe(each) for each in report.artifacts):
             if recipe:
                 self._line(f"  [bold]recipe[/] {escape(recipe)}")
+        for device in dict.fromkeys(_device(each) for each in report.artifacts):
+            if device:
+                self._line(f"  [bold]device[/] {escape(device)}")
         for artifact in report.artifacts:
             for check in artifact.checks:
                 if check.verdict == "fail":
@@ -356,12 +359,11 @@ def _report_table(report: Report) -> Table:
     if emulated:
         counted = "instructions: of an inference on the emulated device"
         table.caption = f"{counted}; they tell whether int8 pays, and are no measure of time"
-        table.add_column("M instructions", justify="right")
-        table.add_column("× float", justify="right")
+        table.add_column("M instr (× float)", justify="right")
     table.add_column("verdict")
     for each in report.artifacts:
         style = _STYLES[each.verdict]
-        table.add_row(*_cells(each), *(_cost(each) if emulated else ()), f"[{style}]{each.verdict}[/]")
+        table.add_row(*_cells(each), *([_cost(each)] if emulated else []), f"[{style}]{each.verdict}[/]")
     return table
 
 
@@ -429,10 +431,21 @@ def _cells(artifact: Artifact) -> list[str]:
     ]
 
 
-def _cost(artifact: Artifact) -> tuple[str, str]:
-    cost = artifact.figures.cost
-    millions = f"{cost.instructions / 1e6:.2f}" if cost else "-"
-    return millions, _number(artifact.figures.instructions_ratio, ".2f")
+def _cost(artifact: Artifact) -> str:
+    found = artifact.figures
+    millions = f"{found.cost.instructions / 1e6:.2f}" if found.cost else "-"
+    return f"{millions} ({found.instructions_ratio:.2f})" if found.instructions_ratio else millions
+
+
+def _device(artifact: Artifact) -> str:
+    """What ran a file as the device does, and how its answers compare with the host's; empty where none."""
+    checks = {check.name: check for check in artifact.checks if check.verdict == "pass"}
+    if not {"device runs", "device agrees"} <= checks.keys():
+        return ""
+    agrees = checks["device agrees"]
+    told = f", {agrees.reason}" if agrees.reason else ""
+    by = f"{agrees.figure:.6g} {agrees.unit} to this host's answers{told}"
+    return f"{_title(artifact)}: {checks['device runs'].reason}; {by}"
 
 
 def _number(value: float | None, form: str) -> str:
