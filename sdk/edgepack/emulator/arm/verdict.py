@@ -15,8 +15,10 @@ from edgepack.samples import Array, Sample
 FLOAT_TOLERANCE: dict[Scheme, float] = {"fp32": 1e-4, "fp16": 2e-2}
 """Most relative error of float answers between host and device: sums are made in another order
 (fp32 measured: 4e-7 to 2e-6)."""
-COSINE = judge.REPEATS
-"""Least cosine of quantized answers: whole nets differ by single codes between processors."""
+COSINE = 0.97
+"""Least cosine of quantized answers. Kernels differ by single codes between processors, and a deep net
+carries them on until two runs are apart by as much as its int8 is from float: 15 dB of noise are a
+cosine of 0.97 (measured on MobileNetV2 of 19 dB: 0.988, the same top answers)."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,10 @@ def checks(run: Run, found: Agreement, scheme: Scheme) -> tuple[Check, ...]:
         limit = FLOAT_TOLERANCE[scheme]
         within = found.relative <= limit
         return runs, Check("device agrees", _verdict(within), found.relative, limit, "relative error")
-    limit = COSINE[scheme]
     told = [] if found.tops is None else [f"same top answer of {found.tops:.1f} % of samples"]
     told += [] if found.lsbs is None else [f"largest difference {found.lsbs:.0f} LSB"]
     return runs, Check(
-        "device agrees", _verdict(found.cosine >= limit), found.cosine, limit, "cosine", ", ".join(told)
+        "device agrees", _verdict(found.cosine >= COSINE), found.cosine, COSINE, "cosine", ", ".join(told)
     )
 
 
