@@ -461,3 +461,39 @@ def test_every_value_has_the_name_of_its_node(packages: dict[tuple[Scheme, int],
     names = Counter(each.outputs[0].name for each in _operations(packages["fp16", 17]))
     assert names["T_relu_cast_fp16"] == 0
     assert names["relu_3_cast_fp16"] == names["blocks_4_pointwise_cast_fp16"] == 1
+
+
+_LOGS = """
+import torch
+
+class Logs(torch.nn.Module):
+    def forward(self, x):
+        return torch.log_softmax(x * 4, dim=1)
+
+def net():
+    return Logs()
+"""
+
+
+def test_a_log_softmax_keeps_scores_that_fp16_would_lose(tmp_path: Path) -> None:
+    """exp(-40) is no 16-bit float, -40 is: coremltools' own lowering gives -inf or a floor instead."""
+    (tmp_path / "logs.py").write_text(_LOGS)
+    scores = np.asarray([[0, -1, -5, -10], [3, -7, 0, 1]], np.float32)
+    np.savez(tmp_path / "scores", inputs=scores)
+    given = source.load(
+        plan.resolve(
+            plan.Choices(
+                model=f"{tmp_path / 'logs.py'}:net",
+                targets=("iphone-15",),
+                inputs=("tensor:1x4",),
+                eval=str(tmp_path / "scores.npz"),
+                out=str(tmp_path / "out"),
+            )
+        )
+    )
+    path = tmp_path / "logs.mlpackage"
+    _write(given, Recipe("fp16"), path)
+    runner = formats.load("coreml").load(path)
+    answers = [runner(sample)[0] for sample in given.evaluation.inputs]
+    floats = torch.log_softmax(torch.from_numpy(scores) * 4, dim=1).numpy()
+    assert np.allclose(np.concatenate(answers), floats, rtol=2e-3, atol=2e-3)

@@ -126,6 +126,12 @@ class _Named(Interpreter):
         self._values = values
         self._given: set[str] = set()
 
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """The result of `target`; a log-softmax written out so that 16-bit floats hold it."""
+        if target is torch.ops.aten.log_softmax.int:
+            return _log_softmax(*args[:2])
+        return super().call_function(target, args, kwargs)
+
     def run_node(self, n: Node) -> Any:
         result = super().run_node(n)
         if n.op in ("call_function", "placeholder") and isinstance(result, torch.Tensor):
@@ -137,6 +143,15 @@ class _Named(Interpreter):
         if value.node().kind() != "prim::Param" and value.debugName() not in self._given:
             value.setDebugName(name)
             self._given.add(name)
+
+
+def _log_softmax(value: torch.Tensor, dim: int) -> torch.Tensor:
+    """The logarithm of softmax, whose sum is never under 1.
+
+    coremltools takes the logarithm of softmax's answers, and of those below 2^-24 fp16 keeps none.
+    """
+    below = value - value.amax(dim, keepdim=True)
+    return below - below.exp().sum(dim, keepdim=True).log()
 
 
 class _Shell(torch.nn.Module):
