@@ -10,6 +10,10 @@ Downloads are pinned by version and sha256 and kept in the cache folder of edgep
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # packages.py serves several examples
 
 import pictures
 import weights

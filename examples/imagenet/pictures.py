@@ -18,9 +18,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import packages
 from PIL import Image
 
-import packages
 import rcc
 
 HERE = Path(__file__).parent

@@ -16,10 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import packages
 import torch
 from safetensors.torch import save
-
-import packages
 
 HERE = Path(__file__).parent
 State = dict[str, torch.Tensor]

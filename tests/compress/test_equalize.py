@@ -34,7 +34,7 @@ def _uneven(net: nn.Module) -> nn.Module:
     """
     torch.manual_seed(0)
     for each in net.modules():
-        if isinstance(each, (nn.Conv2d, nn.Linear)):
+        if isinstance(each, (nn.Conv1d, nn.Conv2d, nn.Linear)):
             rows = each.weight.shape[0]
             scale = 2.0 ** torch.randint(-5, 6, (rows,), generator=torch.Generator().manual_seed(rows))
             nn.init.normal_(each.weight, 0, 0.3)
@@ -93,6 +93,20 @@ def _pooled() -> nn.Module:
         nn.Conv2d(4, 8, 3), nn.ReLU(inplace=True), nn.ZeroPad2d(1), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1),
         nn.Flatten(), nn.Linear(8, 3),
     )  # fmt: skip
+
+
+class Sound(nn.Module):
+    """One-dimensional convolutions over the rows, and a linear layer over what is no channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv1d(4, 8, 3), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(8, 8, 3), nn.ReLU(), nn.Linear(29, 6),
+            nn.Flatten(), nn.Linear(48, 3),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x.flatten(2))
 
 
 class _Most(Interpreter):
@@ -218,3 +232,12 @@ def test_channels_scaled_by_powers_of_two_cost_int8_nothing_once_equalized() -> 
     assert uneven.score(naive).sqnr_db < intact - 8
     assert uneven.score(repaired).sqnr_db > intact - 0.5
     assert uneven.score(repaired).sqnr_db == pytest.approx(whole.score(repaired).sqnr_db, abs=0.5)
+
+
+def test_one_dimensional_convolutions_are_scaled_and_sequences_are_not() -> None:
+    net = _uneven(Sound())
+    module = graph_of(net, PICTURES[0])
+    assert 6 <= equalize(module, SAMPLES, 0.5) <= 8, "the channels between the two convolutions"
+    for each in PICTURES:
+        exact = net(each)
+        torch.testing.assert_close(module(each), exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))

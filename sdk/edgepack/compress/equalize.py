@@ -11,6 +11,7 @@ concatenations are reached, too. How much of the activations' spread is moved in
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,13 @@ Ids = NDArray[np.int64]
 _KEEPS = frozenset(
     {ATEN.relu.default, ATEN.relu_.default, ATEN.leaky_relu.default, ATEN.leaky_relu_.default,
      ATEN.dropout.default, ATEN.max_pool2d.default, ATEN.avg_pool2d.default, ATEN.adaptive_avg_pool2d.default,
+     ATEN.max_pool1d.default, ATEN.avg_pool1d.default, ATEN.adaptive_avg_pool1d.default,
      ATEN.contiguous.default}
 )  # fmt: skip
 """Operators through which the scale of a channel passes."""
 _ADDS = frozenset({ATEN.add.Tensor, ATEN.add_.Tensor})
+_RANKS: Mapping[object, int] = {ATEN.conv1d.default: 3, ATEN.conv2d.default: 4, ATEN.linear.default: 2}
+"""Dimensions of a layer's input that has its channels in dimension 1."""
 _LEAST = 1e-8
 _BOUND = 2.0**12
 """Scales are kept within this factor: beyond it a channel is dead, not small."""
@@ -113,7 +117,7 @@ def _shape(node: Node) -> tuple[int, ...]:
 
 def _channels(node: Node) -> int:
     shape = _shape(node)
-    return int(shape[1]) if len(shape) in (2, 4) else 0
+    return int(shape[1]) if len(shape) in _RANKS.values() else 0
 
 
 def _weight(node: Node) -> str:
@@ -139,11 +143,10 @@ def _shared_constants(graph: GraphModule) -> set[str]:
 def _plain(node: Node) -> bool:
     """A layer whose input's dimension 1 is what its weight sums over, and whose bias is constant."""
     bias = node.args[2] if len(node.args) > 2 else None
-    ranks = {2} if node.target in graphs.LINEAR else {4}
     before = node.args[0]
     assert isinstance(before, Node)
     fixed = bias is None or graphs.bias_of(node) is not None
-    return fixed and node.target not in graphs.TRANSPOSED and len(_shape(before)) in ranks
+    return fixed and len(_shape(before)) == _RANKS.get(node.target)
 
 
 def _is_zero_pad(node: Node) -> bool:
@@ -157,7 +160,10 @@ def _is_zero_pad(node: Node) -> bool:
 
 def _is_spatial_mean(node: Node) -> bool:
     dims = node.args[1] if node.target is ATEN.mean.dim else None
-    return isinstance(dims, (list, tuple)) and {each % 4 for each in dims} <= {2, 3} and len(_shape(node)) > 1
+    if not isinstance(dims, (list, tuple)) or len(_shape(node)) < 2:
+        return False
+    rank = len(_shape(node.all_input_nodes[0]))
+    return all(each % rank > 1 for each in dims)
 
 
 class _Magnitudes(Interpreter):
@@ -180,12 +186,12 @@ def equalize(graph: GraphModule, samples: Samples, strength: float) -> int:
     `strength`, 0..1: how far the activations' channels are made alike, at the cost of the weights.
     """
     slots = Slots(graph)
-    readers = [node for node in graph.graph.nodes if graphs.is_layer(node) and node.args[0] in slots.of]
+    layers = [node for node in graph.graph.nodes if graphs.is_layer(node) and _plain(node)]
+    readers = [node for node in layers if node.args[0] in slots.of]
     scales = _scales(graph, slots, readers, samples, strength)
-    writers = [node for node in slots.of if graphs.is_layer(node) and _plain(node)]
     for node in readers:
         _rescale_reader(graph, node, _gathered(scales, slots.settled(node.args[0])))
-    for node in writers:
+    for node in layers:
         _rescale_writer(graph, node, _gathered(scales, slots.settled(node)))
     return len(scales)
 
