@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-TYPED := benchmarks templates/linux-python examples/fashion_mnist examples/tutorial_nets \
+TYPED := benchmarks templates/linux-python examples/fashion_mnist examples/tutorial_nets examples/silero_vad examples/packages.py \
          $(wildcard examples/imagenet/*.py) $(wildcard examples/imagenet/*/model.py)
 
 .PHONY: demo test test-slow lint benchmarks clean
@@ -28,7 +28,7 @@ lint: $(BIN)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@# folders whose modules share names (model, train, fetch) are checked one by one
-	for each in $(TYPED); do $(BIN)/mypy $$each || exit 1; done
+	for each in $(TYPED); do MYPYPATH=examples $(BIN)/mypy $$each || exit 1; done
 
 benchmarks: $(BIN)/.installed
 	$(BIN)/python -m benchmarks

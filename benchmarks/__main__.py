@@ -1,6 +1,6 @@
 """The command.
 
-`python -m benchmarks [build | formats | peers] [--runs N] [--nets NET …] [--json FILE] [--markdown]`
+`python -m benchmarks [build | formats | peers | device] [--runs N] [--nets NET …] [--json FILE] [--markdown]`
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import comparison, formats, peers, tables
+from benchmarks import comparison, device, formats, peers, tables
 from benchmarks.measure import FailedError
-from benchmarks.nets import MissingError, imagenet
+from benchmarks.nets import MissingError, every, imagenet
 from benchmarks.tables import Table
 from edgepack.errors import INTERRUPTED, EdgepackError
 
@@ -42,16 +42,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("build", "formats", "peers"),
+        choices=("build", "formats", "peers", "device"),
         default="build",
         help="build: time and memory, against plain scripts; formats: every format on the examples' "
-        "networks; peers: the libraries' own compression beside edgepack's",
+        "networks; peers: the libraries' own compression beside edgepack's; device: instructions on the "
+        "emulated cores",
     )
-    parser.add_argument("--runs", type=_count, default=3, metavar="N", help="of build; default 3")
-    known = [net.folder.name for net in imagenet()]
+    parser.add_argument("--runs", type=_count, default=3, metavar="N", help="of build and device; default 3")
+    known = [net.folder.name for net in every()]
     parser.add_argument(
-        "--nets", nargs="+", choices=known, default=known, metavar="NET", help=f"of peers: {' '.join(known)}"
-    )
+        "--nets", nargs="+", choices=known, default=known, metavar="NET",
+        help=f"of peers (those of ImageNet) and device: {' '.join(known)}",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return parser.parse_args()
@@ -72,6 +74,9 @@ def _measured(arguments: argparse.Namespace) -> tuple[str, list[Table]]:
         nets = [net for net in imagenet() if net.folder.name in arguments.nets]
         found = peers.run(nets, _say)
         return peers.to_json(found), peers.tables(found)
+    if arguments.what == "device":
+        rows = device.run([net for net in every() if net.folder.name in arguments.nets], arguments.runs, _say)
+        return device.to_json(rows), device.tables(rows)
     turns = comparison.run(arguments.runs, _say)
     return comparison.to_json(turns), comparison.tables(turns)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _IMAGENET = ROOT / "examples" / "imagenet"
 _FASHION = ROOT / "examples" / "fashion_mnist"
+_SILERO = ROOT / "examples" / "silero_vad"
 
 
 class MissingError(Exception):
@@ -43,7 +44,7 @@ def mobilenet() -> Net:
 
 def every() -> tuple[Net, ...]:
     """All of them; the Fashion-MNIST net is judged on the data set's 10,000 test pictures."""
-    return *imagenet(), _fashion()
+    return *imagenet(), _fashion(), _silero()
 
 
 def imagenet() -> tuple[Net, ...]:
@@ -72,3 +73,8 @@ def _fashion() -> Net:
         "python examples/fashion_mnist/fetch.py",
         evaluation=str(whole),
     )
+
+
+def _silero() -> Net:
+    needs = (_SILERO / "weights.safetensors", _SILERO / "data")
+    return Net("Silero VAD", _SILERO, needs, "python examples/silero_vad/fetch.py")

@@ -21,7 +21,7 @@ def sound(content: bytes) -> Floats:
     with wave.open(io.BytesIO(content)) as file:
         if (file.getframerate(), file.getsampwidth(), file.getnchannels()) != (16000, 2, 1):
             raise SystemExit(f"a WAV file of another form: {file.getparams()}")
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / np.float32(32768)
 
 
 def calls(net: torch.nn.Module, heard: Floats) -> Iterator[tuple[Floats, Floats]]:

@@ -1,0 +1,216 @@
+"""The device: what an inference takes on each emulated core, in float and int8, and whether it repeats.
+
+Every file is run in several processes; the answers of the first are compared with this host's and with
+the float model's, the others count again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from benchmarks import measure
+from benchmarks.measure import FailedError
+from benchmarks.nets import MissingError, Net
+from benchmarks.tables import Table
+from edgepack import formats, plan, source, target
+from edgepack.compress.workbench import Workbench
+from edgepack.emulator import arm, device, host
+from edgepack.emulator.arm import verdict
+from edgepack.quiet import captured, quiet
+from edgepack.recipe import Recipe
+from edgepack.samples import Sample
+from edgepack.source import Source
+from edgepack.target import Target
+
+TARGETS = ("raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5", "pixel-8")
+FORMATS = ("executorch", "onnx")
+SAMPLES = device.SAMPLES
+_TIME_LIMIT = 1800.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file on one core."""
+
+    net: str
+    target: str
+    core: str
+    format: str
+    scheme: str
+    megabytes: float
+    instructions: int
+    """Of one inference, the median of the processes."""
+    spread: float
+    """Most less least instructions of the processes, over the median."""
+    ratio: float
+    """Instructions over those of the float file."""
+    relative: float
+    """Largest difference from this host's answers over their largest value."""
+    cosine: float
+    """Least cosine to this host's answers."""
+    tops: float | None
+    """Samples with this host's top answer, percent; None where there are no classes."""
+    tops_float: float | None
+    """Samples with the float model's top answer, percent."""
+    seconds: float
+    """Of the first process."""
+
+
+def run(nets: Sequence[Net], runs: int, say: Say) -> list[Row]:
+    """Measure every net on every core, each file in `runs` processes.
+
+    Raises MissingError where weights, data or the emulator are not there; FailedError where a file ends
+    with an error.
+    """
+    for net in nets:
+        net.check()
+    if arm.status() is None:
+        raise MissingError("the ARM emulator is not set up: run `edgepack emulator setup`")
+    os.environ.update(measure.ENVIRONMENT)
+    return [row for net in nets for row in _net(net, runs, say)]
+
+
+def _net(net: Net, runs: int, say: Say) -> Iterator[Row]:
+    with (
+        tempfile.TemporaryDirectory(prefix="edgepack-benchmark-") as scratch,
+        tempfile.TemporaryFile() as sink,
+    ):
+        folder = Path(scratch)
+        with captured(sink):
+            loaded = source.load(plan.resolve(plan.Choices(str(net.folder), TARGETS, out=scratch)))
+            bench = Workbench(loaded)
+            recipe = bench.recipe()
+        host.write_samples(loaded.evaluation.inputs[:SAMPLES], folder / "samples.npz")
+        for name in TARGETS:
+            for format_name in FORMATS:
+                bare: Row | None = None
+                for each in (Recipe("fp32"), recipe):
+                    wanted = target.load(name)
+                    say(f"{net.title}, {wanted.title}: {format_name} {each.scheme}")
+                    path = folder / f"{name}-{each.scheme}{formats.load(format_name).SUFFIX}"
+                    with captured(sink), quiet():
+                        formats.load(format_name).export(bench.ready(each), each, wanted, path)
+                    row = _row(net, loaded, each, wanted, format_name, path, runs)
+                    bare = bare or row
+                    yield replace(row, ratio=row.instructions / bare.instructions)
+
+
+def _row(
+    net: Net, loaded: Source, recipe: Recipe, wanted: Target, format_name: str, path: Path, runs: int
+) -> Row:
+    job = host.Job(format_name, str(path), str(path.parent / "samples.npz"))
+    ran = [_ran(job, wanted, path.parent / "run") for _ in range(runs)]
+    counts = [_instructions(each) for each in ran]
+    middle = statistics.median(counts)
+    found = verdict.agreement(
+        ran[0],
+        _here(format_name, path, loaded),
+        loaded.reference,
+        recipe.scheme,
+        classes=loaded.contract.classes is not None,
+    )
+    assert wanted.emulator is not None
+    return Row(
+        net=net.title,
+        target=wanted.title,
+        core=wanted.emulator.cpu,
+        format=format_name,
+        scheme=recipe.scheme,
+        megabytes=measure.size(path) / 1e6,
+        instructions=round(middle),
+        spread=(max(counts) - min(counts)) / middle,
+        ratio=1.0,
+        relative=found.relative,
+        cosine=found.cosine,
+        tops=found.tops,
+        tops_float=found.tops_float,
+        seconds=ran[0].seconds,
+    )
+
+
+def _here(format_name: str, path: Path, loaded: Source) -> tuple[Sample, ...]:
+    """What the file answers on this host."""
+    with quiet():
+        runner = formats.load(format_name).load(path)
+        return tuple(runner(sample) for sample in loaded.evaluation.inputs[:SAMPLES])
+
+
+def _ran(job: host.Job, wanted: Target, scratch: Path) -> arm.Run:
+    found = arm.run(job, wanted, scratch, _TIME_LIMIT, samples=SAMPLES)
+    if isinstance(found, host.Death):
+        raise FailedError([f"run {job.path} on {wanted.title}"], 1, [found.reason])
+    return found
+
+
+def _instructions(ran: arm.Run) -> int:
+    if ran.cost is None:
+        raise MissingError(f"nothing was counted: {ran.no_cost}")
+    return ran.cost.instructions
+
+
+COLUMNS = (
+    "device",
+    "core",
+    "format",
+    "scheme",
+    "MB",
+    "M instructions",
+    "spread",
+    "× float",
+    "to host, relative",
+    "to host, cosine",
+    "to host, top-1 %",
+    "to float, top-1 %",
+    "check, s",
+)
+
+
+def tables(rows: Sequence[Row]) -> list[Table]:
+    """A table a network, the last with what the columns mean."""
+    nets = dict.fromkeys(row.net for row in rows)
+    made = [
+        Table(net, COLUMNS, tuple(_cells(row) for row in rows if row.net == net), words=4) for net in nets
+    ]
+    meaning = (
+        "Instructions: of one inference on the emulated core, no measure of time; spread: between processes. "
+        f"To host, to float: answers on {SAMPLES} samples against this host's run of the same file, and "
+        f"against the float model. Check: seconds of one process with {SAMPLES} samples. int8 by the recipe "
+        "that a search begins with."
+    )
+    made[-1] = replace(made[-1], notes=(meaning,))
+    return made
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.target,
+        row.core,
+        row.format,
+        row.scheme,
+        f"{row.megabytes:.2f}",
+        f"{row.instructions / 1e6:.2f}",
+        "exact" if row.spread == 0 else f"{row.spread:.1e}",
+        f"{row.ratio:.2f}",
+        f"{row.relative:.1e}",
+        f"{row.cosine:.4f}",
+        _percent(row.tops),
+        _percent(row.tops_float),
+        f"{row.seconds:.1f}",
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """All rows as one JSON document."""
+    return json.dumps([asdict(row) for row in rows], indent=2)
