@@ -363,17 +363,36 @@ def recaptured(source: Source, module: torch.nn.Module) -> Source:
 def captured(
     model: torch.nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any = None
 ) -> ExportedProgram:
-    """`model` as an exported program, batch norm folded into the layers before it.
+    """`model` as an exported program: batch norm folded into the layers before it, cells taken apart.
 
     Raises what torch.export raises.
     """
     with quiet():
         program = torch.export.export(model, example, dynamic_shapes=dynamic_shapes, strict=False)
+        program = _without_cells(program)
         module = program.module()
         changed = graph.fold_batch_norm(module) + graph.without_in_place(module)
         if not changed:
             return program
         return torch.export.export(module, example, dynamic_shapes=dynamic_shapes, strict=False)
+
+
+_SAFE = {
+    graph.ATEN.unsafe_split.Tensor: graph.ATEN.split.Tensor,
+    graph.ATEN.unsafe_chunk.default: graph.ATEN.chunk.default,
+}
+"""Operators for which autograd alone has names of its own; Core ML's converter knows but one of each."""
+
+
+def _without_cells(program: ExportedProgram) -> ExportedProgram:
+    """The program with its recurrent cells as linear layers, which toolchains quantize, and activations."""
+    if not any(node.target in graph.CELLS for node in program.graph.nodes):
+        return program
+    known = torch.export.default_decompositions()
+    apart: ExportedProgram = program.run_decompositions({cell: known[cell] for cell in graph.CELLS})
+    for node in apart.graph.nodes:
+        node.target = _SAFE.get(node.target, node.target)
+    return apart
 
 
 def _as_module(flat: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.nn.Module:

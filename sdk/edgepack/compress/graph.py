@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch.fx import GraphModule, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
@@ -44,12 +46,27 @@ CLAMPS = frozenset(
 )
 """Activations that an integer kernel computes by the range of its output."""
 _BATCH_NORM = ATEN.batch_norm.default
+_SIDE = re.compile(r"(?:weight|bias)_((?:ih|hh)\w*)")
+"""A parameter of a recurrent layer, by the names that torch gives."""
+CELLS = (
+    ATEN.lstm_cell.default,
+    ATEN.gru_cell.default,
+    ATEN.rnn_tanh_cell.default,
+    ATEN.rnn_relu_cell.default,
+)
+"""Recurrent cells: linear layers and activations in one operator."""
 
 
 def path_of(parameter: str) -> str:
-    """The module path of the layer that owns a parameter: `model.features.0.weight` → `features.0`."""
-    owner = parameter.rpartition(".")[0].removeprefix("model").removeprefix(".")
-    return owner or ROOT
+    """The module path of the layer that owns a parameter: `model.features.0.weight` → `features.0`.
+
+    A recurrent cell owns two layers, what it hears and what it remembers: `cell.bias_hh` → `cell.hh`.
+    """
+    owner, _, name = parameter.rpartition(".")
+    path = owner.removeprefix("model").removeprefix(".")
+    if side := _SIDE.fullmatch(name):
+        return f"{path}.{side[1]}" if path else side[1]
+    return path or ROOT
 
 
 def layers(graph: GraphModule) -> dict[str, Node]:
