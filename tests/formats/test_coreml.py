@@ -497,3 +497,41 @@ def test_a_log_softmax_keeps_scores_that_fp16_would_lose(tmp_path: Path) -> None
     answers = [runner(sample)[0] for sample in given.evaluation.inputs]
     floats = torch.log_softmax(torch.from_numpy(scores) * 4, dim=1).numpy()
     assert np.allclose(np.concatenate(answers), floats, rtol=2e-3, atol=2e-3)
+
+
+_MEMORY = """
+import torch
+
+class Memory(torch.nn.Module):
+    def forward(self, string, state):
+        return string + state, state * 2
+
+def net():
+    return Memory()
+"""
+_NAMED = """
+[model]
+source = "memory.py:net"
+[[input]]
+kind = "tensor"
+name = "string"
+shape = [1, 4]
+[[input]]
+kind = "tensor"
+name = "state"
+shape = [1, 4]
+"""
+
+
+def test_features_whose_names_core_ml_reserves_are_found_and_told(tmp_path: Path) -> None:
+    (tmp_path / "memory.py").write_text(_MEMORY)
+    (tmp_path / "edgepack.toml").write_text(_NAMED)
+    choices = plan.Choices(model=str(tmp_path), targets=("iphone-15",), out=str(tmp_path / "out"))
+    given = source.load(plan.resolve(choices))
+    path = tmp_path / "memory.mlpackage"
+    (note,) = _write(given, Recipe("fp32"), path).notes
+    assert "'state' is called 'state_workaround'" in note
+    runner = formats.load("coreml").load(path)
+    for sample, floats in zip(given.evaluation.inputs, given.reference):
+        for ours, theirs in zip(runner(sample), floats, strict=True):
+            assert np.allclose(ours, theirs)

@@ -21,7 +21,7 @@ from edgepack.recipe import FLOATS, Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
-    from edgepack.contract import Contract
+    from edgepack.formats.coreml.features import Features
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
@@ -105,30 +105,28 @@ def import_runtime() -> None:
 class _Package:
     """A `.mlpackage` that edgepack wrote, fed from the contract's tensors."""
 
-    def __init__(self, predict: Callable[[dict[str, Any]], dict[str, Any]], contract: Contract) -> None:
+    def __init__(self, predict: Callable[[dict[str, Any]], dict[str, Any]], features: Features) -> None:
         self._predict = predict
-        self._contract = contract
+        self._features = features
 
     def __call__(self, sample: Sample) -> tuple[Array, ...]:
-        from edgepack.formats.coreml import convert
-
-        return convert.answered(self._contract, self._predict(convert.fed(self._contract, sample)))
+        return self._features.answered(self._predict(self._features.fed(sample)))
 
 
 def load(path: Path) -> Runner:
     """The package in Core ML; where that is not, in torch. Raises BundleError where it cannot be read."""
     with quiet():
-        from edgepack.formats.coreml import convert
+        from edgepack.formats.coreml import features
 
         if evaluator():
             from edgepack.emulator import mil
 
             program = mil.read(path)
-            return _Package(program.run, convert.contract_of(program.metadata))
+            return _Package(program.run, features.read(program.metadata))
         import coremltools
 
         model = coremltools.models.MLModel(str(path))
-        return _Package(model.predict, convert.contract_of(model.user_defined_metadata))
+        return _Package(model.predict, features.read(model.user_defined_metadata))
 
 
 def describe(path: Path) -> Description:

@@ -1,32 +1,26 @@
-"""Conversion to Core ML, and between the contract's tensors and what a package takes and gives."""
+"""Conversion to Core ML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import coremltools as ct
-import numpy as np
 import torch
-from PIL import Image
 from torch.export import ExportedProgram
 
 from edgepack.compress import graph as graphs
 from edgepack.contract import Contract, ImageInput
-from edgepack.errors import BundleError
 from edgepack.formats import Exported
 from edgepack.formats._operators import refusal
-from edgepack.formats.coreml import activations, compress, layers, package, trace
+from edgepack.formats.coreml import activations, compress, features, layers, package, trace
+from edgepack.formats.coreml.features import Features
 from edgepack.formats.coreml.trace import Names, Traced
 from edgepack.recipe import FLOATS, Recipe
-from edgepack.samples import Sample
 from edgepack.source import Source
 
 _COLOURS = {"RGB": "RGB", "BGR": "BGR", "L": "GRAYSCALE"}
-_CONTRACT = "edgepack.contract"
-"""User-defined metadata: the contract as JSON, so that a package found alone explains itself."""
 _DATED = "com.github.apple.coremltools.conversion_date"
 
 
@@ -38,14 +32,15 @@ class _Base:
     """What it was converted from."""
     model: Any
     names: Names
+    features: Features
 
 
 def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
     """Write the package for iOS `floor`. Raises ExportError, naming the operator it cannot carry."""
-    picture = _picture(source.contract)
+    picture = features.picture(source.contract)
     try:
         base = _base(source, recipe, floor, picture)
-        model, notes = base.model, _notes(source.contract, picture)
+        model, notes = base.model, (*_notes(source.contract, picture), *base.features.notes())
         if not {recipe.scheme, *recipe.layers.values()} <= FLOATS:
             ranges = activations.ranges(source, recipe)
             model, told = compress.compressed(base.model, base.names, recipe, ranges)
@@ -65,16 +60,11 @@ def _base(source: Source, recipe: Recipe, floor: str, picture: ImageInput | None
     if not isinstance(base, _Base) or base.program is not source.exported:
         traced = trace.traced(source, picture, _activation(source.contract))
         model = _converted(traced, source, recipe, floor, picture)
-        model.user_defined_metadata[_CONTRACT] = source.contract.model_dump_json()
+        found = features.write(model, source.contract)
         model.user_defined_metadata[layers.KEY] = layers.written(model._mil_program, traced.names)
-        base = _Base(source.exported, model, traced.names)
+        base = _Base(source.exported, model, traced.names, found)
         source.shared[key] = base
     return base
-
-
-def _picture(contract: Contract) -> ImageInput | None:
-    """The input that becomes an `ImageType`: one picture, planes first."""
-    return contract.image if contract.image and contract.image.layout == "NCHW" else None
 
 
 def _activation(contract: Contract) -> str:
@@ -129,32 +119,3 @@ def _inputs(contract: Contract, example: tuple[torch.Tensor, ...], picture: Imag
         ct.TensorType(name=each.name, shape=tuple(tensor.shape), dtype=tensor.numpy().dtype.type)
         for each, tensor in zip(contract.inputs, example)
     ]
-
-
-def contract_of(metadata: Mapping[str, str]) -> Contract:
-    """The contract that `write` put into a package. Raises BundleError where there is none."""
-    if _CONTRACT not in metadata:
-        raise BundleError("this package carries no contract: only edgepack's own can be run by it")
-    return Contract.model_validate_json(metadata[_CONTRACT])
-
-
-def fed(contract: Contract, sample: Sample) -> dict[str, Any]:
-    """What `predict` takes for a sample: a PIL picture where the package takes pictures."""
-    picture = _picture(contract)
-    if picture is None:
-        return {each.name: array for each, array in zip(contract.inputs, sample)}
-    scale, bias = (np.asarray(values).reshape(-1, 1, 1) for values in picture.per_channel())
-    pixels = np.rint((sample[0][0] - bias) / scale).clip(0, 255).astype(np.uint8)
-    if len(pixels) == 1:
-        return {picture.name: Image.fromarray(pixels[0])}
-    red_first = pixels[::-1] if picture.channels == "BGR" else pixels
-    return {picture.name: Image.fromarray(np.ascontiguousarray(red_first.transpose(1, 2, 0)))}
-
-
-def answered(contract: Contract, answers: Mapping[str, Any]) -> Sample:
-    """What `predict` gave, as arrays in the contract's order."""
-    labels = contract.classes.labels if contract.classes else ()
-    if not labels:
-        return tuple(np.asarray(answers[each.name]) for each in contract.outputs)
-    scores = next(each for each in answers.values() if isinstance(each, dict))
-    return (np.asarray([[scores[label] for label in labels]], dtype=np.float32),)
