@@ -279,3 +279,31 @@ def test_constants_are_put_where_they_were(small_source: Source) -> None:
     untouched = small_source.exported.module()
     assert isinstance(untouched, GraphModule)
     assert graph.constant(untouched, graph.weight_of(graph.layers(untouched)["stem"])).any()
+
+
+class _Recurrent(nn.Module):
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: torch.Tensor, hidden: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if isinstance(self.cell, nn.LSTMCell):
+            found: tuple[torch.Tensor, ...] = self.cell(x, (hidden, hidden))
+            return found
+        return (self.cell(x, hidden),)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [nn.LSTMCell(4, 8), nn.GRUCell(4, 8), nn.RNNCell(4, 8), nn.RNNCell(4, 8, nonlinearity="relu")],
+    ids=["lstm", "gru", "tanh", "relu"],
+)
+def test_recurrent_cells_are_taken_apart_into_two_layers(cell: nn.Module) -> None:
+    net, given = _Recurrent(cell).eval(), (ROWS, torch.tanh(torch.randn(5, 8)))
+    program = captured(net, given)
+    module = program.module()
+    assert isinstance(module, GraphModule)
+    assert set(graph.layers(module)) == {"cell.ih", "cell.hh"}
+    assert not any("unsafe" in str(node.target) for node in module.graph.nodes)
+    for ours, exact in zip(module(*given), net(*given), strict=True):
+        torch.testing.assert_close(ours, exact)
