@@ -113,7 +113,7 @@ def build(net: Net, out: Path) -> Usage:
     Raises FailedError.
     """
     program = Path(sysconfig.get_path("scripts")) / "edgepack"
-    command = [str(program), "build", str(net.folder), "--out", str(out)]
+    command = [str(program), "build", str(net.folder), "--out", str(out), "--no-emulator"]
     for target in TARGETS:
         command += ["--target", target]
     return measure.run(command, out.with_suffix(".log"), expected=(0, CHECK_FAILED))

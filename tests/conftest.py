@@ -31,15 +31,18 @@ from sources import clamped, fashion, woven, writer  # noqa: F401  # fixtures
 
 USERS_CACHE = os.environ.get("EDGEPACK_CACHE", "")
 """Where large downloads are kept between runs; empty for the user's own folder."""
-# an emulator that is set up there would make every build of these tests run on emulated devices, too
+# an emulator that is set up there, or by first use, would make every build of these tests run on emulated
+# devices, too
 os.environ["EDGEPACK_CACHE"] = tempfile.mkdtemp(prefix="edgepack-tests-")
+os.environ["EDGEPACK_OFFLINE"] = "1"
 atexit.register(shutil.rmtree, os.environ["EDGEPACK_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def users_cache() -> Iterator[None]:
-    """The user's own cache in the place of these tests'."""
+    """The user's own cache in the place of these tests', filled if need be."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("EDGEPACK_OFFLINE")
         if USERS_CACHE:
             patch.setenv("EDGEPACK_CACHE", USERS_CACHE)
         else:

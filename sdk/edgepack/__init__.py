@@ -60,6 +60,7 @@ def build(
     search_budget: float | None = None,
     seed: int | None = None,
     recipe: str = "",
+    emulator: bool | None = None,
     progress: Progress | None = None,
 ) -> list[Report]:
     """Build one bundle a target, and return their reports; `Report.passed` is the verdict.
@@ -91,15 +92,16 @@ def build(
         trust_pickle=trust_pickle,
         compress=wishes,
         recipe=recipe,
+        emulator=emulator,
     )
     return pipeline.build(plan.resolve(choices), progress)
 
 
-def check(bundle: str | Path, *, progress: Progress | None = None) -> Report:
+def check(bundle: str | Path, *, emulator: bool = True, progress: Progress | None = None) -> Report:
     """Run every artifact of a bundle again and compare. Raises BundleError where it is no bundle."""
     from edgepack import recheck
 
-    return recheck.check(Path(bundle), progress)
+    return recheck.check(Path(bundle), progress, emulator=emulator)
 
 
 def inspect(path: str | Path) -> Description:

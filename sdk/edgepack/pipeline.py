@@ -16,7 +16,7 @@ from edgepack.compress.sensitivity import Damage
 from edgepack.compress.shrink import Shrunk
 from edgepack.compress.teach import Lessons
 from edgepack.compress.workbench import Workbench, costs
-from edgepack.emulator import host
+from edgepack.emulator import device, host
 from edgepack.emulator.device import Device
 from edgepack.errors import ExportError, PlanError
 from edgepack.formats import Exported
@@ -71,6 +71,8 @@ class _Shop:
     source: Source
     folder: Path
     progress: Progress
+    no_device: str
+    """Why no file is run on an emulated device, as `device.absent` tells it."""
     pruned: dict[Pruning, Shrunk | None] = field(default_factory=dict)
     benches: dict[int, Workbench] = field(default_factory=dict)
     written: dict[str, _Written] = field(default_factory=dict)
@@ -99,6 +101,7 @@ class _Shop:
                 scratch=self.folder / f"device-{target.name}",
                 time_limit=TIME_LIMIT,
                 say=self.progress.step,
+                absent=self.no_device,
             )
         return self.devices[target.name]
 
@@ -123,9 +126,11 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
     progress.begin(_estimate(plan))
     with bundle.workshop(plan.targets[0].folder.parent) as folder, source.one_thread():
         progress.step(f"load {plan.model}, run it in float")
-        shop = _Shop(source.load(plan), folder, progress)
-        _check_goals(plan, shop.source)
-        _check_layers(plan, shop.source)
+        loaded = source.load(plan)
+        _check_goals(plan, loaded)
+        _check_layers(plan, loaded)
+        files = [(wanted.target, step.format) for wanted in plan.targets for step in wanted.steps]
+        shop = _Shop(loaded, folder, progress, device.absent(files, progress.step, wanted=plan.emulator))
         host.write_samples(shop.source.evaluation.inputs, shop.samples)
         reports = [_build_for(plan, wanted, shop) for wanted in plan.targets]
         for wanted in plan.targets:

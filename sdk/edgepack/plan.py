@@ -37,6 +37,7 @@ class Choices:
     trust_pickle: bool = False
     compress: Goal = field(default_factory=Goal)
     recipe: str = ""
+    emulator: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Plan:
     eval_from: str
     book: Book | None
     """Recipes to follow instead of a search."""
+    emulator: bool
+    """Whether files for ARM devices are run on the emulated device, too."""
     targets: tuple[TargetPlan, ...]
 
     def pruning(self, wanted: TargetPlan) -> Pruning | None:
@@ -151,6 +154,7 @@ def resolve(choices: Choices) -> Plan:
         eval=evaluation,
         eval_from=_eval_from(calib, evaluation),
         book=book,
+        emulator=found.build.emulator if choices.emulator is None else choices.emulator,
         targets=_targets(wanted, asked, _Wish(bool(calib), out, choices.compress.over(found.compress), book)),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgepack import bundle, formats, judge
-from edgepack.emulator import host
+from edgepack.emulator import device, host
 from edgepack.emulator.device import Device
 from edgepack.errors import BundleError
 from edgepack.pipeline import TIME_LIMIT, Progress, Silent
@@ -15,8 +15,10 @@ from edgepack.report import Artifact, Check, Cost, Figures, Report
 from edgepack.samples import Sample
 
 
-def check(folder: Path, progress: Progress | None = None) -> Report:
+def check(folder: Path, progress: Progress | None = None, *, emulator: bool = True) -> Report:
     """Run every artifact of the bundle at `folder` on its golden inputs, and judge it anew.
+
+    With `emulator`, those for ARM devices are run on the emulated device, too.
 
     The figures are those of the few golden samples; the verdict is `fail` where a file has changed,
     no longer runs, or gives something else than when it was built, and where it failed then.
@@ -31,6 +33,8 @@ def check(folder: Path, progress: Progress | None = None) -> Report:
     reference = bundle.read_golden(folder, "outputs")
     if not inputs or not reference:
         raise BundleError(f"{folder} is damaged: golden/ holds no inputs or outputs")
+    files = [(target, each.format) for each in report.artifacts]
+    no_device = device.absent(files, progress.step, wanted=emulator)
     checked = []
     with tempfile.TemporaryDirectory(prefix="edgepack-") as scratch:
         samples = Path(scratch) / "samples.npz"
@@ -52,6 +56,7 @@ def check(folder: Path, progress: Progress | None = None) -> Report:
                     scratch=Path(scratch) / f"device-{number}",
                     time_limit=TIME_LIMIT,
                     say=progress.step,
+                    absent=no_device,
                 )
                 again = emulated.judged(again, folder / artifact.file, run.outputs, there, None)
             checked.append(again)

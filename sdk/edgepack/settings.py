@@ -34,6 +34,8 @@ class Build(Strict):
     targets: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     out: str = ""
+    emulator: bool = True
+    """Whether files for ARM devices are run on the emulated device."""
 
 
 class Settings(Strict):

@@ -28,21 +28,36 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "emulator"
 
 
-def test_without_a_cache_the_reason_holds_the_command(own_cache: Path) -> None:
-    reason = arm.cannot_run(PI_5, "onnx")
-    assert "edgepack emulator setup --target raspberry-pi-5" in reason
+@pytest.fixture
+def online(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, for which packages may be fetched."""
+    monkeypatch.delenv("EDGEPACK_OFFLINE")
+    return own_cache
+
+
+def test_without_a_cache_there_is_no_status_and_nothing_to_clean(own_cache: Path) -> None:
     assert arm.status() is None
     assert arm.clean() == []
 
 
+def test_offline_nothing_is_fetched(own_cache: Path, tmp_path: Path) -> None:
+    for fetches in (
+        lambda: fetch.debian(pins.QEMU, tmp_path / "unpacked", print),
+        lambda: fetch.wheel("executorch", "1.5.1", tmp_path / "wheel"),
+    ):
+        with pytest.raises(EdgepackError, match="EDGEPACK_OFFLINE is set"):
+            fetches()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_emulated_says_why(own_cache: Path) -> None:
-    assert "[emulator]" in arm.cannot_run(target.load("iphone-15"), "executorch")
-    assert "coreml" in arm.cannot_run(PI_5, "coreml")
+    assert "[emulator]" in arm.unsuited(target.load("iphone-15"), "executorch")
+    assert "coreml" in arm.unsuited(PI_5, "coreml")
 
 
 def test_a_version_that_is_not_known_is_refused(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(pins.WHEELS, "onnxruntime", {"1.0.0": "0" * 64})
-    reason = arm.cannot_run(PI_5, "onnx")
+    reason = arm.unsuited(PI_5, "onnx")
     assert "1.0.0" in reason
     assert "installed here" in reason
 
@@ -54,7 +69,7 @@ def test_a_changed_pin_is_another_entry(own_cache: Path, monkeypatch: pytest.Mon
     assert cache._name() != before
 
 
-def test_a_package_of_another_hash_is_refused(own_cache: Path, tmp_path: Path) -> None:
+def test_a_package_of_another_hash_is_refused(online: Path, tmp_path: Path) -> None:
     if problem := fetch.cannot_unpack():
         pytest.skip(problem)
     (real,) = (each for each in pins.QEMU if each.name == "liburing2")
@@ -63,7 +78,7 @@ def test_a_package_of_another_hash_is_refused(own_cache: Path, tmp_path: Path) -
         fetch.debian((false,), tmp_path / "unpacked", print)
 
 
-def test_a_version_that_the_archive_lost_is_told(own_cache: Path, tmp_path: Path) -> None:
+def test_a_version_that_the_archive_lost_is_told(online: Path, tmp_path: Path) -> None:
     if problem := fetch.cannot_unpack():
         pytest.skip(problem)
     told: list[str] = []
@@ -97,12 +112,12 @@ def _killed(own_cache: Path) -> Path:
     return left
 
 
-def test_a_set_up_that_was_killed_leaves_no_entry_and_no_lock_and_the_next_sweeps_up(own_cache: Path) -> None:
-    first, second = _killed(own_cache), _killed(own_cache)
+def test_a_set_up_that_was_killed_leaves_no_entry_and_no_lock_and_the_next_sweeps_up(online: Path) -> None:
+    first, second = _killed(online), _killed(online)
     assert first != second
     assert arm.status() is None
     assert arm.clean() == [second]
-    assert list(own_cache.iterdir()) == [own_cache / "lock"]
+    assert list(online.iterdir()) == [online / "lock"]
 
 
 def test_qemus_max_is_refused(tmp_path: Path) -> None:
@@ -113,7 +128,7 @@ def test_qemus_max_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_at_once_with_no_home_make_one_entry(own_cache: Path) -> None:
+def test_two_at_once_with_no_home_make_one_entry(online: Path) -> None:
     environment = {**os.environ, "HOME": "/nonexistent"}
     children = [
         subprocess.Popen([sys.executable, "-c", SETUP], env=environment, stdout=subprocess.PIPE, text=True)
@@ -123,7 +138,7 @@ def test_two_at_once_with_no_home_make_one_entry(own_cache: Path) -> None:
     assert [child.returncode for child in children] == [0, 0]
     assert sum("compiling" in log for log in logs) == 1
     assert sum("waiting" in log for log in logs) == 1
-    assert len(list(own_cache.glob("arm-*"))) == 1
-    assert not list(own_cache.glob(f"{cache._DRAFT}*"))
-    assert arm.cannot_run(PI_5, "onnx") == ""
-    shutil.rmtree(own_cache)
+    assert len(list(online.glob("arm-*"))) == 1
+    assert not list(online.glob(f"{cache._DRAFT}*"))
+    assert arm.status() is not None
+    shutil.rmtree(online)

@@ -25,7 +25,6 @@ def _built(out: Path) -> Report:
 def built(users_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Report:
     if problem := arm.unsuited(target.load("raspberry-pi-5"), "executorch"):
         pytest.skip(problem)
-    arm.setup(print)
     return _built(tmp_path_factory.mktemp("out"))
 
 
@@ -68,12 +67,15 @@ def test_a_check_runs_them_again_and_holds_the_cost_against_another_bundle(built
         recheck.against(replace(again, target="pixel-8"), Path(built.folder), 0.5)
 
 
-def test_without_an_emulator_the_check_is_skipped_with_the_command(
+def test_without_an_emulator_the_check_is_skipped_with_reason_and_command(
     built: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setenv("EDGEPACK_OFFLINE", "1")
     again = recheck.check(Path(built.folder))
-    assert [check.verdict for check in _named(again, "device runs")] == ["skipped"]
-    assert "`edgepack emulator setup --target raspberry-pi-5`" in _named(again, "device runs")[0].reason
+    (skipped,) = _named(again, "device runs")
+    assert skipped.verdict == "skipped"
+    assert "EDGEPACK_OFFLINE is set" in skipped.reason
+    assert "`edgepack emulator setup`" in skipped.reason
     (check,) = _named(recheck.against(again, Path(built.folder), 0.5), "instructions")
     assert check.verdict == "skipped"

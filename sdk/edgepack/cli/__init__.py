@@ -25,7 +25,7 @@ app = typer.Typer(
     help=(
         "One command from a PyTorch model and a device to model files that are quantized for it, "
         "run and compared with the float model on this very host, and the app code that runs them. "
-        "It works offline.\n\n"
+        "Nothing leaves this machine; all works offline but the first set-up of the ARM emulator.\n\n"
         "Start with `edgepack targets`, then "
         "`edgepack build net.py:model --target raspberry-pi-5 --input image:224 --calib photos/`.\n\n"
         "Exit codes: 0 all checks passed; 10 a check failed (the bundle is written and says so); "
@@ -125,6 +125,15 @@ RecipeFile = Annotated[
         rich_help_panel=_COMPRESS,
     ),
 ]
+Emulator = Annotated[
+    bool | None,
+    typer.Option(
+        "--emulator/--no-emulator",
+        help="whether files for ARM devices run on the emulated device, too, which first use fetches "
+        "(105 MB, a minute) unless EDGEPACK_OFFLINE=1 is set; default: yes",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, and nothing else there")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="on an error, show its causes and what toolchains printed")
@@ -153,6 +162,7 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
         search_budget: SearchBudget = None,
         seed: Seed = None,
         recipe: RecipeFile = "",
+        emulator: Emulator = None,
         json: Json = False,
         debug: Debug = False,
     ) -> None:
@@ -183,6 +193,7 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
                 trust_pickle=trust_pickle,
                 compress=wishes,
                 recipe=recipe,
+                emulator=emulator,
             )
             work(screen, choices, json)
 
@@ -277,17 +288,15 @@ def check(
     tolerance: Annotated[
         float, typer.Option(min=0, help="how many more, in percent, --against lets pass")
     ] = 0.5,
+    emulator: Emulator = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run every artifact of a bundle again and compare; the exit codes are those of `build`.
-
-    Where the ARM emulator is set up, files for ARM devices run on the emulated device, too.
-    """
+    """Run every artifact of a bundle again and compare; the exit codes are those of `build`."""
     with Screen(debug=debug) as screen:
         from edgepack import recheck, report
 
-        found = recheck.check(bundle, screen.progress)
+        found = recheck.check(bundle, screen.progress, emulator=emulator is not False)
         if against:
             found = recheck.against(found, against, tolerance)
         screen.done()
@@ -382,8 +391,8 @@ def setup(
 ) -> None:
     """Fetch QEMU and the runtimes' ARM builds (about 105 MB) and build what runs them; no root.
 
-    From then on `build` and `check` run files for ARM devices on the emulated device. All is pinned by
-    version and sha256, and lies in the cache folder (EDGEPACK_CACHE).
+    The first `build` or `check` that needs it does the same; this is for a machine that has no network later.
+    All is pinned by version and sha256, and lies in the cache folder (EDGEPACK_CACHE).
     """
     with Screen(debug=debug) as screen:
         from edgepack import target as targets

@@ -208,6 +208,7 @@ class Screen:
             ("model", plan.model), ("weights", plan.weights or "the model's own"),
             ("settings", plan.settings_file or "none"), ("contract from", plan.contract_from),
             ("calibrated on", plan.calib or "nothing"), ("judged on", plan.eval_from),
+            ("ARM emulator", _emulation(plan)),
         ]  # fmt: skip
         for key, value in rows:
             self._line(f"[bold]{key:>14}[/]  {escape(value)}")
@@ -289,6 +290,8 @@ class Screen:
         for choice in each.formats:
             provider = f" for {choice.provider}" if choice.provider != "cpu" else ""
             self._line(f"  format   {choice.name}{provider}: {', '.join(choice.schemes)}")
+        core = f"QEMU's {each.emulator.cpu}" if each.emulator else "nothing: no [emulator] cpu in its profile"
+        self._line(f"  emulated by {escape(core)}")
         budget = each.budget
         self._line(
             f"  budget   file ≤ {budget.size_mb:g} MB, memory ≤ {budget.memory_mb:g} MB, "
@@ -346,6 +349,14 @@ class Screen:
             run = one.evaluator or one.cannot_run or "yes"
             table.add_row(one.format, escape(one.cannot_export or "yes"), escape(run))
         self._out.print(table)
+
+
+def _emulation(plan: Plan) -> str:
+    """What the emulator is for in a build, in words."""
+    devices = [each.target.name for each in plan.targets if each.target.emulator]
+    if not plan.emulator or not devices:
+        return "turned off" if devices else "for none of the targets"
+    return f"runs files for {', '.join(devices)}; set up if it is not (105 MB)"
 
 
 def _report_table(report: Report) -> Table:

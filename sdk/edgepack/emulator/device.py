@@ -1,14 +1,15 @@
 """An artifact on its device: run there under emulation, compared with the host, and what it costs.
 
-Where the emulator is not set up the check is skipped, with the command that sets it up.
+First use sets the emulator up; where that fails the check is skipped, with the reason and the command.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from edgepack import formats
 from edgepack.emulator import arm
 from edgepack.emulator.arm import part, verdict
 from edgepack.emulator.host import Death, Job
@@ -35,6 +36,8 @@ class Device:
     """Seconds for one file."""
     say: Callable[[str], None]
     """Told what begins."""
+    absent: str
+    """Why the emulator is not there, as `absent` tells it; empty where it is."""
     ran: dict[Path, arm.Run | Death] = field(default_factory=dict)
     """What was run so far."""
 
@@ -49,11 +52,11 @@ class Device:
         """`artifact`, whose file is at `path` and gave `here` on the host, with the device's checks.
 
         `reference` is what the float model answers. The cost is set against that of `float_file`, where
-        one is given. Unchanged for targets that are not emulated.
+        one is given. Unchanged for iOS, whose runtimes are not built for Linux.
         """
-        if self.target.emulator is None:
+        if self.target.platform == "ios":
             return artifact
-        if reason := arm.cannot_run(self.target, artifact.format):
+        if reason := arm.unsuited(self.target, artifact.format) or self.absent:
             return _with(artifact, (Check(NAME, "skipped", None, None, "", reason),))
         ran = self._run(artifact.format, path)
         if isinstance(ran, Death):
@@ -93,6 +96,17 @@ class Device:
             return "layer by layer, device and host agree on the first sample"
         by = f"{found.relative:.2g} of its largest value"
         return f"device and host part at {found.operator} '{found.layer}', by {by}"
+
+
+def absent(files: Iterable[tuple[Target, str]], say: Callable[[str], None], *, wanted: bool) -> str:
+    """Why there is no emulator for `files`, each a target and a format; empty where there is.
+
+    It is set up if need be, where it is wanted and files of such a format are run on this host at all.
+    """
+    if not wanted:
+        return "turned off (--no-emulator, or emulator = false under [build])"
+    run_here = [name for name in formats.names() if formats.runs(name)]
+    return arm.first_use([each for each in files if each[1] in run_here], say)
 
 
 def _with(artifact: Artifact, checks: tuple[Check, ...]) -> Artifact:

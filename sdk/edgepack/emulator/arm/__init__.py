@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterable
+from typing import get_args
 
 from edgepack.emulator.arm import cache, pins
 from edgepack.emulator.arm.cache import Entry, clean
@@ -11,26 +13,33 @@ from edgepack.emulator.arm.device import Run, run
 from edgepack.emulator.arm.fetch import Tell
 from edgepack.errors import EdgepackError
 from edgepack.report import Cost
-from edgepack.target import Target
+from edgepack.target import Core, Target
 
-__all__ = ["Cost", "Entry", "Run", "Tell", "cannot_run", "clean", "run", "setup", "status", "unsuited"]
+__all__ = ["Cost", "Entry", "Run", "Tell", "clean", "first_use", "run", "setup", "status", "unsuited"]
 
 
 def unsuited(target: Target, format_name: str) -> str:
     """Why files of a format cannot be run for a target on this host, set up or not; empty if they can."""
-    if target.emulator is None:
-        return f"the profile of {target.name} has no [emulator]"
     if format_name not in pins.RUNTIMES:
         return f"{format_name} has no runtime for ARM that could be emulated here"
+    if target.emulator is None:
+        cores = ", ".join(get_args(Core))
+        return f"the target names no [emulator] cpu: add to its profile the nearest of {cores}"
     return _wrong_host() or pins.unknown(pins.RUNTIMES[format_name])
 
 
-def cannot_run(target: Target, format_name: str) -> str:
-    """Why files of a format are not run for a target, with the command that helps; empty if they are."""
-    if problem := unsuited(target, format_name):
-        return problem
-    if cache.entry() is None:
-        return f"the ARM emulator is not set up: run `edgepack emulator setup --target {target.name}`"
+def first_use(files: Iterable[tuple[Target, str]], tell: Tell) -> str:
+    """Set the emulator up if one of `files`, each a target and a format, needs it and it is not.
+
+    Gives why that failed, with the command that tries again; empty where it did not.
+    """
+    if cache.entry() or all(unsuited(*each) for each in files):
+        return ""
+    try:
+        setup(lambda what: tell(f"set up the ARM emulator: {what}"))
+    except EdgepackError as cause:
+        hint = f" ({cause.hint})" if cause.hint else ""
+        return f"the ARM emulator is not set up: {cause}{hint}; `edgepack emulator setup` tries again"
     return ""
 
 

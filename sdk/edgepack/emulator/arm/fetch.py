@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,16 @@ from edgepack.emulator.arm.pins import WHEELS, Debian, Runtime
 from edgepack.errors import EdgepackError
 
 Tell = Callable[[str], None]
+OFFLINE = "EDGEPACK_OFFLINE"
+"""Of the environment: nothing is fetched where it is set, to anything but 0."""
+PATIENCE = 20.0
+"""Seconds within which the package index must answer. Left alone, pip and apt-get try for minutes where a
+network drops what it is sent."""
 _BY_HAND = "run it again where the package registries can be reached"
+_APT = ("Acquire::Retries=1", "Acquire::http::Timeout=20", "Acquire::https::Timeout=20")
+_PIP = ("-m", "pip", "--no-input", "--no-cache-dir", "--disable-pip-version-check")
+_ARM = ("--platform=manylinux_2_28_aarch64", "--platform=manylinux_2_27_aarch64", "--python-version=3.11")
+_WHEELS = (*_ARM, "--implementation=cp", "--abi=cp311", "--only-binary=:all:")
 
 
 def cannot_unpack() -> str:
@@ -22,12 +32,29 @@ def cannot_unpack() -> str:
     return f"this system has no {' and no '.join(absent)}" if absent else ""
 
 
+def reach() -> None:
+    """Raise EdgepackError where nothing may be fetched, or pip's package index gives no answer in time."""
+    _permit()
+    line = [sys.executable, *_PIP, "--retries=0", "index", "versions", *_WHEELS, "onnxruntime"]
+    doing = "reaching pip's package index"
+    try:
+        _run(line, doing, PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise EdgepackError(f"{doing}: no answer within {PATIENCE:g} s", hint=_BY_HAND) from None
+
+
+def _permit() -> None:
+    if os.environ.get(OFFLINE, "0") not in ("", "0"):
+        raise EdgepackError(f"{OFFLINE} is set, so nothing is fetched", hint="unset it, with a network")
+
+
 def debian(packages: tuple[Debian, ...], folder: Path, tell: Tell) -> None:
     """Download and unpack packages of the system's archive into `folder`; nothing is installed.
 
     Where the archive no longer has a pinned version, its newest is taken, and told.
     Raises EdgepackError where a package cannot be had or is not what its hash says.
     """
+    _permit()
     debs = folder.with_name(f"{folder.name}-debs")
     debs.mkdir()
     apt = _Apt(debs)
@@ -49,7 +76,10 @@ class _Apt:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._options: list[str] = []
+        """Those that name lists of our own; empty while the system's serve."""
         self._said = ""
+        self._unread = ""
+        """What apt-get said of lists that it could not read, which alone is no failure of its."""
 
     def download(self, package: Debian) -> tuple[Path, bool]:
         """The downloaded file, and whether it is of the pinned version."""
@@ -57,7 +87,9 @@ class _Apt:
             if self._get(name):
                 (path,) = self._folder.glob(f"{package.name}_*.deb")
                 return path, name != package.name
-        raise _failed(["apt-get"], self._said, f"downloading the Debian package {package.name}")
+        raise _failed(
+            ["apt-get"], self._unread or self._said, f"downloading the Debian package {package.name}"
+        )
 
     def _get(self, name: str) -> bool:
         if self._try(name):
@@ -68,10 +100,13 @@ class _Apt:
         return False
 
     def _try(self, name: str) -> bool:
-        line = ["apt-get", *self._options, "-o", "APT::Sandbox::User=root", "download", name]
-        ended = subprocess.run(line, cwd=self._folder, capture_output=True, text=True)
+        ended = subprocess.run(self._line("download", name), cwd=self._folder, capture_output=True, text=True)
         self._said = ended.stderr
         return ended.returncode == 0
+
+    def _line(self, *words: str) -> list[str]:
+        chosen = [word for each in ("APT::Sandbox::User=root", *_APT) for word in ("-o", each)]
+        return ["apt-get", *self._options, *chosen, *words]
 
     def _update(self) -> None:
         """Read the archive's lists into a folder of our own: the system's may be old, or absent."""
@@ -83,11 +118,11 @@ class _Apt:
             "Dir::State::lists": own / "lists",
             "Dir::State::status": "/var/lib/dpkg/status",
             "Dir::Cache": own / "cache",
-            "APT::Sandbox::User": "root",
             "Debug::NoLocking": "1",
         }
         self._options = [word for key, value in chosen.items() for word in ("-o", f"{key}={value}")]
-        _run(["apt-get", *self._options, "update"], "reading the package lists")
+        said = _run(self._line("update"), "reading the package lists")
+        self._unread = "\n".join(each for each in said.splitlines() if each.startswith("W: Failed to fetch"))
 
 
 def wheel(runtime: Runtime, version: str, folder: Path) -> Path:
@@ -95,23 +130,23 @@ def wheel(runtime: Runtime, version: str, folder: Path) -> Path:
 
     Raises EdgepackError where it cannot be had; pip itself refuses a file of another hash.
     """
+    _permit()
     folder.mkdir(parents=True, exist_ok=True)
     pinned = folder / "pinned.txt"
     pinned.write_text(f"{runtime}=={version} --hash=sha256:{WHEELS[runtime][version]}\n", encoding="utf-8")
-    line = [sys.executable, "-m", "pip", "--no-input", "--no-cache-dir", "--disable-pip-version-check"]
-    line += ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-    line += ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_27_aarch64"]
-    line += ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
+    line = [sys.executable, *_PIP, "download", "--quiet", "--no-deps", "--require-hashes", *_WHEELS]
     line += ["--dest", str(folder), "--requirement", str(pinned)]
     _run(line, f"downloading {runtime} {version} for aarch64")
     (path,) = folder.glob(f"{runtime}-*.whl")
     return path
 
 
-def _run(line: list[str], doing: str) -> None:
-    ended = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+def _run(line: list[str], doing: str, patience: float | None = None) -> str:
+    """Run a client; what it said on stderr. Raises EdgepackError with its own reason where it failed."""
+    ended = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=patience)
     if ended.returncode:
         raise _failed(line, ended.stderr or ended.stdout, doing)
+    return ended.stderr
 
 
 def _failed(line: list[str], log: str, doing: str) -> EdgepackError:
