@@ -79,6 +79,8 @@ def test_a_target_that_does_not_exist(name: str, words: str) -> None:
         ("total_mb = 2048", "total_mb = 0", "'memory.total_mb' input should be greater than or equal to 1"),
         ("size_mb = 200", "size_mb = -1", "'budget.size_mb' input should be greater than 0"),
         ("min_agreement = 95", "min_agreement = 101", "less than or equal to 100"),
+        ('name = "executorch"', 'name = "executorch"\nmin_delegated = 101', "less than or equal to 100"),
+        ('name = "onnx"', 'name = "onnx"\nmin_delegated = 9', "onnx files have no delegates"),
         ("[cpu]", "[cpu", "is not valid TOML"),
     ],
 )

@@ -107,8 +107,9 @@ def check(bundle: str | Path, *, emulator: bool = True, progress: Progress | Non
 def inspect(path: str | Path) -> Description:
     """What a model file holds: inputs, outputs, operators, precision, bytes by layer.
 
+    Of a file in a bundle, with what the bundle's report tells of its delegates.
     Raises BundleError where the file is missing, damaged, or of a kind that no format reads.
     """
-    from edgepack import formats
+    from edgepack import bundle
 
-    return formats.describe(Path(path))
+    return bundle.inspect(Path(path))

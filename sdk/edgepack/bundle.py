@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from edgepack import formats
 from edgepack import report as reports
 from edgepack.contract import Contract
 from edgepack.errors import BundleError
+from edgepack.formats import Description
 from edgepack.report import Report
 from edgepack.samples import Array, Sample
 from edgepack.target import Target
@@ -200,6 +202,24 @@ def open_bundle(folder: Path) -> tuple[Report, Target, Contract]:
         )
     except (OSError, KeyError, ValidationError) as cause:
         raise BundleError(f"{folder} is damaged: {str(cause).splitlines()[0]}") from cause
+
+
+def inspect(path: Path) -> Description:
+    """What a model file holds; of one that lies in a bundle as it was built, with its delegation.
+
+    Raises BundleError where it cannot be read or the bundle around it is damaged, and ExportError where
+    the format's toolchain is not installed.
+    """
+    found, folder = formats.describe(path), path.absolute().parent.parent
+    file = f"{MODELS}/{path.name}"
+    if path.absolute().parent.name != MODELS or not (folder / MANIFEST).is_file():
+        return found
+    told = _manifest(folder)["files"].get(file)
+    if not path.is_file() or told is None or told["sha256"] != _sha256(path):
+        return found
+    report, _, _ = open_bundle(folder)
+    delegation = next((each.delegation for each in report.artifacts if each.file == file), None)
+    return replace(found, delegation=delegation)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgepack.contract import Contract
+from edgepack.delegation import Delegation
 from edgepack.emulator.host import Death, Run
 from edgepack.goal import Goal
 from edgepack.recipe import FLOATS, SCHEMES, Scheme
@@ -178,6 +179,13 @@ def _drop(found: Figures, most: float) -> list[Check]:
 def size(megabytes: float, budget: Budget) -> Check:
     """A file's size against the budget."""
     return _most("size", megabytes, budget.size_mb, "MB")
+
+
+def delegated(found: Delegation, least: float) -> Check:
+    """What delegates were given of a program, in percent, against the target's least."""
+    share, unit = found.share
+    check = _least("delegated", share, least, unit)
+    return check if check.verdict == "pass" else replace(check, reason=f"outside: {found.left}")
 
 
 def _least(name: str, figure: float, limit: float, unit: str) -> Check:

@@ -317,6 +317,7 @@ class _Attempts:
         baseline = self._baseline()
         found, checks = self._figures(recipe, written.exported, path, baseline)
         size = bundle.bytes_of(path)
+        within = judge.size(size / host.MEGABYTE, self.wanted.target.budget)
         description = module.describe(path)
         quantized = not recipe.is_float
         return Artifact(
@@ -328,14 +329,22 @@ class _Attempts:
             size_ratio=size / bundle.bytes_of(baseline) if baseline else self._within_base(written, path),
             export_seconds=written.seconds,
             figures=found,
-            checks=(judge.size(size / host.MEGABYTE, self.wanted.target.budget), *checks),
+            checks=(within, *self._delegated(written.exported), *checks),
             quantized=description.quantized if quantized else None,
             delegated=description.delegated,
             kept_float=description.kept_float if quantized else (),
             notes=written.exported.notes,
             recipe=recipe,
             activation=written.exported.activation,
+            delegation=written.exported.delegation,
         )
+
+    def _delegated(self, exported: Exported) -> tuple[Check, ...]:
+        """The check of what delegates were given, where the target asks for one."""
+        choice = self.wanted.target.choice(self.format)
+        if choice is None or choice.min_delegated is None or exported.delegation is None:
+            return ()
+        return (judge.delegated(exported.delegation, choice.min_delegated),)
 
     def _on_device(self, artifact: Artifact, path: Path, exported: Exported) -> Artifact:
         """The artifact with what it did on the target's emulated device."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from edgepack.delegation import Delegation
 from edgepack.plan import Omission
 from edgepack.recipe import Recipe, Scheme
 
@@ -108,12 +109,15 @@ class Artifact:
     quantized: float | None
     """Share, 0..1, of the operators with weights that are quantized."""
     delegated: float | None
+    """Share, 0..1, of the operators of the written file that a delegate runs."""
     kept_float: tuple[str, ...]
     """Operators with weights that a quantized artifact keeps in float."""
     notes: tuple[str, ...]
     recipe: Recipe
     activation: str = "none"
     """What the file itself applies to its first output, so that the app must not."""
+    delegation: Delegation | None = None
+    """Which of the model's operators delegates were given; None where the format has none."""
 
     @property
     def verdict(self) -> Verdict:

@@ -71,6 +71,8 @@ class FormatChoice(Strict):
     """ONNX only: the execution provider whose quantized form is written."""
     opset: Annotated[int, Field(ge=13, le=21)] = 18
     """ONNX only: the operator set that the device's runtime reads; per-channel QDQ needs 13."""
+    min_delegated: Annotated[float, Field(ge=0, le=100)] | None = None
+    """ExecuTorch only: least share of the multiply-adds, in percent, that delegates must be given."""
 
 
 class Budget(Strict):
@@ -115,6 +117,8 @@ class Target(Strict):
         for choice in self.formats:
             if not FLOATS & set(choice.schemes):
                 raise ValueError(f"format '{choice.name}' needs fp32 or fp16 among its schemes")
+            if choice.min_delegated is not None and choice.name != "executorch":
+                raise ValueError(f"min_delegated is for executorch: {choice.name} files have no delegates")
         return self
 
     def choice(self, format_name: str) -> FormatChoice | None:

@@ -315,9 +315,9 @@ def inspect(
 ) -> None:
     """Show what a model file holds: inputs, outputs, operators, precision, bytes by layer."""
     with Screen(debug=debug) as screen:
-        from edgepack import formats
+        from edgepack import bundle
 
-        found = formats.describe(path)
+        found = bundle.inspect(path)
         if json:
             screen.dump(found)
         else:

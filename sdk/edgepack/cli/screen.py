@@ -32,6 +32,7 @@ from edgepack.report import sentence
 
 if TYPE_CHECKING:
     from edgepack.compress.sensitivity import Damage
+    from edgepack.delegation import Delegation
     from edgepack.doctor import Host
     from edgepack.emulator.arm import Entry
     from edgepack.formats import Description
@@ -183,6 +184,9 @@ class Screen:
             if device:
                 self._line(f"  [bold]device[/] {escape(device)}")
         for artifact in report.artifacts:
+            if artifact.delegation:
+                self._delegation(_title(artifact), artifact.delegation)
+        for artifact in report.artifacts:
             for check in artifact.checks:
                 if check.verdict == "fail":
                     self._line(f"  [bold red]failed[/] {_title(artifact)}: {escape(sentence(check))}")
@@ -201,6 +205,12 @@ class Screen:
         verdict = f"[green]{passed}[/]" if report.passed else "[bold red]a check failed[/]"
         app = f", app/ uses {report.app}" if report.app else ""
         self._line(f"  {verdict}; bundle: [bold]{escape(report.folder)}[/]{escape(app)}\n")
+
+    def _delegation(self, title: str, found: Delegation) -> None:
+        """What delegates were given, and what they were not."""
+        self._line(f"  [bold]delegated[/] {escape(f'{title}: {found}')}")
+        if found.outside:
+            self._line(f"  [bold]outside[/] {escape(f'{title}: {found.left}')}")
 
     def plan(self, plan: Plan) -> None:
         """What a build would do."""
@@ -259,6 +269,11 @@ class Screen:
         for layer in found.layers[:_LAYERS]:
             table.add_row(escape(layer.name), escape(layer.operator), layer.precision, f"{layer.bytes:,}")
         self._out.print(table)
+        if found.outside:
+            kernels = ", ".join(f"{name} ×{count}" for name, count in found.outside.items())
+            self._line(f"  not delegated  {escape(kernels)}")
+        if found.delegation:
+            self._delegation("by the bundle's report", found.delegation)
         rest = found.layers[_LAYERS:]
         if rest:
             self._line(
@@ -289,7 +304,8 @@ class Screen:
         self._line(f"  system   {escape(each.os.name)} {each.os.floor} or newer")
         for choice in each.formats:
             provider = f" for {choice.provider}" if choice.provider != "cpu" else ""
-            self._line(f"  format   {choice.name}{provider}: {', '.join(choice.schemes)}")
+            least = f"; delegated ≥ {choice.min_delegated:g} %" if choice.min_delegated is not None else ""
+            self._line(f"  format   {choice.name}{provider}: {', '.join(choice.schemes)}{least}")
         core = f"QEMU's {each.emulator.cpu}" if each.emulator else "nothing: no [emulator] cpu in its profile"
         self._line(f"  emulated by {escape(core)}")
         budget = each.budget

@@ -11,12 +11,13 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from edgepack import document
+from edgepack.delegation import Delegation
 from edgepack.errors import BundleError, ExportError, PlanError
 from edgepack.goal import PruneKind
 from edgepack.recipe import Recipe, Scheme
@@ -64,6 +65,10 @@ class Description:
     delegated: float | None = None
     """Share, 0..1, of operators that a delegate runs; None where the format has none."""
     metadata: tuple[tuple[str, str], ...] = ()
+    outside: dict[str, int] = field(default_factory=dict)
+    """How often each kernel stands outside of delegates."""
+    delegation: Delegation | None = None
+    """Known where the file was written, not in the file: from the report of the bundle that it lies in."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class Exported:
     """The contract's activation, where the file itself applies it to its first output."""
     timed: bool = True
     """Whether its speed on this host tells anything of the runtime that it is written for."""
+    delegation: Delegation | None = None
+    """What delegates were given; None where the format has none."""
 
 
 class Runner(Protocol):

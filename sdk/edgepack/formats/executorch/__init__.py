@@ -61,7 +61,7 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
             from edgepack.formats.executorch import program
 
             built, notes = program.build(source, recipe)
-            buffer = program.lowered(built)
+            buffer, delegation = program.lowered(built)
     except (ExportError, OSError):
         raise
     except Exception as cause:  # executorch's passes raise errors of no common base
@@ -69,7 +69,7 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     path.write_bytes(buffer)
     free = source.contract.free_dims
     planned = (f"ExecuTorch plans its memory ahead: {', '.join(free)} is 1 in this file",) if free else ()
-    return Exported((path,), notes=(*planned, *notes))
+    return Exported((path,), notes=(*planned, *notes), delegation=delegation)
 
 
 def no_gain(kind: PruneKind, target: Target) -> str:

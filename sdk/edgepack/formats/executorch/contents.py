@@ -97,6 +97,7 @@ class _Program:
             kept_float=floats,
             delegated=self._delegated(operators),
             metadata=tuple(self._metadata()),
+            outside=dict(Counter(each.kind for each in operators if not each.delegated).most_common()),
         )
 
     def _operators(self, plan: Any) -> Iterator[_Operator]:

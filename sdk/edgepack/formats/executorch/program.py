@@ -13,7 +13,8 @@ from executorch.backends.xnnpack.operators import node_visitor
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
 from torch.export import ExportedProgram
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule, Interpreter, Node
+from torch.fx.traceback import preserve_node_meta
 from torchao.quantization import quantize_
 from torchao.quantization.granularity import PerAxis, PerGroup
 from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
@@ -23,7 +24,9 @@ from torchao.quantization.quant_primitives import MappingType
 
 from edgepack.compress import graph as graphs
 from edgepack.compress.ranges import Range
+from edgepack.delegation import Delegation
 from edgepack.formats._ranges import Ranges
+from edgepack.formats.executorch import delegates
 from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, refused
 from edgepack.recipe import Recipe, Scheme
 from edgepack.source import Source
@@ -59,12 +62,12 @@ def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, .
     return _exported(graph, source), notes
 
 
-def lowered(program: ExportedProgram) -> bytes:
-    """The `.pte`, XNNPACK given all that it takes."""
+def lowered(program: ExportedProgram) -> tuple[bytes, Delegation]:
+    """The `.pte`, XNNPACK given all that it takes, and what that was."""
     with _half_weights():
         edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-        buffer: bytes = edge.to_executorch().buffer
-        return buffer
+        delegation = delegates.found(edge.exported_program())
+        return edge.to_executorch().buffer, delegation
 
 
 @contextmanager
@@ -115,13 +118,14 @@ def _halved(graph: GraphModule) -> GraphModule:
 class _Half(torch.nn.Module):
     """A model that computes in half precision and is fed and read in single."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: GraphModule) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         halved = (each.half() if each.dtype is torch.float32 else each for each in inputs)
-        outputs: tuple[torch.Tensor, ...] = self.model(*halved)
+        with preserve_node_meta():  # each operator keeps its line in the model
+            outputs: tuple[torch.Tensor, ...] = Interpreter(self.model).run(*halved)
         return tuple(each.float() if each.dtype is torch.float16 else each for each in outputs)
 
 

@@ -1,0 +1,74 @@
+"""Delegation: what of a program is handed to delegates, and what is left outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FEW = 4
+
+
+@dataclass(frozen=True)
+class Delegate:
+    """A runtime within the runtime, and what it was given of one program."""
+
+    name: str
+    parts: int
+    """Stretches of the program that it was given; between them values go back to the program."""
+    operators: int
+    multiply_adds: int
+    share_of_operators: float
+    """0..1, of all operators of the program."""
+    share_of_work: float | None
+    """0..1, of all multiply-adds of the program; None where it has none."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Operators of one kind and one line of the model that no delegate was given."""
+
+    operator: str
+    line: str
+    """`file:line` in the model's own code, the file as it is imported; empty where it is not known."""
+    count: int
+    multiply_adds: int
+
+    def __str__(self) -> str:
+        times = f" × {self.count}" if self.count > 1 else ""
+        return f"{self.operator}{times}" + (f" at {self.line}" if self.line else "")
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """One program: each delegate, and the operators outside, those of most work and number first."""
+
+    operators: int
+    multiply_adds: int
+    """Of one sample: convolutions and matrix products."""
+    delegates: tuple[Delegate, ...]
+    outside: tuple[Outside, ...]
+
+    @property
+    def share(self) -> tuple[float, str]:
+        """What delegates run together, in percent, and of what: of operators where nothing multiplies."""
+        if self.multiply_adds:
+            work = sum(each.multiply_adds for each in self.delegates)
+            return 100 * work / self.multiply_adds, "% of multiply-adds"
+        inside = sum(each.operators for each in self.delegates)
+        return 100 * inside / max(1, self.operators), "% of operators"
+
+    def __str__(self) -> str:
+        """Each delegate's shares, in words."""
+        told = []
+        for each in self.delegates:
+            words = f"{each.name} {100 * each.share_of_operators:.4g} % of operators"
+            if each.share_of_work is not None:
+                words += f", {100 * each.share_of_work:.4g} % of multiply-adds"
+            told.append(words + (f" in {each.parts} parts" if each.parts > 1 else ""))
+        return "; ".join(told) or "nothing: the program runs without a delegate"
+
+    @property
+    def left(self) -> str:
+        """The largest of what is outside, in words; empty where nothing is."""
+        rest = len(self.outside) - _FEW
+        more = f" and {rest} more" if rest > 0 else ""
+        return ", ".join(str(each) for each in self.outside[:_FEW]) + more
