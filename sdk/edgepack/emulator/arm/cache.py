@@ -162,8 +162,7 @@ def _fill(draft: Entry, tell: Tell) -> None:
         notes.append(note)
         tell(note)
 
-    tell("reaching the package index")
-    fetch.reach()
+    fetch.reach(tell)
     _system(draft, tell, told)
     for runtime, version in pins.versions().items():
         tell(f"fetching {runtime} {version} for aarch64")

@@ -32,9 +32,10 @@ def cannot_unpack() -> str:
     return f"this system has no {' and no '.join(absent)}" if absent else ""
 
 
-def reach() -> None:
+def reach(tell: Tell) -> None:
     """Raise EdgepackError where nothing may be fetched, or pip's package index gives no answer in time."""
     _permit()
+    tell("reaching the package index")
     line = [sys.executable, *_PIP, "--retries=0", "index", "versions", *_WHEELS, "onnxruntime"]
     doing = "reaching pip's package index"
     try:
