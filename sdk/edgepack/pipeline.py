@@ -367,7 +367,7 @@ class _Attempts:
         self, recipe: Recipe, exported: Exported, path: Path, baseline: Path | None
     ) -> tuple[Figures, tuple[Check, ...]]:
         shop, wanted, module = self.shop, self.wanted, formats.load(self.format)
-        reason, instead = module.cannot_run(), module.evaluator()
+        reason, instead = module.cannot_run(path), module.evaluator(path)
         if reason and not instead:
             return Figures(), judge.cannot_run(reason)
         if path not in shop.runs:

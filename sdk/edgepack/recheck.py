@@ -44,7 +44,7 @@ def check(folder: Path, progress: Progress | None = None, *, emulator: bool = Tr
             run = _run(folder, artifact, samples, Path(scratch) / str(number))
             golden = bundle.read_golden(folder, f"{Path(artifact.file).name}.outputs")
             there = judge.activated(reference, artifact.activation)
-            checks = _checks(run, golden, artifact, damage)
+            checks = _checks(run, golden, artifact, damage, folder / artifact.file)
             found = judge.figures(run, there, None, contract) if isinstance(run, host.Run) else Figures()
             again = replace(artifact, figures=found, checks=checks)
             if isinstance(run, host.Run):
@@ -101,16 +101,20 @@ def _run(folder: Path, artifact: Artifact, samples: Path, scratch: Path) -> host
     """The file run again, how its runtime died, or why it was not run."""
     if artifact.format not in formats.names():
         return f"format {artifact.format} is not installed here"
-    if not formats.runs(artifact.format):
-        return formats.load(artifact.format).cannot_run()
     path = folder / artifact.file
     if not path.exists():
         return host.Death(f"{artifact.file} is missing")
+    if not formats.runs(artifact.format, path):
+        return formats.load(artifact.format).cannot_run(path)
     return host.run(host.Job(artifact.format, str(path), str(samples)), scratch, TIME_LIMIT)
 
 
 def _checks(
-    run: host.Run | host.Death | str, golden: tuple[Sample, ...], artifact: Artifact, damage: list[str]
+    run: host.Run | host.Death | str,
+    golden: tuple[Sample, ...],
+    artifact: Artifact,
+    damage: list[str],
+    path: Path,
 ) -> tuple[Check, ...]:
     own = [each for each in damage if each.startswith(artifact.file)]
     changed = own or [each for each in damage if each.startswith(bundle.GOLDEN)]
@@ -124,6 +128,6 @@ def _checks(
     again: tuple[Check, ...] = (Check("runs", "pass", None, None, ""),)
     again += (judge.repeats(run, golden, artifact.scheme),)
     module = formats.load(artifact.format)
-    if instead := module.evaluator():
-        again = judge.evaluated(again, f"{module.cannot_run()}; {instead}")
+    if instead := module.evaluator(path):
+        again = judge.evaluated(again, f"{module.cannot_run(path)}; {instead}")
     return (intact, *again, *failed_then)

@@ -15,6 +15,7 @@ from edgepack.recipe import FLOATS, Scheme
 
 Platform = Literal["android", "ios", "linux", "jetson"]
 Provider = Literal["cpu", "tensorrt"]
+Delegate = Literal["xnnpack", "coreml"]
 Core = Literal["cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1"]
 """Cores of which QEMU has a model."""
 
@@ -71,6 +72,8 @@ class FormatChoice(Strict):
     """ONNX only: the execution provider whose quantized form is written."""
     opset: Annotated[int, Field(ge=13, le=21)] = 18
     """ONNX only: the operator set that the device's runtime reads; per-channel QDQ needs 13."""
+    delegate: Delegate = "xnnpack"
+    """ExecuTorch only: what the program is handed to; Core ML is on iOS alone."""
     min_delegated: Annotated[float, Field(ge=0, le=100)] | None = None
     """ExecuTorch only: least share of the multiply-adds, in percent, that delegates must be given."""
 
@@ -117,6 +120,8 @@ class Target(Strict):
         for choice in self.formats:
             if not FLOATS & set(choice.schemes):
                 raise ValueError(f"format '{choice.name}' needs fp32 or fp16 among its schemes")
+            if choice.delegate == "coreml" and (choice.name != "executorch" or self.platform != "ios"):
+                raise ValueError(f"format '{choice.name}': delegate = 'coreml' is for executorch on iOS")
             if choice.min_delegated is not None and choice.name != "executorch":
                 raise ValueError(f"min_delegated is for executorch: {choice.name} files have no delegates")
         return self

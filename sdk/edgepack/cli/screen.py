@@ -304,6 +304,7 @@ class Screen:
         self._line(f"  system   {escape(each.os.name)} {each.os.floor} or newer")
         for choice in each.formats:
             provider = f" for {choice.provider}" if choice.provider != "cpu" else ""
+            provider += " by Core ML" if choice.delegate == "coreml" else ""
             least = f"; delegated ≥ {choice.min_delegated:g} %" if choice.min_delegated is not None else ""
             self._line(f"  format   {choice.name}{provider}: {', '.join(choice.schemes)}{least}")
         core = f"QEMU's {each.emulator.cpu}" if each.emulator else "nothing: no [emulator] cpu in its profile"

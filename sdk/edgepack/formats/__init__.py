@@ -110,8 +110,8 @@ class Format(Protocol):
         """Why nothing can be written on this host, with the command that helps; empty if it can."""
         ...
 
-    def cannot_run(self) -> str:
-        """Why files cannot be run on this host; empty if they can."""
+    def cannot_run(self, path: Path | None = None) -> str:
+        """Why the file at `path`, or files without one, cannot be run on this host; empty if they can."""
         ...
 
     def variant(self, target: Target) -> str:
@@ -130,8 +130,9 @@ class Format(Protocol):
         """Why this format gains nothing from a kind of pruning; empty where it does."""
         ...
 
-    def evaluator(self) -> str:
-        """What `load` runs files with where the format's own runtime is not, in words; else empty."""
+    def evaluator(self, path: Path | None = None) -> str:
+        """What `load` runs the file at `path`, or files without one, with where the format's own runtime
+        is not, in words; else empty."""
         ...
 
     def import_runtime(self) -> None:
@@ -169,10 +170,11 @@ def checked(name: str) -> str:
     return name
 
 
-def runs(name: str) -> bool:
-    """Whether files of a format are run on this host, by their own runtime or by an evaluator."""
+def runs(name: str, path: Path | None = None) -> bool:
+    """Whether files of a format, or the one at `path`, are run on this host, by their own runtime or by an
+    evaluator."""
     module = load(name)
-    return not module.cannot_run() or bool(module.evaluator())
+    return not module.cannot_run(path) or bool(module.evaluator(path))
 
 
 def facts(name: str) -> dict[str, Any]:

@@ -46,8 +46,9 @@ def cannot_export() -> str:
     return f"coremltools not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
 
 
-def cannot_run() -> str:
+def cannot_run(path: Path | None = None) -> str:
     """Core ML is a part of macOS; empty there."""
+    del path
     return cannot_export() if sys.platform == "darwin" else "Core ML runs on macOS only"
 
 
@@ -86,8 +87,9 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
         return convert.write(source, recipe, variant(target), path)
 
 
-def evaluator() -> str:
+def evaluator(path: Path | None = None) -> str:
     """What runs files in the place of Core ML here, in words; empty where Core ML does, or nothing can."""
+    del path
     if sys.platform == "darwin" or cannot_export():
         return ""
     return "evaluated in torch, operation by operation (not Core ML)"

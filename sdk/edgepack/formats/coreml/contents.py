@@ -48,6 +48,12 @@ def describe(path: Path) -> Description:
         return _description(spec, list(_operators(spec, folder)))
 
 
+def operators(path: Path) -> list[Operator]:
+    """The operations of the model at `path`. Raises BundleError where it cannot be read."""
+    with _readable(path):
+        return list(_operators(*_parsed(path)))
+
+
 def specification(path: Path) -> tuple[Any, Path]:
     """The specification of a model, and the folder it lies in. Raises BundleError where it cannot be read."""
     with _readable(path):

@@ -21,7 +21,7 @@ from edgepack.recipe import FLOATS, Recipe
 from edgepack.source import Source
 
 _COLOURS = {"RGB": "RGB", "BGR": "BGR", "L": "GRAYSCALE"}
-_DATED = "com.github.apple.coremltools.conversion_date"
+DATED = "com.github.apple.coremltools.conversion_date"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
             ranges = activations.ranges(source, recipe)
             model, told = compress.compressed(base.model, base.names, recipe, ranges)
             notes = (*notes, *told)
-        model.user_defined_metadata.pop(_DATED, None)  # the same input gives the same file
+        model.user_defined_metadata.pop(DATED, None)  # the same input gives the same file
         package.save(model, path)
     except (RuntimeError, ValueError, TypeError, NotImplementedError, KeyError, AssertionError) as cause:
         raise refusal("coreml", source.exported, cause) from cause

@@ -1,8 +1,9 @@
 """ExecuTorch (`.pte`), delegated to XNNPACK: int8 by PT2E quantization, 4-bit weights by torchao's
-`quantize_`, half precision."""
+`quantize_`, half precision; or to Core ML: half precision, weights in int8."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from edgepack.recipe import Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from edgepack.delegation import Delegation
+    from edgepack.formats.executorch.core_ml import Share
     from edgepack.goal import PruneKind
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
@@ -22,9 +25,11 @@ if TYPE_CHECKING:
 SUFFIX = ".pte"
 READS = (".pte",)
 SCHEMES: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8a8", "w8", "w4"})
-ABOUT = "ExecuTorch program, delegated to XNNPACK on the CPU"
+ABOUT = "ExecuTorch program, delegated to XNNPACK on the CPU, or to Core ML"
 EXTRA = "executorch"
 
+_CORE_ML: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8"})
+"""What is written for Core ML; its `w8` is weights alone."""
 _MODULES = ("executorch", "torchao")
 
 
@@ -34,34 +39,55 @@ def cannot_export() -> str:
     return f"{', '.join(missing)} not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
 
 
-def cannot_run() -> str:
-    """As `cannot_export`: the runtime's binding comes with the package."""
-    return cannot_export()
+def cannot_run(path: Path | None = None) -> str:
+    """As `cannot_export`: the runtime's binding comes with the package, Core ML with macOS."""
+    if _in_core_ml(path) == "nothing":
+        return cannot_export()
+    outside = "" if _in_core_ml(path) == "all" else ", and what is outside of it is not run without it"
+    return formats.load("coreml").cannot_run() + outside
+
+
+def _in_core_ml(path: Path | None) -> Share:
+    """How much of a file this host cannot run but evaluate."""
+    if path is None or sys.platform == "darwin" or cannot_export() or formats.load("coreml").cannot_export():
+        return "nothing"
+    with quiet():
+        from edgepack.formats.executorch import core_ml
+
+        return core_ml.share(path)
 
 
 def variant(target: Target) -> str:
-    """One file serves all targets: XNNPACK picks its kernels on the device."""
-    del target
-    return ""
+    """For XNNPACK one file serves all targets, since it picks its kernels on the device; a Core ML part
+    is of the oldest iOS that it must run on."""
+    return formats.load("coreml").variant(target) if _is_core_ml(target) else ""
+
+
+def _is_core_ml(target: Target) -> bool:
+    choice = target.choice("executorch")
+    return choice is not None and choice.delegate == "coreml"
 
 
 def cannot_carry(scheme: Scheme, target: Target) -> str:
     """Why files for a target cannot be of a scheme; empty if they can."""
-    del target
-    return "" if scheme in SCHEMES else f"executorch carries {', '.join(sorted(SCHEMES))}"
+    able = _CORE_ML if _is_core_ml(target) else SCHEMES
+    if scheme not in able:
+        whose = "its Core ML part" if _is_core_ml(target) else "executorch"
+        return f"{whose} carries {', '.join(sorted(able))}"
+    core_ml = formats.load("coreml")
+    return core_ml.cannot_export() or core_ml.cannot_carry(scheme, target) if _is_core_ml(target) else ""
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
-    """Quantize where the recipe says so, lower to XNNPACK, and write the program."""
-    del target
+    """Quantize where the recipe says so, lower to the target's delegate, and write the program."""
     from edgepack.formats._operators import refusal
 
+    if problem := cannot_carry(recipe.scheme, target):
+        raise ExportError(problem)
     try:
         with quiet():
-            from edgepack.formats.executorch import program
-
-            built, notes = program.build(source, recipe)
-            buffer, delegation = program.lowered(built)
+            write = _by_core_ml if _is_core_ml(target) else _by_xnnpack
+            buffer, delegation, notes = write(source, recipe, target)
     except (ExportError, OSError):
         raise
     except Exception as cause:  # executorch's passes raise errors of no common base
@@ -70,6 +96,28 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     free = source.contract.free_dims
     planned = (f"ExecuTorch plans its memory ahead: {', '.join(free)} is 1 in this file",) if free else ()
     return Exported((path,), notes=(*planned, *notes), delegation=delegation)
+
+
+def _by_xnnpack(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, Delegation, tuple[str, ...]]:
+    del target
+    from edgepack.formats.executorch import program
+
+    built, notes = program.build(source, recipe)
+    return *program.lowered(built), notes
+
+
+def _by_core_ml(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, Delegation, tuple[str, ...]]:
+    """Raises ExportError where layers differ: names of the model's layers do not reach Core ML."""
+    from edgepack.formats.executorch import core_ml, program
+
+    if set(recipe.layers.values()) - {recipe.scheme}:
+        hint = "give a recipe without layers, or --format coreml"
+        raise ExportError(
+            "the Core ML part of a .pte is of one scheme, and the recipe names layers", hint=hint
+        )
+    with core_ml.repeatable():
+        partitioner = core_ml.partitioner(recipe.scheme, variant(target))
+        return *program.lowered(source.exported, partitioner), ()
 
 
 def no_gain(kind: PruneKind, target: Target) -> str:
@@ -82,9 +130,9 @@ def no_gain(kind: PruneKind, target: Target) -> str:
     )
 
 
-def evaluator() -> str:
-    """Empty: its own runtime is on every host that writes it."""
-    return ""
+def evaluator(path: Path | None = None) -> str:
+    """What runs a file that Core ML runs as a whole, where that is not; else empty."""
+    return formats.load("coreml").evaluator() if _in_core_ml(path) == "all" else ""
 
 
 def import_runtime() -> None:
@@ -117,8 +165,13 @@ class _Program:
 
 
 def load(path: Path) -> Runner:
-    """The program in ExecuTorch's runtime."""
-    return _Program(path)
+    """The program in ExecuTorch's runtime; where that lacks Core ML, in torch."""
+    if not evaluator(path):
+        return _Program(path)
+    with quiet():
+        from edgepack.formats.executorch import core_ml
+
+        return core_ml.load(path)
 
 
 def describe(path: Path) -> Description:

@@ -14,14 +14,17 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnnpack
 from executorch.exir._serialize._flatbuffer import _flatc_decompile
 from executorch.exir._serialize._program import _get_extended_header, deserialize_pte_binary
 
+from edgepack import formats
 from edgepack.errors import BundleError
 from edgepack.formats import Description, Tensor
 from edgepack.formats._layers import Constant, Operator, layers, quantized
@@ -53,8 +56,23 @@ class _Operator(Operator):
 
 def describe(path: Path) -> Description:
     """What `path` holds. Raises BundleError where it cannot be read."""
-    try:
+    with readable(path):
         return _Program(path.read_bytes()).description()
+
+
+def program(path: Path) -> Any:
+    """The program in `path` by ExecuTorch's schema. Raises BundleError where it cannot be read."""
+    with readable(path):
+        return _Program(path.read_bytes()).program
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Damage and absence of `path` become BundleErrors."""
+    try:
+        yield
+    except BundleError:
+        raise
     except OSError as cause:
         raise BundleError(f"{path} cannot be read: {cause.strerror or cause}") from cause
     except Exception as cause:  # damaged bytes end in any error of flatbuffers, struct or executorch
@@ -71,14 +89,14 @@ class _Program:
         if header and len(data) < header.segment_base_offset + header.segment_data_size:
             raise ValueError("it ends before its data does")
         file = deserialize_pte_binary(data)
-        self._program: Any = file.program
+        self.program: Any = file.program
         self._named: Any = file.named_data.pte_data if file.named_data else {}
         self._claimed: set[object] = set()
         self._opaque: list[str] = []
 
     def description(self) -> Description:
         """Raises whatever damaged data ends in."""
-        plans = self._program.execution_plan
+        plans = self.program.execution_plan
         operators = list(_numbered(each for plan in plans for each in self._operators(plan)))
         share, floats = quantized(
             [
@@ -147,7 +165,13 @@ class _Program:
 
     def _inside(self, delegate: Any) -> Iterator[_Operator]:
         """The operators of a delegate; one that stands for all of them where it cannot be read."""
-        payload = self._program.backend_delegate_data[delegate.processed.index].data
+        payload = self.program.backend_delegate_data[delegate.processed.index].data
+        if delegate.id == "CoreMLBackend" and not formats.load("coreml").cannot_export():
+            from edgepack.formats.executorch import core_ml
+
+            for each in core_ml.operators(payload):
+                yield _Operator("", each.kind, each.constants, delegated=True)
+            return
         graph = _xnnpack_graph(payload) if delegate.id == "XnnpackBackend" else None
         if graph is None:
             self._opaque.append(delegate.id)
@@ -184,7 +208,7 @@ class _Program:
 
     def _tensors(self, ends: str) -> Iterator[Tensor]:
         """Inputs or outputs of every method; a method's name stands before where there are several."""
-        plans = self._program.execution_plan
+        plans = self.program.execution_plan
         for plan in plans:
             prefix = f"{plan.name}." if len(plans) > 1 else ""
             for position, index in enumerate(getattr(plan, ends)):
@@ -196,8 +220,8 @@ class _Program:
                     yield Tensor(name, type(value).__name__.lower(), ())
 
     def _metadata(self) -> Iterator[tuple[str, str]]:
-        plans = self._program.execution_plan
-        yield "version", str(self._program.version)
+        plans = self.program.execution_plan
+        yield "version", str(self.program.version)
         yield "methods", ", ".join(plan.name for plan in plans)
         counts = Counter(delegate.id for plan in plans for delegate in plan.delegates)
         yield "delegates", ", ".join(f"{name} × {count}" for name, count in counts.items()) or "none"
@@ -215,6 +239,11 @@ def _numbered(operators: Iterable[_Operator]) -> Iterator[_Operator]:
     for each in operators:
         seen[each.kind] += 1
         yield replace(each, name=f"{each.kind} #{seen[each.kind]}")
+
+
+def dtype_of(tensor: Any) -> np.dtype[Any]:
+    """The type of a tensor's numbers."""
+    return np.dtype(_dtype(tensor))
 
 
 def _dtype(tensor: Any) -> str:

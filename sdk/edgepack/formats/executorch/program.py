@@ -12,6 +12,7 @@ import torch
 from executorch.backends.xnnpack.operators import node_visitor
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
+from executorch.exir.backend.partitioner import Partitioner
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.traceback import preserve_node_meta
@@ -62,10 +63,10 @@ def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, .
     return _exported(graph, source), notes
 
 
-def lowered(program: ExportedProgram) -> tuple[bytes, Delegation]:
-    """The `.pte`, XNNPACK given all that it takes, and what that was."""
+def lowered(program: ExportedProgram, partitioner: Partitioner | None = None) -> tuple[bytes, Delegation]:
+    """The `.pte`, XNNPACK (or who `partitioner` is of) given all that it takes, and what that was."""
     with _half_weights():
-        edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        edge = to_edge_transform_and_lower(program, partitioner=[partitioner or XnnpackPartitioner()])
         delegation = delegates.found(edge.exported_program())
         return edge.to_executorch().buffer, delegation
 

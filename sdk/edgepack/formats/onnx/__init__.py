@@ -44,8 +44,9 @@ def cannot_export() -> str:
     return f"{', '.join(missing)} not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
 
 
-def cannot_run() -> str:
+def cannot_run(path: Path | None = None) -> str:
     """Why ONNX Runtime cannot run here; empty where it can."""
+    del path
     missing = formats.missing_modules(["onnxruntime"])
     return f"onnxruntime not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
 
@@ -72,8 +73,9 @@ def no_gain(kind: PruneKind, target: Target) -> str:
     return "ONNX stores zeros like any other weight, and only TensorRT computes 2:4 for less"
 
 
-def evaluator() -> str:
+def evaluator(path: Path | None = None) -> str:
     """Empty: its own runtime is on every host that writes it."""
+    del path
     return ""
 
 

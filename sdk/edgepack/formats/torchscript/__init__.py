@@ -39,8 +39,9 @@ def cannot_export() -> str:
     return ""
 
 
-def cannot_run() -> str:
+def cannot_run(path: Path | None = None) -> str:
     """Why the lite interpreter's int8 kernels are not in this torch; empty where they are."""
+    del path
     import torch
 
     engines = torch.backends.quantized.supported_engines
@@ -107,8 +108,9 @@ def no_gain(kind: PruneKind, target: Target) -> str:
     )
 
 
-def evaluator() -> str:
+def evaluator(path: Path | None = None) -> str:
     """Empty: its own runtime is on every host that writes it."""
+    del path
     return ""
 
 

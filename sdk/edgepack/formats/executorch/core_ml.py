@@ -1,0 +1,151 @@
+"""The part of a `.pte` that Core ML runs: written on any host, taken out of the file, evaluated in torch.
+
+A delegate's payload is a folder in one piece: the `.mlpackage`, and `metadata.json`, which names its
+inputs and outputs in the order in which the program gives and takes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import coremltools as ct
+import numpy as np
+from executorch.backends.apple.coreml import executorchcoreml
+from executorch.backends.apple.coreml.compiler.coreml_preprocess import CoreMLBackend
+from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
+from executorch.exir.backend.backend_details import PreprocessResult
+
+from edgepack.emulator import mil
+from edgepack.errors import BundleError
+from edgepack.formats._layers import Operator
+from edgepack.formats.coreml import contents as coreml_contents
+from edgepack.formats.coreml import convert, package
+from edgepack.formats.executorch import contents
+from edgepack.recipe import Scheme
+from edgepack.samples import Array, Sample
+
+BACKEND = "CoreMLBackend"
+_FOLDER, _MODEL, _METADATA = "lowered_module", "model.mlpackage", "metadata.json"
+_FEW = 2048
+"""Weights of fewer values stay in float, as coremltools advises."""
+_INT8 = {"mode": "linear_symmetric", "dtype": "int8", "granularity": "per_channel", "weight_threshold": _FEW}
+Share = Literal["nothing", "some", "all"]
+
+
+def partitioner(scheme: Scheme, floor: str) -> CoreMLPartitioner:
+    """What gives Core ML all that it takes, for devices from `floor` (`iOS17`) on."""
+    specs = CoreMLBackend.generate_compile_specs(
+        minimum_deployment_target=getattr(ct.target, floor),
+        compute_precision=ct.precision.FLOAT32 if scheme == "fp32" else ct.precision.FLOAT16,
+        op_linear_quantizer_config=_INT8 if scheme == "w8" else None,
+    )
+    return CoreMLPartitioner(compile_specs=specs, take_over_mutable_buffer=floor >= "iOS18")
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Let the same program give the same bytes.
+
+    ExecuTorch (1.5.1) draws the identifier under which a device keeps the compiled model at random, and
+    adds a map for its debugger that was a third of a small file; coremltools adds the date.
+    """
+    before = CoreMLBackend.preprocess_model
+    CoreMLBackend.preprocess_model = staticmethod(_preprocessed)
+    try:
+        yield
+    finally:
+        CoreMLBackend.preprocess_model = staticmethod(before)
+
+
+def _preprocessed(model: Any, model_type: object) -> PreprocessResult:
+    """The payload of a delegate, its identifier the hash of the package."""
+    del model_type
+    model.user_defined_metadata.pop(convert.DATED, None)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / _FOLDER
+        folder.mkdir()
+        package.save(model, folder / _MODEL)
+        files = sorted(each for each in folder.rglob("*") if each.is_file())
+        told = hashlib.sha256(b"".join(each.read_bytes() for each in files)).hexdigest()
+        metadata = {
+            "inputNames": [each.name for each in model.get_spec().description.input],
+            "outputNames": [each.name for each in model.get_spec().description.output],
+            "identifier": f"executorch_{told[:32]}",
+        }
+        (folder / _METADATA).write_text(json.dumps(metadata), encoding="utf-8")
+        return PreprocessResult(executorchcoreml.flatten_directory_contents(str(folder)))
+
+
+@contextmanager
+def unpacked(payload: bytes) -> Iterator[Path]:
+    """The folder that a delegate's payload holds, while it is needed. Raises ValueError where it is none."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if not executorchcoreml.unflatten_directory_contents(payload, scratch):
+            raise ValueError("its Core ML payload cannot be unpacked")
+        yield Path(scratch) / _FOLDER
+
+
+def operators(payload: bytes) -> list[Operator]:
+    """The operations of a delegate's payload. Raises ValueError, or BundleError, where it is damaged."""
+    with unpacked(payload) as folder:
+        return coreml_contents.operators(folder / _MODEL)
+
+
+def share(path: Path) -> Share:
+    """How much of a program Core ML runs; nothing of one that cannot be read: the runtime says why."""
+    try:
+        plans = contents.program(path).execution_plan
+    except BundleError:
+        return "nothing"
+    if not any(each.id == BACKEND for plan in plans for each in plan.delegates):
+        return "nothing"
+    return "all" if len(plans) == 1 and _call(plans[0]) else "some"
+
+
+def _call(plan: Any) -> Any | None:
+    """The one call of Core ML that a method consists of; None where it consists of more."""
+    calls = [each.instr_args for chain in plan.chains for each in chain.instructions]
+    if len(calls) != 1 or type(calls[0]).__name__ != "DelegateCall" or len(plan.delegates) != 1:
+        return None
+    return calls[0] if set(plan.outputs) <= set(calls[0].args) else None
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """A program of one Core ML part, run by the evaluator."""
+
+    program: mil.Program
+    given: dict[str, int]
+    """Which of the method's inputs each input of the part is."""
+    answered: tuple[tuple[str, np.dtype[Any]], ...]
+    """Of each of the method's outputs: what the part calls it, and its type in the program."""
+
+    def __call__(self, sample: Sample) -> tuple[Array, ...]:
+        found = self.program.run({name: sample[place] for name, place in self.given.items()})
+        return tuple(np.asarray(found[name]).astype(dtype) for name, dtype in self.answered)
+
+
+def load(path: Path) -> _Evaluated:
+    """A program that Core ML runs as a whole. Raises BundleError where it cannot be read."""
+    program = contents.program(path)
+    (plan,) = program.execution_plan
+    call = _call(plan)
+    assert call is not None
+    payload = program.backend_delegate_data[plan.delegates[0].processed.index].data
+    with contents.readable(path), unpacked(payload) as folder:
+        names = json.loads((folder / _METADATA).read_bytes())
+        read = mil.read(folder / _MODEL)
+    given = len(names["inputNames"])
+    answers = dict(zip(call.args[given:], names["outputNames"], strict=True))
+    return _Evaluated(
+        program=read,
+        given={name: plan.inputs.index(value) for name, value in zip(names["inputNames"], call.args[:given])},
+        answered=tuple((answers[each], contents.dtype_of(plan.values[each].val)) for each in plan.outputs),
+    )
