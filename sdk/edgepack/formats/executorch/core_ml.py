@@ -85,11 +85,18 @@ def _preprocessed(model: Any, model_type: object) -> PreprocessResult:
 
 @contextmanager
 def unpacked(payload: bytes) -> Iterator[Path]:
-    """The folder that a delegate's payload holds, while it is needed. Raises ValueError where it is none."""
+    """The folder that a delegate's payload holds, while it is needed.
+
+    Raises ValueError where it is none, and what is wrong with the package in it as a BundleError.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         if not executorchcoreml.unflatten_directory_contents(payload, scratch):
             raise ValueError("its Core ML payload cannot be unpacked")
-        yield Path(scratch) / _FOLDER
+        folder = Path(scratch) / _FOLDER
+        try:
+            yield folder
+        except BundleError as cause:
+            raise BundleError(str(cause).replace(str(folder / _MODEL), "its Core ML part")) from cause
 
 
 def operators(payload: bytes) -> list[Operator]:
