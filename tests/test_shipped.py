@@ -18,7 +18,7 @@ ATTRIBUTES = inspect.get_annotations(Format)
 METHODS = {name: each for name, each in vars(Format).items() if inspect.isfunction(each) and name[0] != "_"}
 
 WANTED = {
-    *("pixel-8", "galaxy-s23", "android-entry", "iphone-12", "iphone-15"),
+    *("pixel-8", "galaxy-s23", "android-entry", "iphone-12", "iphone-15", "iphone-16"),
     *("raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5", "raspberry-pi-zero-2w"),
     *("jetson-orin-nano", "jetson-nano"),
 }
