@@ -411,7 +411,7 @@ def _missed(artifacts: tuple[Artifact, ...]) -> str:
 def _idle(artifacts: tuple[Artifact, ...]) -> str:
     """Why quantization does not pay: a file no smaller than float, or slower in the same runtime.
 
-    Slower is told by the instructions on the target's emulated device, else by this host's clock.
+    Slower is told by the instructions on the target's emulated device, else by this host's processor time.
     """
     main = artifacts[0]
     spread = main.figures.latency_spread
