@@ -45,9 +45,12 @@ def check(folder: Path, progress: Progress | None = None, *, emulator: bool = Tr
             golden = bundle.read_golden(folder, f"{Path(artifact.file).name}.outputs")
             there = judge.activated(reference, artifact.activation)
             checks = _checks(run, golden, artifact, damage, folder / artifact.file)
-            found = judge.figures(run, there, None, contract) if isinstance(run, host.Run) else Figures()
-            again = replace(artifact, figures=found, checks=checks)
+            again = replace(artifact, figures=Figures(), checks=checks)
             if isinstance(run, host.Run):
+                found = judge.figures(run, there, None, contract)
+                if formats.load(artifact.format).evaluator(folder / artifact.file):
+                    found = replace(found, load_seconds=None, memory_mb=None)  # they are the evaluator's
+                again = replace(again, figures=found)
                 emulated = Device(
                     target=target,
                     samples=samples,

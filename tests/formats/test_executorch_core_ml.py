@@ -60,6 +60,7 @@ def test_the_same_program_gives_the_same_bytes(fashion: Source, tmp_path: Path) 
         formats.load("executorch").export(fashion, Recipe("fp16"), PHONE, tmp_path / name)
         written.append((tmp_path / name).read_bytes())
     assert written[0] == written[1]
+    assert b"conversion_date" not in written[0]
 
 
 class _Ends(torch.nn.Module):
@@ -176,6 +177,8 @@ def test_a_build_judges_by_the_evaluator_and_a_check_repeats_it(here: Path, comm
     assert "CoreMLBackend 100 % of operators" in ended.out
     assert f"runs: Core ML runs on macOS only; {EVALUATED}" in " ".join(ended.out.split())
     (artifact,) = edgepack.check(here / "out" / "iphone-15").artifacts
+    assert artifact.figures.sqnr_db is not None
+    assert artifact.figures.memory_mb is None, "that of the evaluator says nothing of the phone"
     (repeats,) = [each for each in artifact.checks if each.name == "repeats"]
     assert (repeats.verdict, repeats.figure) == ("pass", pytest.approx(1))
 
