@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +17,7 @@ from onnx import TensorProto, helper
 
 from edgepack import formats, target
 from edgepack.emulator import arm, host
-from edgepack.emulator.arm import build, machine, part, tensors, verdict
+from edgepack.emulator.arm import build, cache, fetch, machine, part, pins, tensors, verdict
 from edgepack.emulator.host import Death, Job
 from edgepack.recipe import Recipe, Scheme
 from edgepack.source import Source
@@ -27,6 +29,7 @@ FILES: list[tuple[str, Scheme, str]] = [
     ("executorch", "fp32", ".pte"),
     ("executorch", "w8a8", ".pte"),
 ]
+BOTH = (("onnx", ".onnx"), ("executorch", ".pte"))
 PI_5 = target.load("raspberry-pi-5")
 PI_3 = target.load("raspberry-pi-3")
 
@@ -85,6 +88,29 @@ def test_a_file_answers_on_the_device_as_on_the_host_and_its_cost_repeats(
     assert (first.cost.dot > 0) == (scheme == "w8a8"), "a Cortex-A76 has dot products of int8"
     assert first.cost.simd + first.cost.memory < first.cost.instructions
     assert first.cost.bytes_read > path.stat().st_size / 2, "most weights are read in an inference"
+
+
+@pytest.mark.slow
+def test_runners_that_zig_compiles_answer_the_same(
+    emulator: arm.Entry, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [Job(name, str(written / f"w8a8{ending}"), str(written / "samples.npz")) for name, ending in BOTH]
+    before = [_ran(job, PI_5, tmp_path / "run", samples=2) for job in jobs]
+    other = cache.Entry(tmp_path / "cache" / "emulator" / emulator.folder.name)
+    shutil.copytree(emulator.folder, other.folder, symlinks=True)
+    fetch.zig(tmp_path / "zig")
+    compiler = build.zig(tmp_path / "zig", emulator.libraries, build.headers())
+    for runtime, version in pins.versions().items():
+        with zipfile.ZipFile(fetch.wheel(runtime, version, tmp_path / "wheels")) as archive:
+            archive.extractall(tmp_path)
+        other.runner(runtime).unlink()
+        build.runner(runtime, compiler, tmp_path / runtime, other.runner(runtime))
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
+    for job, first in zip(jobs, before, strict=True):
+        again = _ran(job, PI_5, tmp_path / "run", samples=2)
+        assert np.array_equal(again.outputs, first.outputs)
+        if first.cost and again.cost:
+            assert again.cost.instructions == pytest.approx(first.cost.instructions, rel=0.02)
 
 
 def test_an_older_core_runs_other_kernels(emulator: arm.Entry, written: Path, tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgepack.emulator.arm.pins import Runtime
+from edgepack.emulator.arm.pins import ZIG, Runtime
 from edgepack.errors import EdgepackError
 
 NATIVE = Path(__file__).parent / "native"
 CROSS = "aarch64-linux-gnu-g++"
 _UNPACKED = "usr/bin/aarch64-linux-gnu-g++-12"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
+_NEWEST = (2, 38)
+"""Of C libraries that Zig is asked to compile for; what is made for an old one runs on all newer."""
+_VERSION = re.compile(rb"GNU C Library .*release version (\d+)\.(\d+)")
 _FLAGS = ["-std=c++17", "-O2", "-w"]
 _EXECUTORCH_LIBRARIES = ("", "_kernels_optimized", "_kernels_quantized", "_backend_xnnpack", "_threadpool")
 _EXECUTORCH_DEFINES = ("C10_USING_CUSTOM_GENERATED_MACROS", "ET_EVENT_TRACER_ENABLED", "ET_USE_THREADPOOL")
@@ -47,6 +51,39 @@ def host() -> Compiler | None:
     """The C++ compiler of this host, or None."""
     found = shutil.which("c++") or shutil.which("g++")
     return Compiler((found,), f"{found} of this host") if found else None
+
+
+def headers() -> tuple[str, ...]:
+    """The folders of the host's C++ library headers. Raises EdgepackError where it has no C++ compiler."""
+    here = host()
+    if here is None:
+        hint = f"install your system's package of g++, or that which brings {CROSS}"
+        raise EdgepackError("this host has no C++ compiler (c++), whose headers the runners need", hint=hint)
+    line = [*here.line, "-E", "-x", "c++", "-v", os.devnull]
+    ended = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    searched = (each.strip() for each in ended.stderr.splitlines())
+    return tuple(each for each in searched if each.startswith("/") and "c++" in each and Path(each).is_dir())
+
+
+def zig(folder: Path, libraries: Path, found: tuple[str, ...]) -> Compiler:
+    """Zig, unpacked in `folder`, for the ARM system of `libraries`, over the host's `headers`.
+
+    Its own C++ library would not do: ExecuTorch's ask for GNU's, whose headers differ little by processor.
+    """
+    line = [str(folder / "ziglang/zig"), "c++", "-target", f"aarch64-linux-gnu.{_c_library(libraries)}"]
+    line += ["-nostdinc++", "-nostdlib++", *(f"-I{each}" for each in found)]
+    line += [str(libraries / each) for each in ("libstdc++.so.6", "libgcc_s.so.1")]
+    places = {f"ZIG_{each}_CACHE_DIR": str(folder / "cache") for each in ("GLOBAL", "LOCAL")}
+    return Compiler(tuple(line), f"zig {ZIG[0]} of PyPI, not kept", places)
+
+
+def _c_library(libraries: Path) -> str:
+    """The version of the ARM system's C library, or the newest that Zig surely knows."""
+    told = _VERSION.search((libraries / "libc.so.6").read_bytes())
+    if told is None:
+        raise EdgepackError(f"{libraries}/libc.so.6 does not tell its version")
+    major, minor = min((int(told[1]), int(told[2])), _NEWEST)
+    return f"{major}.{minor}"
 
 
 def runner(runtime: Runtime, compiler: Compiler, library: Path, out: Path) -> None:

@@ -121,7 +121,7 @@ def clean() -> list[Path]:
 
 
 def _name() -> str:
-    parts = [str(_LAYOUT), repr((pins.QEMU, pins.SYSROOT, pins.COMPILER))]
+    parts = [str(_LAYOUT), repr((pins.QEMU, pins.SYSROOT, pins.COMPILER, pins.ZIG))]
     parts += [f"{name} {version} {pins.WHEELS[name][version]}" for name, version in pins.versions().items()]
     parts += [each.read_text(encoding="utf-8") for each in sorted(build.NATIVE.iterdir()) if each.is_file()]
     return f"arm-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
@@ -223,22 +223,26 @@ def _runtime(draft: Entry, runtime: pins.Runtime, version: str) -> None:
 
 def _runners(draft: Entry, tell: Tell, told: Tell) -> str:
     """Compile the runners; what with."""
-    cross, compiler = draft.folder / "cross", build.cross()
-    if compiler is None and (problem := fetch.cannot_unpack()):
-        raise EdgepackError(
-            f"{problem}, and there is no {build.CROSS} on the PATH",
-            hint=f"install your system's package that brings {build.CROSS}",
-        )
-    if compiler is None:
-        tell("fetching a cross compiler, for now only (48 MB)")
-        fetch.debian((*pins.COMPILER, *pins.SYSROOT), cross, told)
-        compiler = build.unpacked(cross)
+    cross = draft.folder / "cross"
+    compiler = build.cross() or _compiler(draft, cross, tell, told)
     for runtime in pins.WHEELS:
         tell(f"compiling the runner of {runtime}")
         build.runner(runtime, compiler, draft.folder / runtime, draft.runner(runtime))
     shutil.rmtree(cross, ignore_errors=True)
     shutil.rmtree(draft.folder / "executorch" / "include")
     return compiler.about
+
+
+def _compiler(draft: Entry, folder: Path, tell: Tell, told: Tell) -> build.Compiler:
+    """A compiler in `folder`: Debian's, else Zig."""
+    if problem := fetch.cannot_unpack():
+        found = build.headers()
+        tell(f"{problem}: fetching Zig to compile with, for now only (101 MB)")
+        fetch.zig(folder)
+        return build.zig(folder, draft.libraries, found)
+    tell("fetching a cross compiler, for now only (48 MB)")
+    fetch.debian((*pins.COMPILER, *pins.SYSROOT), folder, told)
+    return build.unpacked(folder)
 
 
 def _refused(draft: Entry) -> str:

@@ -7,10 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from edgepack.emulator.arm.pins import WHEELS, Debian, Runtime
+from edgepack.emulator.arm.pins import WHEELS, ZIG, Debian, Runtime
 from edgepack.errors import EdgepackError
 
 Tell = Callable[[str], None]
@@ -131,14 +132,33 @@ def wheel(runtime: Runtime, version: str, folder: Path) -> Path:
 
     Raises EdgepackError where it cannot be had; pip itself refuses a file of another hash.
     """
+    return _wheel(runtime, version, WHEELS[runtime][version], _WHEELS, folder)
+
+
+def zig(folder: Path) -> None:
+    """Download Zig, which is a compiler for any system, and unpack it into `folder`.
+
+    Raises EdgepackError where it cannot be had.
+    """
+    version, sha256 = ZIG
+    wanted = ("--platform=manylinux_2_12_x86_64", "--only-binary=:all:")
+    path = _wheel("ziglang", version, sha256, wanted, folder)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    path.unlink()
+    (folder / "ziglang/zig").chmod(0o755)
+
+
+def _wheel(name: str, version: str, sha256: str, wanted: tuple[str, ...], folder: Path) -> Path:
+    """Download a wheel for the system that pip is told of by the options `wanted`."""
     _permit()
     folder.mkdir(parents=True, exist_ok=True)
     pinned = folder / "pinned.txt"
-    pinned.write_text(f"{runtime}=={version} --hash=sha256:{WHEELS[runtime][version]}\n", encoding="utf-8")
-    line = [sys.executable, *_PIP, "download", "--quiet", "--no-deps", "--require-hashes", *_WHEELS]
+    pinned.write_text(f"{name}=={version} --hash=sha256:{sha256}\n", encoding="utf-8")
+    line = [sys.executable, *_PIP, "download", "--quiet", "--no-deps", "--require-hashes", *wanted]
     line += ["--dest", str(folder), "--requirement", str(pinned)]
-    _run(line, f"downloading {runtime} {version} for aarch64")
-    (path,) = folder.glob(f"{runtime}-*.whl")
+    _run(line, f"downloading {name} {version}")
+    (path,) = folder.glob(f"{name}-*.whl")
     return path
 
 

@@ -97,6 +97,9 @@ COMPILER = (
 )
 """What compiles the runners where the host has no cross compiler; not kept once they are built."""
 
+ZIG = ("0.17.1", "ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54")
+"""The same where there is no Debian archive: version and sha256 of PyPI's ziglang for x86_64 Linux."""
+
 WHEELS: dict[Runtime, dict[str, str]] = {
     "onnxruntime": {
         "1.31.0": "37c7dfe398550afdf9670a29315dbb88e49d8afc473ffaf1f410376efbb9c80a",
