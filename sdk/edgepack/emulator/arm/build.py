@@ -13,6 +13,7 @@ from edgepack.emulator.arm.pins import ZIG, Runtime
 from edgepack.errors import EdgepackError
 
 NATIVE = Path(__file__).parent / "native"
+ANDROID = NATIVE / "android"
 CROSS = "aarch64-linux-gnu-g++"
 _UNPACKED = "usr/bin/aarch64-linux-gnu-g++-12"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -99,6 +100,17 @@ def runner(runtime: Runtime, compiler: Compiler, library: Path, out: Path) -> No
         rest += [f"-I{include}", f"-I{include}/executorch/runtime/core/portable_type/c10"]
         rest += [str(NATIVE / "runner_executorch.cpp"), f"-L{library / 'lib'}", "-Wl,--no-as-needed"]
         rest += [f"-lexecutorch{each}" for each in _EXECUTORCH_LIBRARIES]
+    _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
+
+
+def shim(compiler: Compiler, out: Path) -> None:
+    """Compile the shim between Android's libraries and glibc; it bears the name of Android's libc.
+
+    Raises EdgepackError with the compiler's first error.
+    """
+    rest = ["-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-soname,libc.so", "-Wl,-z,defs", "-Wl,-z,now"]
+    rest += [f"-Wl,--version-script={ANDROID / 'bionic.map'}"]
+    rest += [str(ANDROID / name) for name in ("bionic.cpp", "forward.s")]
     _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
 
 

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from edgepack.emulator.arm import build, fetch, machine, pins
 from edgepack.emulator.arm.fetch import Tell
 from edgepack.errors import EdgepackError
 
-_DONE = "made.json"
+DONE = "made.json"
 _DRAFT = ".draft-"
 _LAYOUT = 1
 _KEPT = ("onnxruntime/capi/libonnxruntime.so", "executorch/lib/lib", "executorch/include/")
@@ -56,7 +56,7 @@ class Entry:
 
     @property
     def made(self) -> Made:
-        plain = json.loads((self.folder / _DONE).read_text(encoding="utf-8"))
+        plain = json.loads((self.folder / DONE).read_text(encoding="utf-8"))
         return Made(**{**plain, "notes": tuple(plain["notes"])})
 
     @property
@@ -91,8 +91,8 @@ def root() -> Path:
 
 def entry() -> Entry | None:
     """The entry for what is installed here, or None where it is not set up."""
-    folder = root() / _name()
-    return Entry(folder) if (folder / _DONE).is_file() else None
+    found = whole(_name())
+    return Entry(found) if found else None
 
 
 def setup(tell: Tell) -> Entry:
@@ -100,13 +100,27 @@ def setup(tell: Tell) -> Entry:
 
     Raises EdgepackError where the folder cannot be written or something cannot be had.
     """
+    return Entry(made(_name(), lambda draft: _fill(Entry(draft), tell), tell))
+
+
+def made(name: str, fill: Callable[[Path], None], tell: Tell) -> Path:
+    """The folder `name` of the cache; where it is not there, `fill` fills a draft that then becomes it.
+
+    The draft's `made.json` is to be written last. Raises EdgepackError where the cache cannot be written.
+    """
     try:
         root().mkdir(parents=True, exist_ok=True)
         with _alone(tell):
-            return entry() or _make(tell)
+            return whole(name) or _make(name, fill)
     except OSError as cause:
-        hint = "set EDGEPACK_CACHE to a folder with some 300 MB of space that you may write"
+        hint = "set EDGEPACK_CACHE to a folder with some 500 MB of space that you may write"
         raise EdgepackError(f"the emulator's folder cannot be written: {cause}", hint=hint) from cause
+
+
+def whole(name: str) -> Path | None:
+    """The folder `name` of the cache, or None where it is not there as a whole."""
+    folder = root() / name
+    return folder if (folder / DONE).is_file() else None
 
 
 def clean() -> list[Path]:
@@ -139,19 +153,19 @@ def _alone(tell: Tell) -> Iterator[None]:
         yield
 
 
-def _make(tell: Tell) -> Entry:
+def _make(name: str, fill: Callable[[Path], None]) -> Path:
     for left in root().glob(f"{_DRAFT}*"):  # by a set-up that was killed: we hold the lock
         shutil.rmtree(left)
     draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=root()))
     try:
-        _fill(Entry(draft), tell)
-        goal = root() / _name()
+        fill(draft)
+        goal = root() / name
         draft.chmod(0o755)
         draft.rename(goal)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return Entry(goal)
+    return goal
 
 
 def _fill(draft: Entry, tell: Tell) -> None:
@@ -178,7 +192,7 @@ def _fill(draft: Entry, tell: Tell) -> None:
         bytes=sum(each.stat().st_size for each in draft.folder.rglob("*") if each.is_file()),
         notes=tuple(notes),
     )
-    (draft.folder / _DONE).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
+    (draft.folder / DONE).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
 
 
 def _system(draft: Entry, tell: Tell, told: Tell) -> None:
@@ -224,7 +238,7 @@ def _runtime(draft: Entry, runtime: pins.Runtime, version: str) -> None:
 def _runners(draft: Entry, tell: Tell, told: Tell) -> str:
     """Compile the runners; what with."""
     cross = draft.folder / "cross"
-    compiler = build.cross() or _compiler(draft, cross, tell, told)
+    compiler = cross_compiler(draft, cross, tell, told)
     for runtime in pins.WHEELS:
         tell(f"compiling the runner of {runtime}")
         build.runner(runtime, compiler, draft.folder / runtime, draft.runner(runtime))
@@ -233,13 +247,18 @@ def _runners(draft: Entry, tell: Tell, told: Tell) -> str:
     return compiler.about
 
 
-def _compiler(draft: Entry, folder: Path, tell: Tell, told: Tell) -> build.Compiler:
-    """A compiler in `folder`: Debian's, else Zig."""
+def cross_compiler(entry: Entry, folder: Path, tell: Tell, told: Tell) -> build.Compiler:
+    """The cross compiler on the PATH; else Debian's, or Zig for the libraries of `entry`, put into `folder`.
+
+    Raises EdgepackError where none can be had.
+    """
+    if found := build.cross():
+        return found
     if problem := fetch.cannot_unpack():
-        found = build.headers()
+        headers = build.headers()
         tell(f"{problem}: fetching Zig to compile with, for now only (101 MB)")
         fetch.zig(folder)
-        return build.zig(folder, draft.libraries, found)
+        return build.zig(folder, entry.libraries, headers)
     tell("fetching a cross compiler, for now only (48 MB)")
     fetch.debian((*pins.COMPILER, *pins.SYSROOT), folder, told)
     return build.unpacked(folder)

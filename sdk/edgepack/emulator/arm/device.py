@@ -37,9 +37,25 @@ class Run:
     seconds: float
 
 
-def run(job: Job, target: Target, scratch: Path, time_limit: float, *, samples: int = 8) -> Run | Death:
+@dataclass(frozen=True)
+class Build:
+    """A build of a runtime, and what runs files by it."""
+
+    name: str
+    runner: Path
+    given: tuple[str, ...]
+    """What the runner takes before the file."""
+    folder: Path
+    """Where its libraries are."""
+    preload: str = ""
+
+
+def run(
+    job: Job, target: Target, scratch: Path, time_limit: float, *, samples: int = 8, by: Build | None = None
+) -> Run | Death:
     """Run the first `samples` samples of `job` with `scratch`, which is made anew, as the folder.
 
+    `by` is the runtime's build, by default the one for aarch64 Linux.
     Raises EdgepackError where the emulator is not set up.
     """
     entry = cache.entry()
@@ -51,8 +67,8 @@ def run(job: Job, target: Target, scratch: Path, time_limit: float, *, samples: 
     tensors.write(host.read_samples(Path(job.samples))[:samples], scratch / _SAMPLES)
     (scratch / _model(job)).symlink_to(Path(job.path).resolve())
     begun = time.perf_counter()
-    runtime = pins.RUNTIMES[job.format]
-    death = _run(_line(job, target, entry), entry, scratch, time_limit)
+    by = by or _for_linux(job, entry)
+    death = _run(_line(job, target, entry, by), entry, scratch, time_limit)
     if death:
         return death
     no_cost = entry.made.no_counts
@@ -62,21 +78,27 @@ def run(job: Job, target: Target, scratch: Path, time_limit: float, *, samples: 
         cost=counted,
         no_cost=no_cost,
         about=machine.about(target),
-        runtime=f"{runtime} {entry.made.versions[runtime]}",
+        runtime=by.name,
         seconds=time.perf_counter() - begun,
     )
 
 
-def _line(job: Job, target: Target, entry: Entry) -> list[str]:
+def _for_linux(job: Job, entry: Entry) -> Build:
+    runtime = pins.RUNTIMES[job.format]
+    folder = entry.library(runtime)
+    given = folder.glob("libonnxruntime.so*") if runtime == "onnxruntime" else ()
+    name = f"{runtime} {entry.made.versions[runtime]}"
+    return Build(name, entry.runner(runtime), tuple(map(str, given)), folder)
+
+
+def _line(job: Job, target: Target, entry: Entry, by: Build) -> list[str]:
     """The command; all that is the run's own is named from its folder, so that counts repeat."""
     assert target.emulator is not None
-    runtime = pins.RUNTIMES[job.format]
     counts = "" if entry.made.no_counts else _COUNTS
     line = machine.line(entry, target.emulator.cpu, Path(_SYSTEM), counts=counts)
-    line += ["-E", f"LD_LIBRARY_PATH={entry.library(runtime)}", str(entry.runner(runtime))]
-    if runtime == "onnxruntime":
-        (library,) = entry.library(runtime).glob("libonnxruntime.so*")
-        line.append(str(library))
+    line += ["-E", f"LD_LIBRARY_PATH={by.folder}"]
+    line += ["-E", f"LD_PRELOAD={by.preload}"] if by.preload else []
+    line += [str(by.runner), *by.given]
     return [*line, _model(job), _SAMPLES, _OUTPUTS, str(cost.WARM_UP + cost.COUNTED)]
 
 
