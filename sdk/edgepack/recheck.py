@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgepack import bundle, formats, judge
-from edgepack.emulator import device, host
+from edgepack.emulator import android, device, host
 from edgepack.emulator.device import Device
 from edgepack.errors import BundleError
 from edgepack.pipeline import TIME_LIMIT, Progress, Silent
@@ -15,16 +15,22 @@ from edgepack.report import Artifact, Check, Cost, Figures, Report
 from edgepack.samples import Sample
 
 
-def check(folder: Path, progress: Progress | None = None, *, emulator: bool = True) -> Report:
+def check(
+    folder: Path, progress: Progress | None = None, *, emulator: bool = True, android_libs: bool = False
+) -> Report:
     """Run every artifact of the bundle at `folder` on its golden inputs, and judge it anew.
 
-    With `emulator`, those for ARM devices are run on the emulated device, too.
+    With `emulator`, those for ARM devices are run on the emulated device, too; with `android_libs`, also
+    by Android's own libraries, where these are set up.
 
     The figures are those of the few golden samples; the verdict is `fail` where a file has changed,
     no longer runs, or gives something else than when it was built, and where it failed then.
-    Raises BundleError where `folder` is no bundle.
+    Raises BundleError where `folder` is no bundle, TargetError where its target has no use for
+    `android_libs`.
     """
     report, target, contract = bundle.open_bundle(folder)
+    if android_libs:
+        android.refuse(target)
     progress = progress or Silent()
     progress.begin(1 + len(report.artifacts))
     progress.step("compare the files with the manifest")
@@ -61,10 +67,13 @@ def check(folder: Path, progress: Progress | None = None, *, emulator: bool = Tr
                     say=progress.step,
                     absent=no_device,
                 )
-                again = emulated.judged(again, folder / artifact.file, run.outputs, there, None)
+                path = folder / artifact.file
+                again = emulated.judged(again, path, run.outputs, there, None)
+                again = android.judged(again, path, emulated) if android_libs else again
             checked.append(again)
     others = [each for each in damage if not each.startswith((bundle.MODELS, bundle.GOLDEN))]
     notes = (f"checked again on {len(inputs)} golden samples", *others, *report.notes)
+    notes += (android.SHOWS,) if android_libs else ()
     return replace(report, artifacts=tuple(checked), folder=str(folder), notes=notes)
 
 

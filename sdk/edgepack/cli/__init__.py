@@ -289,6 +289,9 @@ def check(
         float, typer.Option(min=0, help="how many more, in percent, --against lets pass")
     ] = 0.5,
     emulator: Emulator = None,
+    android_libs: Annotated[
+        bool, typer.Option("--android-libs", help="run an Android bundle by Android's own libraries, too")
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -296,7 +299,9 @@ def check(
     with Screen(debug=debug) as screen:
         from edgepack import recheck, report
 
-        found = recheck.check(bundle, screen.progress, emulator=emulator is not False)
+        found = recheck.check(
+            bundle, screen.progress, emulator=emulator is not False, android_libs=android_libs
+        )
         if against:
             found = recheck.against(found, against, tolerance)
         screen.done()
@@ -387,6 +392,12 @@ def setup(
         str,
         typer.Option("--target", "-t", help="say first whether this device is emulated", show_default=False),
     ] = "",
+    android_libs: Annotated[
+        bool,
+        typer.Option(
+            "--android-libs", help="Android's own ONNX Runtime, too, for `check --android-libs` (200 MB down)"
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Fetch QEMU and the runtimes' ARM builds (about 105 MB) and build what runs them; no root.
@@ -397,11 +408,14 @@ def setup(
     with Screen(debug=debug) as screen:
         from edgepack import target as targets
         from edgepack.emulator import arm
+        from edgepack.emulator.arm import android
         from edgepack.errors import TargetError
 
         if target and targets.load(target).emulator is None:
             raise TargetError(f"{target} is not emulated: its profile has no [emulator]")
         screen.emulator(arm.setup(screen.tell))
+        if android_libs:
+            screen.android(android.setup(screen.tell))
 
 
 @emulator.command()
@@ -409,8 +423,11 @@ def status(debug: Debug = False) -> None:
     """Show what is set up, of which versions, where and how large."""
     with Screen(debug=debug) as screen:
         from edgepack.emulator import arm
+        from edgepack.emulator.arm import android
 
         screen.emulator(arm.status())
+        if libraries := android.libraries():
+            screen.android(libraries)
 
 
 @emulator.command()

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from edgepack.delegation import Delegation
     from edgepack.doctor import Host
     from edgepack.emulator.arm import Entry
+    from edgepack.emulator.arm.android import Libraries
     from edgepack.formats import Description
     from edgepack.plan import Plan
-    from edgepack.report import Artifact, Pruned, Report
+    from edgepack.report import Artifact, Check, Pruned, Report
     from edgepack.target import Target
     from edgepack.template import Template
 
@@ -180,9 +181,8 @@ class Screen:
         for recipe in dict.fromkeys(_recipe(each) for each in report.artifacts):
             if recipe:
                 self._line(f"  [bold]recipe[/] {escape(recipe)}")
-        for device in dict.fromkeys(_device(each) for each in report.artifacts):
-            if device:
-                self._line(f"  [bold]device[/] {escape(device)}")
+        for device in dict.fromkeys(line for each in report.artifacts for line in _devices(each)):
+            self._line(f"  [bold]device[/] {escape(device)}")
         for artifact in report.artifacts:
             if artifact.delegation:
                 self._delegation(_title(artifact), artifact.delegation)
@@ -352,6 +352,12 @@ class Screen:
         for note in made.notes:
             self._line(f"  note {escape(note)}")
 
+    def android(self, found: Libraries) -> None:
+        """Android's libraries that are set up."""
+        made = found.made
+        self._line(f"{escape(str(found.folder))}, {made.bytes / 1e6:.0f} MB, made in {made.seconds:.0f} s")
+        self._line(f"  onnxruntime {made.runtime} for Android; its shim is built by {escape(made.compiler)}")
+
     def host(self, found: Host) -> None:
         """What the doctor found."""
         self._line(f"Python {found.python} on {found.system}")
@@ -465,15 +471,21 @@ def _cost(artifact: Artifact) -> str:
     return f"{millions} ({found.instructions_ratio:.2f})" if found.instructions_ratio else millions
 
 
-def _device(artifact: Artifact) -> str:
-    """What ran a file as the device does, and how its answers compare with the host's; empty where none."""
+def _devices(artifact: Artifact) -> list[str]:
+    """What ran a file as the device does, and how its answers compare."""
     checks = {check.name: check for check in artifact.checks if check.verdict == "pass"}
-    if not {"device runs", "device agrees"} <= checks.keys():
-        return ""
-    agrees = checks["device agrees"]
-    told = f", {agrees.reason}" if agrees.reason else ""
-    by = f"{agrees.figure:.6g} {agrees.unit} to this host's answers{told}"
-    return f"{_title(artifact)}: {checks['device runs'].reason}; {by}"
+    pairs = [("device runs", "device agrees", "to this host's answers")]
+    pairs += [("android libs run", "android libs agree", "")]
+    return [
+        f"{_title(artifact)}: {checks[runs].reason}; {_agreement(checks[agrees], whose)}"
+        for runs, agrees, whose in pairs
+        if {runs, agrees} <= checks.keys()
+    ]
+
+
+def _agreement(check: Check, whose: str) -> str:
+    figure = " ".join(filter(None, (f"{check.figure:.6g} {check.unit}", whose)))
+    return f"{figure}, {check.reason}" if check.reason else figure
 
 
 def _number(value: float | None, form: str) -> str:

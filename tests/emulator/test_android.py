@@ -1,0 +1,194 @@
+"""Model files run by Android's own library, on the device's emulated core."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgepack import formats, target
+from edgepack.emulator import android as checks
+from edgepack.emulator import arm, host
+from edgepack.emulator.arm import android, cache
+from edgepack.emulator.device import Device
+from edgepack.errors import EdgepackError, TargetError
+from edgepack.recipe import Recipe, Scheme
+from edgepack.report import Artifact, Check, Figures
+from edgepack.source import Source
+
+PIXEL_8 = target.load("pixel-8")
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "emulator"
+
+
+@pytest.fixture(scope="module")
+def libraries(users_cache: None) -> android.Libraries:
+    """Those in the user's own cache."""
+    found = android.libraries()
+    if arm.cannot_run(PIXEL_8, "onnx") or found is None:
+        pytest.skip("not in the cache: `edgepack emulator setup --android-libs` (200 MB)")
+    return found
+
+
+def _artifact(path: Path, scheme: Scheme = "fp32", name: str = "onnx") -> Artifact:
+    recipe = Recipe(scheme)
+    return Artifact(path.name, name, scheme, 1, 1, 1.0, 0.0, Figures(), (), None, None, (), (), recipe)
+
+
+def _device(samples: Path, scratch: Path) -> Device:
+    inputs = host.read_samples(samples)
+    return Device(PIXEL_8, samples, inputs, True, scratch, 300, lambda _: None, "")
+
+
+def _checked(
+    path: Path, samples: Path, scratch: Path, scheme: Scheme = "fp32", name: str = "onnx"
+) -> list[Check]:
+    """The checks of Android's library, after the device's own run."""
+    on = _device(samples, scratch)
+    artifact = _artifact(path, scheme, name)
+    if not arm.cannot_run(PIXEL_8, name):
+        on._run(name, path)
+    return list(checks.judged(artifact, path, on).checks)
+
+
+def _model(path: Path, *, opset: int = 20, ir_version: int = 10, operator: str = "Relu") -> None:
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x"], ["y"])],
+        "net",
+        [value("x", TensorProto.FLOAT, [1, 4])],
+        [value("y", TensorProto.FLOAT, [1, 4])],
+    )
+    sets = [helper.make_opsetid("", opset)]
+    onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=ir_version), path)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    host.write_samples(((np.array([[-1.0, 0.5, 2.0, 4.0]], np.float32),),), tmp_path / "samples.npz")
+    return tmp_path / "samples.npz"
+
+
+def test_a_target_that_is_not_android_is_refused() -> None:
+    checks.refuse(PIXEL_8)
+    with pytest.raises(TargetError, match="linux") as caught:
+        checks.refuse(target.load("raspberry-pi-5"))
+    assert "--android-libs" in caught.value.hint
+
+
+def test_without_the_libraries_the_check_is_skipped_with_the_command(
+    own_cache: Path, samples: Path, tmp_path: Path
+) -> None:
+    if problem := arm.unsuited(PIXEL_8, "onnx"):
+        pytest.skip(problem)
+    (check,) = _checked(tmp_path / "model.onnx", samples, tmp_path / "run")
+    assert (check.name, check.verdict) == ("android libs run", "skipped")
+    assert "edgepack emulator setup --android-libs" in check.reason
+
+
+def test_a_format_whose_library_is_not_had_is_skipped_with_the_reason(
+    own_cache: Path, samples: Path, tmp_path: Path
+) -> None:
+    (check,) = _checked(tmp_path / "model.ptl", samples, tmp_path / "run", name="torchscript")
+    assert check.verdict == "skipped"
+    assert "torchscript" in check.reason
+
+
+@pytest.mark.parametrize("kept", [None, b"something else"])
+def test_a_package_that_cannot_be_had_leaves_nothing_behind(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes | None
+) -> None:
+    package = android.ONNX_RUNTIME
+    folder = tmp_path / "registry" / package.name / "-"
+    folder.mkdir(parents=True)
+    if kept:
+        (folder / f"{package.name}-{package.version}.tgz").write_bytes(kept)
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", (tmp_path / "registry").as_uri())
+    with pytest.raises(EdgepackError, match="sha256" if kept else "cannot be had"):
+        android.setup(lambda _: None)
+    assert android.libraries() is None
+    assert list(own_cache.iterdir()) == [own_cache / "lock"]
+
+
+def test_a_changed_pin_is_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = android._name()
+    monkeypatch.setattr(android, "ONNX_RUNTIME", replace(android.ONNX_RUNTIME, sha256="0" * 64))
+    assert android._name() != before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "ending"), [("fp32", ".onnx"), ("w8a8", ".onnx"), ("w8a8", ".ort")])
+def test_androids_library_answers_as_the_build_for_linux(
+    libraries: android.Libraries, small_source: Source, tmp_path: Path, scheme: Scheme, ending: str
+) -> None:
+    formats.load("onnx").export(small_source, Recipe(scheme), PIXEL_8, tmp_path / "model.onnx")
+    host.write_samples(small_source.evaluation.inputs[:8], tmp_path / "samples.npz")
+    path = (tmp_path / "model").with_suffix(ending)
+    runs, agrees = _checked(path, tmp_path / "samples.npz", tmp_path / "run", scheme)
+    assert (runs.name, runs.verdict) == ("android libs run", "pass")
+    assert f"onnxruntime {libraries.made.runtime} for Android" in runs.reason
+    assert (agrees.name, agrees.verdict) == ("android libs agree", "pass")
+    assert agrees.figure == pytest.approx(0 if scheme == "fp32" else 1, abs=1e-5)
+    assert "for Linux" in agrees.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("newer", [{"opset": 28}, {"ir_version": 14}])
+def test_what_is_too_new_for_it_is_told_and_no_failure(
+    libraries: android.Libraries, samples: Path, tmp_path: Path, newer: dict[str, int]
+) -> None:
+    """The app's own ONNX Runtime is newer, and runs such files."""
+    _model(tmp_path / "model.onnx", **newer)
+    (check,) = _checked(tmp_path / "model.onnx", samples, tmp_path / "run")
+    assert check.verdict == "skipped"
+    assert f"too new for onnxruntime {libraries.made.runtime} for Android" in check.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operator", ["Relu", "Unheard"])
+def test_what_it_cannot_load_fails(
+    libraries: android.Libraries, samples: Path, tmp_path: Path, operator: str
+) -> None:
+    """Half a file, and an operator that the app's own runtime does not know either."""
+    path = tmp_path / "model.onnx"
+    _model(path, operator=operator)
+    if operator == "Relu":
+        path.write_bytes(path.read_bytes()[:40])
+    (check,) = _checked(path, samples, tmp_path / "run")
+    assert (check.name, check.verdict) == ("android libs run", "fail")
+
+
+@pytest.mark.slow
+def test_answers_that_differ_from_linux_fail(
+    libraries: android.Libraries, samples: Path, tmp_path: Path
+) -> None:
+    _model(tmp_path / "model.onnx")
+    _model(tmp_path / "other.onnx", operator="Sigmoid")
+    on = _device(samples, tmp_path / "run")
+    on.ran[tmp_path / "model.onnx"] = on._run("onnx", tmp_path / "other.onnx")
+    artifact = _artifact(tmp_path / "model.onnx")
+    _, agrees = checks.judged(artifact, tmp_path / "model.onnx", on).checks
+    assert agrees.verdict == "fail"
+
+
+@pytest.mark.slow
+def test_a_shim_that_comes_too_late_says_so(
+    libraries: android.Libraries, samples: Path, tmp_path: Path
+) -> None:
+    """Not preloaded, its thread-local variables are not where code for Android looks for its guard."""
+    _model(tmp_path / "model.onnx")
+    entry = cache.entry()
+    assert entry is not None
+    late = replace(libraries.onnxruntime(entry), preload="")
+    job = host.Job("onnx", str(tmp_path / "model.onnx"), str(samples))
+    death = arm.run(job, PIXEL_8, tmp_path / "run", 300, by=late)
+    assert isinstance(death, host.Death)
+    assert "preloaded" in death.reason
