@@ -21,7 +21,7 @@ from pathlib import Path
 
 from edgepack.emulator.arm import build, cache, pins
 from edgepack.emulator.arm.device import Build
-from edgepack.emulator.arm.fetch import Tell
+from edgepack.emulator.arm.fetch import Tell, permit
 from edgepack.errors import EdgepackError
 
 SHOWS = (
@@ -102,7 +102,10 @@ def libraries() -> Libraries | None:
 
 def setup(tell: Tell) -> Libraries:
     """Set them up, if they are not, beside the emulator. Raises EdgepackError with what is amiss."""
-    return Libraries(cache.made(_name(), lambda draft: _fill(draft, tell), tell))
+    if found := libraries():
+        return found
+    entry = cache.setup(tell)
+    return Libraries(cache.made(_name(), lambda draft: _fill(draft, entry, tell), tell))
 
 
 def _name() -> str:
@@ -111,11 +114,11 @@ def _name() -> str:
     return f"android-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 
 
-def _fill(draft: Path, tell: Tell) -> None:
+def _fill(draft: Path, entry: cache.Entry, tell: Tell) -> None:
     begun = time.perf_counter()
     tell(f"fetching onnxruntime {ONNX_RUNTIME.runtime} for Android (150 MB, of which 32 are kept)")
     (draft / Path(ONNX_RUNTIME.library).name).write_bytes(_library(ONNX_RUNTIME, fetch(ONNX_RUNTIME)))
-    compiler = cache.cross_compiler(draft / "cross", tell, tell)
+    compiler = cache.cross_compiler(entry, draft / "cross", tell, tell)
     tell("compiling the shim for Android's libraries")
     build.shim(compiler, draft / _SHIM)
     shutil.rmtree(draft / "cross", ignore_errors=True)
@@ -131,6 +134,7 @@ def fetch(package: Package) -> bytes:
 
     Raises EdgepackError where it cannot be had or is not what its hash says.
     """
+    permit()
     registry = os.environ.get("NPM_CONFIG_REGISTRY", _REGISTRY).rstrip("/")
     address = f"{registry}/{package.name}/-/{package.name}-{package.version}.tgz"
     try:

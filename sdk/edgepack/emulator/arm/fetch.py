@@ -35,7 +35,7 @@ def cannot_unpack() -> str:
 
 def reach(tell: Tell) -> None:
     """Raise EdgepackError where nothing may be fetched, or pip's package index gives no answer in time."""
-    _permit()
+    permit()
     tell("reaching the package index")
     line = [sys.executable, *_PIP, "--retries=0", "index", "versions", *_WHEELS, "onnxruntime"]
     doing = "reaching pip's package index"
@@ -45,7 +45,8 @@ def reach(tell: Tell) -> None:
         raise EdgepackError(f"{doing}: no answer within {PATIENCE:g} s", hint=_BY_HAND) from None
 
 
-def _permit() -> None:
+def permit() -> None:
+    """Raise EdgepackError where nothing may be fetched."""
     if os.environ.get(OFFLINE, "0") not in ("", "0"):
         raise EdgepackError(f"{OFFLINE} is set, so nothing is fetched", hint="unset it, with a network")
 
@@ -56,7 +57,7 @@ def debian(packages: tuple[Debian, ...], folder: Path, tell: Tell) -> None:
     Where the archive no longer has a pinned version, its newest is taken, and told.
     Raises EdgepackError where a package cannot be had or is not what its hash says.
     """
-    _permit()
+    permit()
     debs = folder.with_name(f"{folder.name}-debs")
     debs.mkdir()
     apt = _Apt(debs)
@@ -151,7 +152,7 @@ def zig(folder: Path) -> None:
 
 def _wheel(name: str, version: str, sha256: str, wanted: tuple[str, ...], folder: Path) -> Path:
     """Download a wheel for the system that pip is told of by the options `wanted`."""
-    _permit()
+    permit()
     folder.mkdir(parents=True, exist_ok=True)
     pinned = folder / "pinned.txt"
     pinned.write_text(f"{name}=={version} --hash=sha256:{sha256}\n", encoding="utf-8")
