@@ -45,7 +45,16 @@ def _artifact(path: Path, scheme: Scheme = "fp32", name: str = "onnx") -> Artifa
 
 def _device(samples: Path, scratch: Path) -> Device:
     inputs = host.read_samples(samples)
-    return Device(PIXEL_8, samples, inputs, True, scratch, 300, lambda _: None, "")
+    return Device(
+        target=PIXEL_8,
+        samples=samples,
+        inputs=inputs,
+        classes=True,
+        scratch=scratch,
+        time_limit=300,
+        say=lambda _: None,
+        absent="",
+    )
 
 
 def _checked(
@@ -116,6 +125,12 @@ def test_a_package_that_cannot_be_had_leaves_nothing_behind(
         android.setup(lambda _: None)
     assert android.libraries() is None
     assert list(own_cache.iterdir()) == [own_cache / "lock"]
+
+
+def test_offline_nothing_is_fetched(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEPACK_OFFLINE", "1")
+    with pytest.raises(EdgepackError, match="EDGEPACK_OFFLINE"):
+        android.setup(lambda _: None)
 
 
 def test_a_changed_pin_is_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
