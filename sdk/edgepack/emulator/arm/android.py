@@ -102,10 +102,7 @@ def libraries() -> Libraries | None:
 
 def setup(tell: Tell) -> Libraries:
     """Set them up, if they are not, beside the emulator. Raises EdgepackError with what is amiss."""
-    if found := libraries():
-        return found
-    entry = cache.setup(tell)
-    return Libraries(cache.made(_name(), lambda draft: _fill(draft, entry, tell), tell))
+    return Libraries(cache.made(_name(), lambda draft: _fill(draft, tell), tell))
 
 
 def _name() -> str:
@@ -114,10 +111,13 @@ def _name() -> str:
     return f"android-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 
 
-def _fill(draft: Path, entry: cache.Entry, tell: Tell) -> None:
+def _fill(draft: Path, tell: Tell) -> None:
     begun = time.perf_counter()
     tell(f"fetching onnxruntime {ONNX_RUNTIME.runtime} for Android (150 MB, of which 32 are kept)")
     (draft / Path(ONNX_RUNTIME.library).name).write_bytes(_library(ONNX_RUNTIME, fetch(ONNX_RUNTIME)))
+    entry = cache.entry()
+    if entry is None:
+        raise EdgepackError("the ARM emulator is not set up", hint="edgepack emulator setup")
     compiler = cache.cross_compiler(entry, draft / "cross", tell, tell)
     tell("compiling the shim for Android's libraries")
     build.shim(compiler, draft / _SHIM)
