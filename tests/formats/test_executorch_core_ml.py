@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -214,3 +215,14 @@ def test_core_ml_is_executorch_s_delegate_on_ios_alone(tmp_path: Path, device: s
     path.write_text(own.replace(f'name = "{name}"', f'name = "{name}"\ndelegate = "coreml"'))
     with pytest.raises(TargetError, match="delegate = 'coreml' is for executorch on iOS"):
         target.load(str(path))
+
+
+def test_a_file_without_a_core_ml_part_runs_without_the_evaluator(fashion: Source, tmp_path: Path) -> None:
+    """The evaluator's own megabytes would be told as the file's."""
+    path = tmp_path / "net.pte"
+    formats.load("executorch").export(fashion, Recipe("fp32"), target.load("pixel-8"), path)
+    code = (
+        "import sys; from pathlib import Path; from edgepack import formats; "
+        f"formats.load('executorch').load(Path({str(path)!r})); sys.exit('coremltools' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -106,7 +106,7 @@ def setup(tell: Tell) -> Libraries:
 
 
 def _name() -> str:
-    parts = [repr((ONNX_RUNTIME, pins.SYSROOT, pins.COMPILER))]
+    parts = [repr((ONNX_RUNTIME, pins.SYSROOT, pins.COMPILER, pins.ZIG))]
     parts += [each.read_text(encoding="utf-8") for each in sorted(build.ANDROID.iterdir())]
     return f"android-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 

@@ -31,6 +31,7 @@ EXTRA = "executorch"
 _CORE_ML: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8"})
 """What is written for Core ML; its `w8` is weights alone."""
 _MODULES = ("executorch", "torchao")
+_PIECE = 1 << 16
 
 
 def cannot_export() -> str:
@@ -51,10 +52,26 @@ def _in_core_ml(path: Path | None) -> Share:
     """How much of a file this host cannot run but evaluate."""
     if path is None or sys.platform == "darwin" or cannot_export() or formats.load("coreml").cannot_export():
         return "nothing"
+    if not _names(path, b"CoreMLBackend"):  # its toolchain would count as the memory of any file
+        return "nothing"
     with quiet():
         from edgepack.formats.executorch import core_ml
 
         return core_ml.share(path)
+
+
+def _names(path: Path, backend: bytes) -> bool:
+    """Whether a file that can be read holds a name, read in small pieces."""
+    before = b""
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                if backend in before + piece:
+                    return True
+                before = piece[-len(backend) :]
+    except OSError:
+        return False
+    return False
 
 
 def variant(target: Target) -> str:
