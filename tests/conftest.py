@@ -259,6 +259,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fashion_bundle(small_fashion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example of Fashion-MNIST in int8 for a Raspberry Pi 5, as ONNX and ExecuTorch. Do not write."""
+    import edgepack
+
+    out = tmp_path_factory.mktemp("fashion_bundle")
+    edgepack.build(str(small_fashion), targets=["raspberry-pi-5"], scheme="w8a8", out=str(out))
+    return out / "raspberry-pi-5"
+
+
+@pytest.fixture(scope="session")
 def small_fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example of Fashion-MNIST, trained, with fewer samples: 64 to calibrate on, 100 to judge on."""
     folder = tmp_path_factory.mktemp("fashion")

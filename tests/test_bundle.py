@@ -162,6 +162,7 @@ def test_the_manifest_lists_every_file_with_its_size_and_hash(built: Path) -> No
     assert {name.split("/")[0] for name in there} == {
         "app",
         "contract.json",
+        "expected.json",
         "golden",
         "model",
         "pareto.svg",

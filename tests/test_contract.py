@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from edgepack.contract import Contract, ImageInput, Output, TensorInput, parse_input
+import edgepack
+from edgepack.contract import Contract, ImageInput, Output, State, TensorInput, parse_input
 from edgepack.errors import PlanError
 
 
@@ -72,7 +76,8 @@ def test_shorter_side_is_the_larger_of_size_unless_given() -> None:
         ({"value_range": [1.0, 1.0]}, "value_range must rise"),
         ({"resize_to": 19}, "smaller than the crop"),
         ({"size": [0, 10]}, "greater than or equal to 1"),
-        ({"dtype": "uint8"}, "float32"),
+        ({"dtype": "uint8", "std": [1.0, 2.0, 3.0]}, "no value_range, mean or std"),
+        ({"pad_value": 3}, "pad_value goes with resize"),
     ],
 )
 def test_a_picture_that_does_not_hold_together(keys: dict[str, object], words: str) -> None:
@@ -128,3 +133,40 @@ def test_a_contract_survives_json() -> None:
 def test_dimensions_are_whole_numbers_or_names(shape: list[object]) -> None:
     with pytest.raises(ValidationError):
         TensorInput.model_validate({"kind": "tensor", "shape": shape})
+
+
+def test_the_schema_that_is_shipped_is_the_contract_s() -> None:
+    shipped = json.loads((Path(edgepack.__file__).parent / "contract.schema.json").read_text())
+    assert shipped == Contract.model_json_schema()
+
+
+def test_state_names_an_input_and_an_output() -> None:
+    state = TensorInput(kind="tensor", name="state", shape=(2, 1, 8))
+    keys = {"inputs": (image(), state), "outputs": (Output(), Output(name="next"))}
+    made = Contract(**keys, state=(State(input="state", output="next"),))
+    assert made.state[0].initial == 0.0
+    with pytest.raises(ValidationError, match="state names 'nxt', which is none of output, next"):
+        Contract(**keys, state=(State(input="state", output="nxt"),))
+
+
+@pytest.mark.parametrize("boxes", [(0, 1), (1, 2)])
+def test_detection_stands_on_boxes_then_scores(boxes: tuple[int, int]) -> None:
+    found = [Output(name=f"o{n}") for n in range(3)]
+    found[boxes[0]] = Output(name="boxes", kind="detection", box_format="xyxy", threshold=0.25)
+    with pytest.raises(ValidationError, match="two outputs"):
+        Contract(inputs=(image(),), outputs=tuple(found))
+    found[boxes[1]] = Output(name="scores", kind="detection", labels=("a", "b"))
+    assert Contract(inputs=(image(),), outputs=tuple(found)).labels == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"box_format": "xyxy"}, "box_format goes with kind 'detection'"),
+        ({"kind": "embedding", "threshold": 0.5}, "threshold goes with"),
+        ({"kind": "embedding", "labels": ["a"]}, "labels go with"),
+    ],
+)
+def test_an_output_that_does_not_hold_together(keys: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Output.model_validate(keys)

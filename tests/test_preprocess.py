@@ -136,3 +136,64 @@ def test_what_is_no_picture_raises_what_is_documented(tmp_path: Path, content: b
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises((OSError, ValueError, SyntaxError)):
         read_picture(tmp_path / "a.png", "RGB")
+
+
+def test_resizing_is_along_the_width_first_whatever_pillow_prefers() -> None:
+    picture = noise(40, 33)
+    given = contract(resize="stretch", size=[13, 24], value_range=[0, 255])
+    wide = Image.fromarray(picture).resize((24, 40), Image.Resampling.BILINEAR)
+    want = np.asarray(wide.resize((24, 13), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(prepare(picture, given)[0], want)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(31, 40), (64, 23), (20, 20), (1, 90)])
+def test_without_antialiasing_growing_is_pillow_s_own(interpolation: str, size: tuple[int, int]) -> None:
+    picture = noise(20, 20)
+    keys: dict[str, object] = {"resize": "stretch", "size": size, "interpolation": interpolation}
+    with_it, without = (prepare(picture, contract(**keys, antialias=each)) for each in (True, False))
+    grows = min(size) >= 20
+    assert np.array_equal(with_it, without) == grows
+
+
+def test_without_antialiasing_shrinking_by_two_takes_the_two_middle_ones() -> None:
+    picture = np.arange(0, 160, 10, dtype=np.uint8).reshape(1, 16)
+    keys: dict[str, object] = {"resize": "stretch", "size": [1, 4], "channels": "L", "value_range": [0, 255]}
+    got = prepare(picture, contract(**keys, antialias=False)).ravel()
+    np.testing.assert_array_equal(got, [15, 55, 95, 135])
+    assert not np.array_equal(got, prepare(picture, contract(**keys)).ravel())
+
+
+def test_bicubic_without_antialiasing_is_the_keys_kernel() -> None:
+    picture = np.array([[0, 0, 255, 255]], np.uint8)
+    keys: dict[str, object] = {"resize": "stretch", "size": [1, 2], "channels": "L", "value_range": [0, 255]}
+    got = prepare(picture, contract(**keys, interpolation="bicubic", antialias=False)).ravel()
+    # at 0.5 and 2.5 of the four: weights -1/16, 9/16, 9/16, -1/16, as far as they lie within
+    inner = np.array([9, 9, -1]) / 17
+    want = [float(inner @ [0, 0, 255]), float(inner @ [255, 255, 0])]
+    np.testing.assert_array_equal(got, np.clip(np.round(want), 0, 255))
+
+
+def test_a_letterbox_holds_the_whole_picture_in_the_middle() -> None:
+    picture = np.full((10, 40, 3), 200, np.uint8)
+    given = contract(resize="letterbox", size=[9, 8], pad_value=114, value_range=[0, 255])
+    got = prepare(picture, given)[0, 0]
+    assert (got[:3] == 114).all()
+    assert (got[3:5] == 200).all()
+    assert (got[5:] == 114).all()
+
+
+def test_a_model_of_8_bits_gets_the_pixels(tmp_path: Path) -> None:
+    picture = noise(8, 8)
+    got = prepare(picture, contract(dtype="uint8", layout="NHWC"))
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got[0], picture)
+
+
+def test_values_are_rounded_once_from_double_precision() -> None:
+    given = contract(value_range=[-1, 1], mean=[0.1, 0.2, 0.3], std=[0.7, 0.8, 0.9])
+    picture = np.repeat(np.arange(256, dtype=np.uint8)[:64].reshape(8, 8, 1), 3, axis=2)
+    level = picture.astype(np.float64).transpose(2, 0, 1)
+    mean, std = (np.array(each)[:, None, None] for each in (given.mean, given.std))
+    want = ((2.0 * level / 255 - 1) - mean) / std
+    np.testing.assert_array_equal(prepare(picture, given)[0], want.astype(np.float32))

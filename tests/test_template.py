@@ -14,6 +14,7 @@ import pytest
 from edgepack import resources, template
 from edgepack.contract import Contract, ImageInput, Output, TensorInput
 from edgepack.errors import TargetError
+from edgepack.expected import Expected
 
 NASTY = (
     "double \" and single ' and both \"'",
@@ -38,8 +39,9 @@ NASTY = (
 def app(**keys: Any) -> template.App:
     image = ImageInput(kind="image", name=NASTY[0], size=(8, 8), mean=(0.1, 1e-17, 1 / 3), std=(1, 2, 3))
     contract = Contract(inputs=(image,), outputs=(Output(kind="classification", labels=NASTY),))
-    given = {"title": "net on a board", "model": "model/net.onnx", "format": "onnx", "threads": 4}
-    return template.App(**{**given, "contract": contract, "tolerance": 0.99, **keys})
+    given = {"name": "net", "title": "a board", "slug": "net", "package": "com.example.net", "scheme": "w8a8"}
+    given |= {"file": "net.onnx", "format": "onnx", "threads": 4, "contract": contract, "tolerance": 0.99}
+    return template.App(**{**given, "expected": Expected(), "versions": {}, **keys})
 
 
 def rendered(folder: Path, **keys: Any) -> SimpleNamespace:
@@ -65,8 +67,8 @@ def test_labels_come_through_whole_whatever_they_are_spelt_with(tmp_path: Path) 
 
 @pytest.mark.parametrize("word", [word for word in NASTY if "\ud83d" not in word])
 def test_so_do_title_and_paths(tmp_path: Path, word: str) -> None:
-    found = rendered(tmp_path, title=word, model=f"model/{word}.onnx")
-    assert word == found.TITLE
+    found = rendered(tmp_path, name=word, title=word, file=f"{word}.onnx")
+    assert f"{word} on {word}" == found.TITLE
     assert f"model/{word}.onnx" == found.MODEL
     for path in (tmp_path / "app").rglob("*.py"):
         compile(path.read_text(encoding="utf-8"), str(path), "exec")

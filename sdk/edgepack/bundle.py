@@ -20,18 +20,19 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from edgepack import formats
+from edgepack import expected, formats
 from edgepack import report as reports
-from edgepack.contract import Contract
+from edgepack.contract import Contract, ImageInput
 from edgepack.errors import BundleError
 from edgepack.formats import Description
+from edgepack.preprocess import prepare
 from edgepack.report import Report
 from edgepack.samples import Array, Sample
 from edgepack.target import Target
 
 MANIFEST, REPORT, CONTRACT = "bundle.json", "report.json", "contract.json"
 MODELS, GOLDEN, APP = "model", "golden", "app"
-RECIPE, PARETO = "recipe.toml", "pareto.svg"
+RECIPE, PARETO, EXPECTED = "recipe.toml", "pareto.svg", expected.FILE
 SCHEMA = 1
 GOLDEN_SAMPLES = 8
 _MADE_BY = ("edgepack", "torch", "torchvision", "executorch", "torchao", "onnx", "onnxscript",
@@ -121,6 +122,19 @@ def write_golden(
         _stack(folder, f"{name}.outputs", [given[n] for n in rows])
 
 
+def write_golden_picture(folder: Path, image: ImageInput) -> None:
+    """Write `picture.npy`, uint8 [H, W, 3] in RGB of odd sides, and `picture_tensor.npy`, what the model
+    takes for it: an app's pre-processing must give the same bits."""
+    high, wide = (image.size[0] * 3 // 2) | 1, (image.size[1] * 7 // 4) | 1
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[0:high, 0:wide] / np.array([high, wide]).reshape(2, 1, 1)
+    smooth = np.stack([255 * x, 255 * y, 255 * (x + y) / 2], axis=-1)
+    picture = np.where(draw.random((high, wide, 1)) < 0.5, smooth, draw.integers(0, 256, (high, wide, 3)))
+    pixels = picture.astype(np.uint8)
+    np.save(folder / "picture.npy", pixels)
+    np.save(folder / "picture_tensor.npy", prepare(pixels, image))
+
+
 def _stack(folder: Path, name: str, rows: list[Sample]) -> None:
     for number in range(len(rows[0])):
         np.save(folder / f"{name}_{number}.npy", np.stack([row[number] for row in rows]))
@@ -155,12 +169,26 @@ def seal(folder: Path, report: Report, target: Target, contract: Contract) -> No
         },
         "passed": report.passed,
         "contract": contract.model_dump(mode="json"),
-        "files": {
-            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            for path in _files(folder)
-        },
+        "files": {path.relative_to(folder).as_posix(): _entry(path) for path in _files(folder)},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def enter_app(folder: Path, file: str) -> None:
+    """Let the manifest and the report of the bundle in `folder` tell of the app that now stands in it,
+    which uses the model file `file`. Raises BundleError where it is no bundle."""
+    manifest = _manifest(folder)
+    report, _, _ = open_bundle(folder)
+    (folder / REPORT).write_text(reports.to_json(replace(report, app=file)), encoding="utf-8")
+    kept = {name: told for name, told in manifest["files"].items() if not name.startswith(f"{APP}/")}
+    for path in (folder / REPORT, *_files(folder / APP)):
+        kept[path.relative_to(folder).as_posix()] = _entry(path)
+    manifest["files"] = dict(sorted(kept.items()))
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
 def put(folder: Path, goal: Path) -> None:
@@ -234,6 +262,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest.get("files"), dict):
         raise BundleError(f"{folder} is damaged: {MANIFEST} lists no files")
     return manifest
+
+
+def listed(folder: Path) -> set[str]:
+    """The files that the bundle's manifest tells of. Raises BundleError where `folder` is no bundle."""
+    return set(_manifest(folder)["files"])
 
 
 def damage(folder: Path) -> list[str]:

@@ -10,8 +10,6 @@ from pydantic import Field, model_validator
 from edgepack.document import Strict
 from edgepack.errors import PlanError
 
-SCHEMA = 1
-
 DType = Literal["float32", "float16", "int32", "int64", "uint8", "bool"]
 Channels = Literal["RGB", "BGR", "L"]
 Dim = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
@@ -20,9 +18,9 @@ Pixels = Annotated[int, Field(ge=1)]
 
 class ImageInput(Strict):
     """A picture. What happens to it, in this order: turned upright by its EXIF entry; converted to
-    8-bit `channels`, transparency laid on white; resized (Pillow's `interpolation`, antialiased);
-    cropped to the centre; its 0..255 scaled linearly into `value_range`; minus `mean`, over `std`,
-    a channel; laid out as `layout`, with a batch dimension of 1.
+    8-bit `channels`, transparency laid on white; resized; cropped to the centre or padded; its 0..255
+    scaled linearly into `value_range`; minus `mean`, over `std`, a channel; laid out as `layout`, with a
+    batch dimension of 1. CONTRACT.md, beside this file, defines each step to the last bit.
     """
 
     kind: Literal["image"]
@@ -31,15 +29,21 @@ class ImageInput(Strict):
     """Height and width, in pixels, of what the model takes."""
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     channels: Channels = "RGB"
-    resize: Literal["stretch", "shorter-side"] = "shorter-side"
-    """`stretch` resizes to `size`; `shorter-side` resizes that side to `resize_to`, then crops."""
+    resize: Literal["stretch", "shorter-side", "letterbox"] = "shorter-side"
+    """`stretch` resizes to `size`; `shorter-side` resizes that side to `resize_to`, then crops;
+    `letterbox` makes it fit into `size` and pads."""
     resize_to: Pixels | None = None
     """Pixels of the shorter side before the crop; the larger of `size` where it is not given."""
+    pad_value: Annotated[int, Field(ge=0, le=255)] = 0
+    """Of every channel, where `letterbox` leaves room."""
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    antialias: bool = True
+    """Whether the filter widens as the picture shrinks, as in Pillow; `nearest` never does."""
     value_range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    dtype: Literal["float32"] = "float32"
+    dtype: Literal["float32", "uint8"] = "float32"
+    """`uint8`: the model takes the 8-bit values as they are, and does the rest itself."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ImageInput:
@@ -52,6 +56,10 @@ class ImageInput(Strict):
             raise ValueError("std must not be 0")
         if self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range must rise")
+        if self.dtype == "uint8" and (self.mean or self.std or self.value_range != (0.0, 1.0)):
+            raise ValueError("dtype 'uint8' takes 0..255 as they are: no value_range, mean or std")
+        if self.pad_value and self.resize != "letterbox":
+            raise ValueError(f"pad_value goes with resize = 'letterbox', not '{self.resize}'")
         if self.resize == "shorter-side" and self.shorter_side < max(self.size):
             raise ValueError(f"resize_to = {self.resize_to} is smaller than the crop {self.size}")
         return self
@@ -79,6 +87,16 @@ class ImageInput(Strict):
         scale = tuple((high - low) / 255.0 / s for s in std)
         return scale, tuple((low - m) / s for m, s in zip(mean, std))
 
+    def table(self) -> tuple[tuple[float, ...], ...]:
+        """The value of each of the 256 levels, a row a channel, in double precision."""
+        low, high = self.value_range
+        mean = self.mean or (0.0,) * self.depth
+        std = self.std or (1.0,) * self.depth
+        return tuple(
+            tuple((((high - low) * level / 255 + low) - m) / s for level in range(256))
+            for m, s in zip(mean, std)
+        )
+
 
 class TensorInput(Strict):
     """A tensor that the app makes ready itself."""
@@ -88,40 +106,114 @@ class TensorInput(Strict):
     shape: Annotated[tuple[Dim, ...], Field(min_length=1)]
     """Batch dimension included; a name stands for a dimension that is free."""
     dtype: DType = "float32"
+    units: str = ""
+    """What the values are measured in, for people."""
 
 
-Input = Annotated[ImageInput | TensorInput, Field(discriminator="kind")]
+class AudioInput(Strict):
+    """Sound: samples of one channel at `sample_rate`, from -1 to 1."""
+
+    kind: Literal["audio"]
+    name: str = "input"
+    sample_rate: Annotated[int, Field(ge=1)]
+    """Samples a second, in Hz."""
+    shape: Annotated[tuple[Dim, ...], Field(min_length=1)]
+    """Batch dimension included; the last is time, in samples."""
+    dtype: Literal["float32"] = "float32"
+
+
+class TextInput(Strict):
+    """Text: token numbers that the app's tokenizer gives."""
+
+    kind: Literal["text"]
+    name: str = "input"
+    shape: Annotated[tuple[Dim, ...], Field(min_length=1)]
+    """Batch dimension included; the last is the position in the text."""
+    dtype: Literal["int32", "int64"] = "int64"
+    pad_id: int = 0
+    """The token that fills what a short text leaves free."""
+
+
+Input = Annotated[ImageInput | TensorInput | AudioInput | TextInput, Field(discriminator="kind")]
 
 
 class Output(Strict):
     """One output tensor of the model."""
 
-    kind: Literal["classification", "regression", "tensor"] = "tensor"
+    kind: Literal["classification", "detection", "segmentation", "embedding", "regression", "tensor"] = (
+        "tensor"
+    )
+    """`detection` stands on two outputs, boxes [1, N, 4] first, then scores [1, N] or [1, N, classes];
+    `segmentation` holds scores [1, classes, H, W]."""
     name: str = "output"
     labels: tuple[str, ...] = ()
     activation: Literal["none", "softmax", "sigmoid"] = "none"
     """What the app has still to apply to turn the output into scores."""
+    threshold: float | None = None
+    """Least score that counts as an answer."""
+    box_format: Literal["xyxy", "xywh", "cxcywh"] | None = None
+    """What the four numbers of a box are; stands on the output of boxes, and there alone."""
+    box_units: Literal["pixels", "relative"] = "pixels"
+    """Of the model's picture, or from 0 to 1."""
+    iou_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of two boxes that overlap by more than this, the one with the lower score is left out."""
+    units: str = ""
+    """What the values are measured in, for people."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Output:
-        if self.labels and self.kind != "classification":
-            raise ValueError(f"labels go with kind 'classification', not '{self.kind}'")
+        if self.labels and self.kind not in _LABELLED:
+            raise ValueError(f"labels go with kind {_either(_LABELLED)}, not '{self.kind}'")
+        if self.box_format and self.kind != "detection":
+            raise ValueError(f"box_format goes with kind 'detection', not '{self.kind}'")
+        if self.threshold is not None and self.kind not in _SCORED:
+            raise ValueError(f"threshold goes with kind {_either(_SCORED)}, not '{self.kind}'")
         return self
+
+
+_LABELLED = ("classification", "detection", "segmentation")
+_SCORED = ("classification", "detection")
+
+
+def _either(kinds: tuple[str, ...]) -> str:
+    return " or ".join(f"'{each}'" for each in kinds)
+
+
+class State(Strict):
+    """A tensor that is carried from call to call: an output of one call is an input of the next."""
+
+    input: str
+    output: str
+    initial: float = 0.0
+    """Every value of the input in the first call."""
 
 
 class Contract(Strict):
     """Inputs and outputs in the order in which the model takes and gives them."""
 
-    schema_number: int = SCHEMA
+    schema_number: Literal[2] = 2
+    """Of `contract.json`; `contract.schema.json`, beside this file, is its JSON Schema."""
     inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
+    state: tuple[State, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:
         names = [each.name for each in (*self.inputs, *self.outputs)]
         if len(set(names)) != len(names):
             raise ValueError(f"two inputs or outputs have one name: {', '.join(names)}")
+        for each in self.state:
+            self._check_state(each)
+        boxes = [n for n, each in enumerate(self.outputs) if each.box_format]
+        detections = [n for n, each in enumerate(self.outputs) if each.kind == "detection"]
+        if detections and (len(boxes) != 1 or detections != [boxes[0], boxes[0] + 1]):
+            raise ValueError("kind 'detection' stands on two outputs, boxes (with box_format), then scores")
         return self
+
+    def _check_state(self, state: State) -> None:
+        for name, among in ((state.input, self.inputs), (state.output, self.outputs)):
+            if name not in [each.name for each in among]:
+                raise ValueError(f"state names '{name}', which is none of {', '.join(e.name for e in among)}")
 
     @property
     def image(self) -> ImageInput | None:
@@ -133,6 +225,11 @@ class Contract(Strict):
     def classes(self) -> Output | None:
         """The first output, where it holds a score a class."""
         return self.outputs[0] if self.outputs[0].kind == "classification" else None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the classes that an output tells, whichever it is."""
+        return next((each.labels for each in self.outputs if each.labels), ())
 
     @property
     def free_dims(self) -> tuple[str, ...]:

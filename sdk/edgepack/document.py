@@ -52,7 +52,7 @@ def validate(data: dict[str, Any], model: type[Model], where: str, error: type[E
         raise error(f"{where}: {shown}") from cause
 
 
-_TAGS = ("image", "tensor")
+_TAGS = ("image", "tensor", "audio", "text")
 """What pydantic puts into a location for the kind of an input."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from edgepack import bundle, document, formats, judge, plot, recipe, source, template
+from edgepack import app, bundle, document, expected, formats, judge, plot, recipe, source, template
 from edgepack.compress import shrink, teach
 from edgepack.compress.search import Search, Trial
 from edgepack.compress.sensitivity import Damage
@@ -464,7 +464,10 @@ def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, chosen: list[Trial], t
                 given[path.name] = ended.outputs
     artifacts = tuple(each for trial in chosen for each in trial.artifacts)
     bundle.write_golden(folder / bundle.GOLDEN, loaded.evaluation.inputs, loaded.reference, given)
-    app, without = _app(wanted, loaded, artifacts, folder)
+    if loaded.contract.image:
+        bundle.write_golden_picture(folder / bundle.GOLDEN, loaded.contract.image)
+    _write_expected(folder, loaded)
+    rendered, without = _app(wanted, loaded, artifacts, folder)
     shrunk = next(iter(shop.pruned.values()), None)
     report = Report(
         target=wanted.target.name,
@@ -481,12 +484,19 @@ def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, chosen: list[Trial], t
         fingerprint=loaded.calib.fingerprint if loaded.calib else "",
         pruned=shrunk.told if shrunk else None,
         seconds=shop.seconds,
-        app=app,
+        app=rendered,
     )
     _write_recipes(folder, chosen, shrunk, wanted.goal.seed or 0)
     plot.pareto(report, folder / bundle.PARETO)
     bundle.seal(folder, report, wanted.target, loaded.contract)
     return report
+
+
+def _write_expected(folder: Path, loaded: Source) -> None:
+    """What an app's monitoring is held against."""
+    seen = loaded.calib or loaded.evaluation
+    found = expected.of(loaded.contract, seen, loaded.evaluation, loaded.reference)
+    (folder / bundle.EXPECTED).write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _write_recipes(folder: Path, chosen: list[Trial], shrunk: Shrunk | None, seed: int) -> None:
@@ -514,18 +524,9 @@ def _app(
     name = wanted.target.template
     if not name:
         return "", ()
-    wants = template.load(name).formats
-    usable = [each for each in artifacts if each.format in wants and each.verdict == "pass"]
-    if not usable:
+    chosen = app.usable(template.load(name), artifacts)
+    if chosen is None:
         return "", (Omission("app", f"no artifact that {name} can run has passed its checks"),)
-    chosen = usable[0]
-    app = template.App(
-        title=f"{loaded.name} on {wanted.target.title}",
-        model=chosen.file,
-        format=chosen.format,
-        threads=wanted.target.threads,
-        contract=loaded.contract,
-        tolerance=judge.REPEATS[chosen.scheme],
-    )
-    template.render(name, app, folder / bundle.APP)
+    choice = app.Choice(template=name)
+    app.write(folder, folder / bundle.APP, chosen, wanted.target, loaded.contract, choice)
     return chosen.file, ()

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from edgepack import contract, document, formats, goal, recipe, settings, target, template
-from edgepack.contract import Input, Output
+from edgepack.contract import Input, Output, State
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
 from edgepack.goal import Goal, Pruning
 from edgepack.recipe import FEW_VALUES, MEANINGS, NEEDS_SAMPLES, NEEDS_ZEROS, SCHEMES, Book, Recipe, Scheme
@@ -84,6 +84,7 @@ class Plan:
     inputs: tuple[dict[str, Any], ...]
     """Tables of the inputs as far as flags and settings tell; empty where the model tells."""
     outputs: tuple[Output, ...]
+    state: tuple[State, ...]
     labels: tuple[str, ...]
     contract_from: str
     calib: str
@@ -148,6 +149,7 @@ def resolve(choices: Choices) -> Plan:
         settings_file=str(home / settings.FILE) if found != Settings() else "",
         inputs=inputs,
         outputs=found.output,
+        state=found.state,
         labels=settings.read_labels(Path(choices.labels)) if choices.labels else (),
         contract_from=contract_from,
         calib=calib,

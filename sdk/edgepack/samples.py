@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgepack import document, modules
-from edgepack.contract import Contract, ImageInput, TensorInput
+from edgepack.contract import Contract, ImageInput, Input
 from edgepack.errors import SourceError
 from edgepack.preprocess import prepare, read_picture
 
@@ -102,7 +102,7 @@ def synthetic(contract: Contract, count: int = 8, seed: int = 0) -> Samples:
     return Samples(tuple(rows), None, f"{count} synthetic samples (noise)")
 
 
-def _noise(each: ImageInput | TensorInput, draw: np.random.Generator) -> Array:
+def _noise(each: Input, draw: np.random.Generator) -> Array:
     if isinstance(each, ImageInput):
         pixels = (*each.size, each.depth) if each.depth > 1 else each.size
         return prepare(draw.integers(0, 256, pixels, dtype=np.uint8), each)
@@ -235,7 +235,7 @@ def _row(row: Sequence[Array], contract: Contract, where: str) -> Sample:
     return tuple(_array(value, each, where) for value, each in zip(row, contract.inputs))
 
 
-def _array(value: Array, each: ImageInput | TensorInput, where: str) -> Array:
+def _array(value: Array, each: Input, where: str) -> Array:
     """One input's array with its batch dimension; a uint8 picture is pre-processed."""
     if isinstance(each, ImageInput) and value.dtype == np.uint8:
         if value.ndim == 3 and value.shape[2] == 1:

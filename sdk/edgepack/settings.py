@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from edgepack import document
-from edgepack.contract import Input, Output
+from edgepack.contract import Input, Output, State
 from edgepack.document import Strict
 from edgepack.errors import PlanError, SourceError
 from edgepack.goal import Goal
@@ -47,6 +47,7 @@ class Settings(Strict):
     model: Model = Model()
     input: Annotated[tuple[Input, ...], BeforeValidator(_as_list)] = ()
     output: Annotated[tuple[Output, ...], BeforeValidator(_as_list)] = ()
+    state: Annotated[tuple[State, ...], BeforeValidator(_as_list)] = ()
     data: Data = Data()
     build: Build = Build()
     compress: Goal = Goal()

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from edgepack import document, form, hygiene, samples, script
 from edgepack.compress import graph
-from edgepack.contract import Contract, Input, Output
+from edgepack.contract import Contract, Input, Output, State
 from edgepack.document import Strict
 from edgepack.errors import SourceError
 from edgepack.form import Loaded, first_line
@@ -147,8 +147,8 @@ def _probe(flat: _Flat, inputs: tuple[Input, ...]) -> int:
     return len(run(flat, sample))
 
 
-def _validated(inputs: tuple[Input, ...], outputs: list[Output]) -> Contract:
-    tables = {"inputs": list(inputs), "outputs": outputs}
+def _validated(inputs: tuple[Input, ...], outputs: list[Output], state: tuple[State, ...] = ()) -> Contract:
+    tables = {"inputs": list(inputs), "outputs": outputs, "state": list(state)}
     return document.validate(tables, Contract, "the contract", SourceError)
 
 
@@ -163,7 +163,7 @@ def _contract(plan: Plan, loaded: Loaded, inputs: tuple[Input, ...], count: int)
         table = {**outputs[0].model_dump(), "kind": "classification", "labels": plan.labels}
         outputs[0] = Output.model_validate({**table, "activation": activation})
     outputs += [Output(name=f"output_{n}") for n in range(len(outputs), count)]
-    return _validated(inputs, outputs)
+    return _validated(inputs, outputs, plan.state)
 
 
 def _samples(plan: Plan, contract: Contract) -> tuple[Samples | None, Samples, list[str]]:

@@ -10,9 +10,11 @@ class ImageInput(TypedDict):
     size: list[int]  # height and width
     layout: Literal["NCHW", "NHWC"]
     channels: Literal["RGB", "BGR", "L"]
-    resize: Literal["stretch", "shorter-side"]
+    resize: Literal["stretch", "shorter-side", "letterbox"]
     resize_to: int | None
+    pad_value: int
     interpolation: Literal["nearest", "bilinear", "bicubic"]
+    antialias: bool
     value_range: list[float]
     mean: list[float]
     std: list[float]

@@ -19,7 +19,7 @@ import selftest
 from contract import CONTRACT, MODEL, THREADS, TITLE
 from runtime import Runtime
 
-BUNDLE = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
 _WARM_UP = 3
 
 
@@ -30,10 +30,10 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")  # a label may not fit the terminal
     args = _arguments()
     try:
-        model = runtime.load(BUNDLE / MODEL, args.threads)
+        model = runtime.load(HERE / MODEL, args.threads)
         print(f"{scores.printable(TITLE)}: {model.about}", file=sys.stderr)
         if args.selftest:
-            return 0 if selftest.run(BUNDLE, model) else 1
+            return 0 if selftest.run(HERE, model) else 1
         if args.bench:
             _bench(model, args.bench, args.files)
             return 0
@@ -116,7 +116,7 @@ def _print(outputs: list[NDArray[Any]], top: int) -> None:
 
 def _bench(model: Runtime, count: int, paths: list[Path]) -> None:
     """Time `count` inferences and print the percentiles of their milliseconds."""
-    inputs = sample.read(paths[0]) if paths else selftest.samples(BUNDLE)[0]
+    inputs = sample.read(paths[0]) if paths else selftest.samples(HERE)[0]
     times = []
     for _ in range(_WARM_UP + count):
         start = time.perf_counter()

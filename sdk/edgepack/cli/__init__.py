@@ -369,6 +369,46 @@ def templates(name: _Name = "", json: Json = False, debug: Debug = False) -> Non
             screen.templates(found)
 
 
+@app.command("app")
+def render_app(
+    bundle: Annotated[Path, typer.Argument(help="a bundle: OUT/TARGET", show_default=False)],
+    template: Annotated[
+        str, typer.Option(help="`edgepack templates` lists them; default: the target's", show_default=False)
+    ] = "",
+    format: Annotated[
+        str, typer.Option(help="run this format's file; default: the first that passed", show_default=False)
+    ] = "",
+    package: Annotated[
+        str,
+        typer.Option(
+            help="of the app's code, as in com.example.app; default: com.example.MODEL", show_default=False
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="where the app goes; default: BUNDLE/app", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an app that has been changed")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Render an app for a bundle: code that feeds the model and reads it as the contract says.
+
+    The app holds the model, the labels and the golden vectors: it can be copied anywhere, and needs nothing
+    of edgepack. Rendering twice gives the same bytes. What stands in an app that was changed is not replaced
+    without --force; what would change is named.
+    """
+    with Screen(debug=debug) as screen:
+        from edgepack import app as apps
+
+        goal = out or bundle / "app"
+        choice = apps.Choice(template, format, package)
+        done = apps.rendered(bundle, goal, choice, force=force)
+        if json:
+            screen.dump(done)
+        else:
+            screen.app(done, goal)
+
+
 @app.command()
 def doctor(json: Json = False, debug: Debug = False) -> None:
     """Show what this host can do: versions, formats, what is missing and the command that brings it."""

@@ -31,6 +31,7 @@ from edgepack.recipe import NEEDS_SAMPLES
 from edgepack.report import sentence
 
 if TYPE_CHECKING:
+    from edgepack.app import Rendered
     from edgepack.compress.sensitivity import Damage
     from edgepack.delegation import Delegation
     from edgepack.doctor import Host
@@ -324,6 +325,13 @@ class Screen:
             about, schemes = str(each["about"]), " ".join(each["schemes"])
             table.add_row(each["name"], escape(about), each["suffix"], schemes, escape(write), escape(run))
         self._out.print(table)
+
+    def app(self, done: Rendered, goal: Path) -> None:
+        """What was rendered, and where."""
+        for change in done.changes:
+            self._line(f"  {change.what:8} {escape(change.place)}")
+        self._line(f"{escape(done.template)} for {escape(done.file)}: [bold]{escape(str(goal))}[/]")
+        self._line(f"  self-test, there: {escape(done.selftest)}")
 
     def templates(self, found: list[Template]) -> None:
         """The app templates."""

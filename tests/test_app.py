@@ -1,0 +1,164 @@
+"""Apps: rendered from a bundle, whole, alone, and never over what a user has changed."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgepack import app, bundle, template
+from edgepack.app import Choice
+from edgepack.errors import BundleError, PlanError
+from edgepack.expected import Expected
+
+
+@pytest.fixture
+def folder(fashion_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of a bundle whose app may be spoilt."""
+    shutil.copytree(fashion_bundle, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def files(place: Path) -> dict[str, bytes]:
+    found = (path for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(place).as_posix(): path.read_bytes() for path in found}
+
+
+def test_rendering_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    done = app.rendered(folder, tmp_path / "deep" / "app", Choice(), force=False)
+    assert done.changes == ()
+    assert done.file == "model/fashion0-w8a8.onnx"
+    assert files(tmp_path / "deep" / "app") == files(folder / "app")
+
+
+def test_an_app_runs_alone_wherever_it_is_copied(folder: Path, tmp_path: Path) -> None:
+    shutil.move(folder / "app", tmp_path / "elsewhere")
+    shutil.rmtree(folder)
+    command = [sys.executable, "main.py", "--selftest"]
+    done = subprocess.run(command, cwd=tmp_path / "elsewhere", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for content in files(tmp_path / "elsewhere").values():
+        assert str(tmp_path).encode() not in content
+        assert b"import edgepack" not in content
+
+
+def test_another_format_s_app_takes_the_place_of_an_untouched_one(folder: Path) -> None:
+    done = app.rendered(folder, folder / "app", Choice(format="executorch"), force=False)
+    assert ("new", "model/fashion0-w8a8.pte") in [(each.what, each.place) for each in done.changes]
+    assert bundle.damage(folder) == []
+    assert bundle.open_bundle(folder)[0].app == "model/fashion0-w8a8.pte"
+    listed = json.loads((folder / "bundle.json").read_text())["files"]
+    assert "app/model/fashion0-w8a8.pte" in listed
+    assert "app/model/fashion0-w8a8.onnx" not in listed
+
+
+def test_a_changed_app_is_not_replaced_without_force(folder: Path) -> None:
+    (folder / "app" / "main.py").write_text("# mine\n")
+    (folder / "app" / "more.py").write_text("# mine too\n")
+    with pytest.raises(BundleError, match=r"main\.py \(changed\), more\.py \(gone\)") as raised:
+        app.rendered(folder, folder / "app", Choice(), force=False)
+    assert "--force" in raised.value.hint
+    assert (folder / "app" / "main.py").read_text() == "# mine\n"
+    assert [each.name for each in folder.iterdir() if each.name.startswith(".edgepack")] == []
+    done = app.rendered(folder, folder / "app", Choice(), force=True)
+    assert {each.place for each in done.changes} == {"main.py", "more.py"}
+    assert bundle.damage(folder) == []
+
+
+def test_a_file_added_to_the_bundle_s_app_is_not_lost_either(folder: Path) -> None:
+    (folder / "app" / "notes.md").write_text("mine\n")
+    with pytest.raises(BundleError, match=r"notes\.md \(gone\)"):
+        app.rendered(folder, folder / "app", Choice(format="executorch"), force=False)
+    assert (folder / "app" / "notes.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("app", "one part only"),
+        ("com.1x", "'1x' is no name"),
+        ("com..x", "'' is no name"),
+        ("com.a-b", "'a-b' is no name"),
+        ("com.é", "'é' is no name"),
+        ("com.x\n", "is no name"),
+        ("com.in.x", "'in' is a keyword"),
+        ("com.class", "'class' is a keyword"),
+        ('com.x"; exit', "is no name"),
+        ("", "one part only"),
+    ],
+)
+def test_package_names_that_no_language_takes_are_refused(name: str, words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        app.check_package(name)
+
+
+@pytest.mark.parametrize("name", ["com.example.app", "io.Acme.net_2", "a.b"])
+def test_package_names_that_all_take(name: str) -> None:
+    app.check_package(name)
+
+
+def test_what_a_bundle_cannot_give_is_said(folder: Path) -> None:
+    with pytest.raises(PlanError, match="linux-python has no runtime for coreml: it has onnx, executorch"):
+        app.rendered(folder, folder / "x", Choice(format="coreml"), force=False)
+    shutil.rmtree(folder / "app")
+    report = (folder / "report.json").read_text()
+    (folder / "report.json").write_text(report.replace('"verdict": "pass"', '"verdict": "fail"'))
+    with pytest.raises(BundleError, match="no onnx or executorch file that passed its checks"):
+        app.rendered(folder, folder / "app", Choice(), force=False)
+    assert not (folder / "app").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("MobileNet V2", "mobilenet_v2"),
+        ("2fast", "model_2fast"),
+        ("", "model"),
+        ("雪", "model"),
+        ("in", "model_in"),
+    ],
+)
+def test_slugs_are_names_in_every_language(name: str, slug: str) -> None:
+    assert app.slug(name) == slug
+    app.check_package(f"com.example.{slug}")
+
+
+def test_the_golden_picture_is_what_the_reference_makes_of_it(folder: Path) -> None:
+    from edgepack.preprocess import prepare
+
+    golden = folder / "app" / "golden"
+    picture = np.load(golden / "picture.npy")
+    assert picture.dtype == np.uint8
+    assert picture.shape[0] % 2 == picture.shape[1] % 2 == 1
+    _, _, contract = bundle.open_bundle(folder)
+    assert contract.image is not None
+    np.testing.assert_array_equal(np.load(golden / "picture_tensor.npy"), prepare(picture, contract.image))
+    host = np.load(folder / "golden" / "fashion0-w8a8.onnx.outputs_0.npy")
+    np.testing.assert_array_equal(np.load(golden / "host_0.npy"), host)
+
+
+def test_expectations_count_every_sample(folder: Path) -> None:
+    found = Expected.model_validate_json((folder / "expected.json").read_text())
+    report = bundle.open_bundle(folder)[0]
+    assert str(sum(found.input_mean.counts)) in report.calibrated_on
+    assert str(sum(found.top_score.counts)) in report.evaluated_on
+    for each in (found.input_mean, found.top_score):
+        assert len(each.counts) == len(each.edges) + 1
+        assert list(each.edges) == sorted(each.edges)
+
+
+def test_every_template_s_own_settings_hold_together() -> None:
+    for name in template.names():
+        found = template.load(name)
+        for format_name in found.formats:
+            places = template.files(name, format_name)
+            assert any(place.startswith("README.md") for place in places), name
+        everything = {place for each in found.formats for place in template.files(name, each)}
+        for pattern in (each for patterns in found.only.values() for each in patterns):
+            assert fnmatch.filter(everything, pattern), f"{name}: nothing is called {pattern}"
