@@ -146,6 +146,19 @@ def test_nothing_in_the_bundle_names_a_path_of_this_machine(built: tuple[Path, l
             assert not [word for word in words if word in path.read_bytes()], path
 
 
+def test_every_file_explains_itself(built: tuple[Path, list[Report]]) -> None:
+    for report in built[1]:
+        folder = built[0] / report.target
+        contract = bundle.open_bundle(folder)[2]
+        assert contract.labels
+        for each in report.artifacts:
+            left = "none" if each.format == "coreml" else "softmax"
+            told = formats.describe(folder / each.file).contract
+            assert told is not None, each.file
+            assert (told.inputs, told.labels) == (contract.inputs, contract.labels), each.file
+            assert told.outputs[0].activation == left, each.file
+
+
 def test_golden_vectors_are_the_float_models(built: tuple[Path, list[Report]]) -> None:
     folder = built[0] / "raspberry-pi-5" / "golden"
     inputs, outputs = np.load(folder / "inputs_0.npy"), np.load(folder / "outputs_0.npy")

@@ -60,6 +60,7 @@ def build(
     search_budget: float | None = None,
     seed: int | None = None,
     recipe: str = "",
+    bake_preprocessing: bool = False,
     emulator: bool | None = None,
     progress: Progress | None = None,
 ) -> list[Report]:
@@ -92,6 +93,7 @@ def build(
         trust_pickle=trust_pickle,
         compress=wishes,
         recipe=recipe,
+        bake=bake_preprocessing,
         emulator=emulator,
     )
     return pipeline.build(plan.resolve(choices), progress)

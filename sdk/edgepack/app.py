@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgepack import bundle, expected, judge, template
-from edgepack.contract import Contract, Output
+from edgepack.contract import Contract
 from edgepack.errors import BundleError, PlanError
 from edgepack.expected import Expected
+from edgepack.formats import _contract
 from edgepack.report import Artifact, Report
 from edgepack.target import Target
 from edgepack.template import App, Template
@@ -105,7 +106,7 @@ def write(
         format=artifact.format,
         scheme=artifact.scheme,
         threads=target.threads,
-        contract=_as_left(contract, artifact),
+        contract=_contract.left(contract, artifact.activation),
         tolerance=judge.REPEATS[artifact.scheme],
         expected=expected.read(folder) if (folder / expected.FILE).is_file() else Expected(),
         versions=bundle.versions(),
@@ -113,14 +114,6 @@ def write(
     template.render(found.name, made, goal)
     _place_model(folder / artifact.file, goal / found.model, contract)
     _place_golden(folder / bundle.GOLDEN, goal / found.golden, made.file)
-
-
-def _as_left(contract: Contract, artifact: Artifact) -> Contract:
-    """What the app has still to do where the file itself applies the activation."""
-    if artifact.activation == "none":
-        return contract
-    first = Output.model_validate({**contract.outputs[0].model_dump(), "activation": "none"})
-    return contract.model_copy(update={"outputs": (first, *contract.outputs[1:])})
 
 
 def _place_model(path: Path, folder: Path, contract: Contract) -> None:

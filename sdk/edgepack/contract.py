@@ -81,6 +81,8 @@ class ImageInput(Strict):
 
     def per_channel(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """`scale` and `bias` a channel, so that the model takes `pixel * scale + bias`."""
+        if self.dtype == "uint8":
+            return (1.0,) * self.depth, (0.0,) * self.depth
         low, high = self.value_range
         mean = self.mean or (0.0,) * self.depth
         std = self.std or (1.0,) * self.depth

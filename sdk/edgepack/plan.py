@@ -38,6 +38,7 @@ class Choices:
     compress: Goal = field(default_factory=Goal)
     recipe: str = ""
     emulator: bool | None = None
+    bake: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class Plan:
     eval_from: str
     book: Book | None
     """Recipes to follow instead of a search."""
+    bake: bool
+    """Whether the graph does pre-processing and activation itself."""
     emulator: bool
     """Whether files for ARM devices are run on the emulated device, too."""
     targets: tuple[TargetPlan, ...]
@@ -156,6 +159,7 @@ def resolve(choices: Choices) -> Plan:
         eval=evaluation,
         eval_from=_eval_from(calib, evaluation),
         book=book,
+        bake=choices.bake or found.build.bake_preprocessing,
         emulator=found.build.emulator if choices.emulator is None else choices.emulator,
         targets=_targets(wanted, asked, _Wish(bool(calib), out, choices.compress.over(found.compress), book)),
     )

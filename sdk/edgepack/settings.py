@@ -36,6 +36,8 @@ class Build(Strict):
     out: str = ""
     emulator: bool = True
     """Whether files for ARM devices are run on the emulated device."""
+    bake_preprocessing: bool = False
+    """Whether the graph itself takes 8-bit pictures of the model's size and gives scores."""
 
 
 class Settings(Strict):

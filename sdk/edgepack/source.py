@@ -12,7 +12,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
-from edgepack import document, form, hygiene, samples, script
+from edgepack import bake, document, form, hygiene, samples, script
+from edgepack.bake import Bake
 from edgepack.compress import graph
 from edgepack.contract import Contract, Input, Output, State
 from edgepack.document import Strict
@@ -61,16 +62,22 @@ class _Flat(torch.nn.Module):
     It also gives every parameter a name that begins with a letter, which executorch's passes need.
     """
 
-    def __init__(self, model: Callable[..., Any], keywords: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: Callable[..., Any], keywords: tuple[str, ...], bake: Bake | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.keywords = keywords
+        self.bake = bake
         self.training = False
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if self.bake is not None:
+            inputs = (self.bake.before(inputs[0]),)
         positional = len(inputs) - len(self.keywords)
         named = dict(zip(self.keywords, inputs[positional:]))
-        return tuple(tree_leaves(self.model(*inputs[:positional], **named)))
+        outputs = tuple(tree_leaves(self.model(*inputs[:positional], **named)))
+        return outputs if self.bake is None else self.bake.after(outputs)
 
 
 class _Inputs(Strict):
@@ -103,6 +110,8 @@ def load(plan: Plan) -> Source:
     inputs = _inputs(plan, loaded)
     flat = _Flat(loaded.module, loaded.keywords)
     contract = _contract(plan, loaded, inputs, _probe(flat, inputs))
+    if plan.bake:
+        flat.bake, contract = bake.baked(contract)
     calib, evaluation, notes = _samples(plan, contract)
     reference = tuple(run(flat, sample) for sample in evaluation.inputs)
     _check_reference(flat, evaluation, reference)
@@ -398,7 +407,8 @@ def _without_cells(program: ExportedProgram) -> ExportedProgram:
 def _as_module(flat: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.nn.Module:
     """`flat` itself, or around an equal graph where the model is TorchScript."""
     if isinstance(flat, _Flat) and isinstance(flat.model, torch.jit.ScriptModule):
-        return _Flat(script.to_graph(flat.model, example), ())
+        given = example if flat.bake is None else (flat.bake.before(example[0]),)
+        return _Flat(script.to_graph(flat.model, given), (), flat.bake)
     return flat
 
 

@@ -15,6 +15,7 @@ from conftest import Command
 
 import edgepack
 from edgepack import formats, resources, target
+from edgepack.contract import Contract, Output, TensorInput
 from edgepack.errors import BundleError, ExportError, TargetError
 from edgepack.quiet import quiet
 from edgepack.recipe import Recipe, Scheme
@@ -82,6 +83,10 @@ class _Asinh(torch.nn.Module):
         return torch.asinh(self.layer(x)) * 2
 
 
+CONTRACT = Contract(inputs=(TensorInput(kind="tensor", shape=(1,)),), outputs=(Output(),))
+"""Of no bearing here."""
+
+
 @pytest.fixture(scope="module")
 def lowered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[torch.nn.Module, tuple[Any, ...]], Path]:
     """A module's `.pte` for Core ML."""
@@ -92,7 +97,7 @@ def lowered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[torch.nn.Modu
 
         with quiet(), core_ml.repeatable():
             exported = torch.export.export(module.eval(), example, strict=False)
-            written, _ = program.lowered(exported, core_ml.partitioner("fp32", "iOS17"))
+            written, _ = program.lowered(exported, CONTRACT, core_ml.partitioner("fp32", "iOS17"))
         path = folder / f"{type(module).__name__}.pte"
         path.write_bytes(written)
         return path

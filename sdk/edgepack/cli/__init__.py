@@ -125,6 +125,14 @@ RecipeFile = Annotated[
         rich_help_panel=_COMPRESS,
     ),
 ]
+Bake = Annotated[
+    bool,
+    typer.Option(
+        "--bake-preprocessing",
+        help="the graph takes 8-bit pictures of the model's size, height by width by channels, scales and "
+        "transposes them itself, and applies the contract's activation",
+    ),
+]
 Emulator = Annotated[
     bool | None,
     typer.Option(
@@ -162,6 +170,7 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
         search_budget: SearchBudget = None,
         seed: Seed = None,
         recipe: RecipeFile = "",
+        bake_preprocessing: Bake = False,
         emulator: Emulator = None,
         json: Json = False,
         debug: Debug = False,
@@ -194,6 +203,7 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
                 compress=wishes,
                 recipe=recipe,
                 emulator=emulator,
+                bake=bake_preprocessing,
             )
             work(screen, choices, json)
 

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -33,6 +34,7 @@ from edgepack.report import sentence
 if TYPE_CHECKING:
     from edgepack.app import Rendered
     from edgepack.compress.sensitivity import Damage
+    from edgepack.contract import Contract
     from edgepack.delegation import Delegation
     from edgepack.doctor import Host
     from edgepack.emulator.arm import Entry
@@ -167,7 +169,7 @@ class Screen:
     def dump(self, value: Any) -> None:
         """A value as one JSON document on stdout."""
         plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-        self.write(json_module.dumps(plain, indent=2))
+        self.write(json_module.dumps(plain, indent=2, default=_dumped))
 
     def _line(self, text: str = "") -> None:
         self._out.print(text, soft_wrap=True)
@@ -220,6 +222,7 @@ class Screen:
             ("settings", plan.settings_file or "none"), ("contract from", plan.contract_from),
             ("calibrated on", plan.calib or "nothing"), ("judged on", plan.eval_from),
             ("ARM emulator", _emulation(plan)),
+            ("pre-processing", "in the graph" if plan.bake else "in the app"),
         ]  # fmt: skip
         for key, value in rows:
             self._line(f"[bold]{key:>14}[/]  {escape(value)}")
@@ -252,6 +255,20 @@ class Screen:
         self._out.print(table)
         self._line(f"  plot: [bold]{escape(str(plot))}[/]")
 
+    def _contract(self, contract: Contract) -> None:
+        """What an app must feed a file and may read from it, a line each."""
+        lines: list[tuple[str, BaseModel]] = [("feed", each) for each in contract.inputs]
+        lines += [("read", each) for each in contract.outputs]
+        lines += [("keep", each) for each in contract.state]
+        for verb, each in lines:
+            told = each.model_dump(mode="json", exclude_defaults=True)
+            labels = told.pop("labels", ())
+            told.pop("name", "")
+            name = f"{told.pop('kind', '')} {getattr(each, 'name', '')}".strip()
+            facts = [name, *(f"{key} {_plain(value)}" for key, value in told.items())]
+            facts += [f"{len(labels)} labels"] if labels else []
+            self._line(f"  [dim]{verb}[/]  {escape(', '.join(each for each in facts if each))}")
+
     def description(self, path: Path, found: Description) -> None:
         """What a model file holds."""
         share = "" if found.quantized is None else f", {found.quantized:.0%} of weighted operators quantized"
@@ -261,6 +278,8 @@ class Screen:
             for each in tensors:
                 shape = "x".join(str(size) for size in each.shape)
                 self._line(f"  {kind:<7} {escape(each.name)}  {each.dtype}  {shape}")
+        if found.contract:
+            self._contract(found.contract)
         counts = sorted(found.operators.items(), key=lambda pair: (-pair[1], pair[0]))
         self._line("  operators  " + escape(", ".join(f"{name} ×{count}" for name, count in counts)))
         for key, value in found.metadata:
@@ -388,6 +407,18 @@ def _emulation(plan: Plan) -> str:
     if not plan.emulator or not devices:
         return "turned off" if devices else "for none of the targets"
     return f"runs files for {', '.join(devices)}; set up if it is not (105 MB)"
+
+
+def _dumped(value: object) -> object:
+    """A model of pydantic as plain values. Raises TypeError at anything else."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is not plain")
+
+
+def _plain(value: object) -> str:
+    """A value of a contract, for people."""
+    return " × ".join(str(each) for each in value) if isinstance(value, list) else str(value)
 
 
 def _report_table(report: Report) -> Table:

@@ -24,6 +24,7 @@ from edgepack.recipe import Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from edgepack.contract import Contract
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
 
@@ -69,6 +70,8 @@ class Description:
     """How often each kernel stands outside of delegates."""
     delegation: Delegation | None = None
     """Known where the file was written, not in the file: from the report of the bundle that it lies in."""
+    contract: Contract | None = None
+    """What the file says that an app must feed it and may read from it; None where it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,9 @@ def describe(path: Path) -> Description:
     module = load(readers[path.suffix])
     if problem := module.cannot_export():
         raise ExportError(f"{path} cannot be read here: {problem}")
-    return module.describe(path)
+    from edgepack.formats import _contract
+
+    return _contract.explained(module.describe(path))
 
 
 def missing_modules(modules: Sequence[str]) -> list[str]:

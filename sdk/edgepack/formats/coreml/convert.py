@@ -60,7 +60,7 @@ def _base(source: Source, recipe: Recipe, floor: str, picture: ImageInput | None
     if not isinstance(base, _Base) or base.program is not source.exported:
         traced = trace.traced(source, picture, _activation(source.contract))
         model = _converted(traced, source, recipe, floor, picture)
-        found = features.write(model, source.contract)
+        found = features.write(model, source.contract, _activation(source.contract))
         model.user_defined_metadata[layers.KEY] = layers.written(model._mil_program, traced.names)
         base = _Base(source.exported, model, traced.names, found)
         source.shared[key] = base
@@ -114,7 +114,7 @@ def _precision(names: Names, recipe: Recipe) -> Any:
 def _inputs(contract: Contract, example: tuple[torch.Tensor, ...], picture: ImageInput | None) -> list[Any]:
     if picture:
         colour = getattr(ct.colorlayout, _COLOURS[picture.channels])
-        return [ct.ImageType(name=picture.name, shape=tuple(example[0].shape), color_layout=colour)]
+        return [ct.ImageType(name=picture.name, shape=(1, picture.depth, *picture.size), color_layout=colour)]
     return [
         ct.TensorType(name=each.name, shape=tuple(tensor.shape), dtype=tensor.numpy().dtype.type)
         for each, tensor in zip(contract.inputs, example)

@@ -15,10 +15,11 @@ from PIL import Image
 
 from edgepack.contract import Contract, ImageInput
 from edgepack.errors import BundleError
+from edgepack.formats import _contract
 from edgepack.samples import Sample
 
-_CONTRACT, _NAMES = "edgepack.contract", "edgepack.names"
-"""User-defined metadata: the contract, and features' names by the contract's where they differ, as JSON."""
+_NAMES = "edgepack.names"
+"""User-defined metadata: features' names by the contract's where they differ, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Features:
         if image is None:
             return {self._called(each.name): array for each, array in zip(self.contract.inputs, sample)}
         scale, bias = (np.asarray(values).reshape(-1, 1, 1) for values in image.per_channel())
-        pixels = np.rint((sample[0][0] - bias) / scale).clip(0, 255).astype(np.uint8)
+        values = sample[0][0] if image.layout == "NCHW" else sample[0][0].transpose(2, 0, 1)
+        pixels = np.rint((values - bias) / scale).clip(0, 255).astype(np.uint8)
         if len(pixels) == 1:
             return {self._called(image.name): Image.fromarray(pixels[0])}
         red_first = pixels[::-1] if image.channels == "BGR" else pixels
@@ -60,18 +62,19 @@ class Features:
 
 
 def picture(contract: Contract) -> ImageInput | None:
-    """The input that becomes an `ImageType`: one picture, planes first."""
-    return contract.image if contract.image and contract.image.layout == "NCHW" else None
+    """The input that becomes an `ImageType`: one picture, planes first or of 8 bits."""
+    image = contract.image
+    return image if image and (image.layout == "NCHW" or image.dtype == "uint8") else None
 
 
-def write(model: Any, contract: Contract) -> Features:
+def write(model: Any, contract: Contract, activation: str) -> Features:
     """Put `contract`, and what the features of a converted model are called, into the model's metadata."""
     told = model.get_spec().description
     pairs = [*zip(contract.inputs, told.input, strict=True)]
     if not (contract.classes and contract.classes.labels):
         pairs += zip(contract.outputs, told.output, strict=True)  # type: ignore[arg-type]
     names = {each.name: feature.name for each, feature in pairs if each.name != feature.name}
-    model.user_defined_metadata[_CONTRACT] = contract.model_dump_json()
+    model.user_defined_metadata[_contract.KEY] = _contract.written(contract, activation)
     if names:
         model.user_defined_metadata[_NAMES] = json.dumps(names)
     return Features(contract, names)
@@ -79,7 +82,7 @@ def write(model: Any, contract: Contract) -> Features:
 
 def read(metadata: Mapping[str, str]) -> Features:
     """What `write` put into a package. Raises BundleError where there is no contract."""
-    if _CONTRACT not in metadata:
+    if _contract.KEY not in metadata:
         raise BundleError("this package carries no contract: only edgepack's own can be run by it")
-    contract = Contract.model_validate_json(metadata[_CONTRACT])
+    contract = Contract.model_validate_json(metadata[_contract.KEY])
     return Features(contract, json.loads(metadata.get(_NAMES, "{}")))

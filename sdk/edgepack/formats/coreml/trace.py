@@ -73,7 +73,7 @@ def traced(source: Source, picture: ImageInput | None, activation: str) -> Trace
     shell = _Shell(picture, activation, values)
     shell.add_module("model", graph)
     with quiet(), torch.no_grad():
-        script = torch.jit.trace(shell, source.example, check_trace=False).eval()
+        script = torch.jit.trace(shell, _given(source, picture), check_trace=False).eval()
     owners = _owners(graph)
     layers = {values[node.name]: path for node, path in owners.items()}
     often = Counter(owners.values())
@@ -83,6 +83,13 @@ def traced(source: Source, picture: ImageInput | None, activation: str) -> Trace
         given = [node.name for node in graph.graph.nodes if node.op == "placeholder"]
         nodes |= {each.name: node for each, node in zip(source.contract.inputs, given)}
     return Traced(script, Names(nodes, layers, uses, _constants(graph)))
+
+
+def _given(source: Source, picture: ImageInput | None) -> tuple[torch.Tensor, ...]:
+    """An example of what the program takes: of a picture, planes of floats."""
+    if picture is None or picture.layout == "NCHW":
+        return source.example
+    return (source.example[0].permute(0, 3, 1, 2).to(torch.float32),)
 
 
 def _owners(graph: GraphModule) -> dict[Node, str]:
@@ -127,7 +134,10 @@ class _Named(Interpreter):
         self._given: set[str] = set()
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """The result of `target`; a log-softmax written out so that 16-bit floats hold it."""
+        """The result of `target`; a log-softmax written out so that 16-bit floats hold it, and nothing of
+        what asserts a type, which Core ML's converter does not know."""
+        if target is torch.ops.aten._assert_tensor_metadata.default:
+            return None
         if target is torch.ops.aten.log_softmax.int:
             return _log_softmax(*args[:2])
         return super().call_function(target, args, kwargs)
@@ -164,15 +174,17 @@ class _Shell(torch.nn.Module):
         super().__init__()
         self.activation = activation
         self.values = values
-        self.scale, self.bias = None, None
+        self.scale, self.bias, self.planes = None, None, True
         if picture:
+            self.planes = picture.layout == "NCHW"
             scale, bias = picture.per_channel()
             self.scale = torch.tensor(scale).reshape(1, -1, 1, 1)
             self.bias = torch.tensor(bias).reshape(1, -1, 1, 1)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...] | torch.Tensor:
         if self.scale is not None and self.bias is not None:
-            inputs = (inputs[0] * self.scale + self.bias,)
+            values = inputs[0] * self.scale + self.bias
+            inputs = (values if self.planes else values.permute(0, 2, 3, 1),)
         graph = self.get_submodule("model")
         assert isinstance(graph, GraphModule)
         outputs: tuple[torch.Tensor, ...] = _Named(graph, self.values).run(*inputs)

@@ -120,7 +120,7 @@ def _by_xnnpack(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, 
     from edgepack.formats.executorch import program
 
     built, notes = program.build(source, recipe)
-    return *program.lowered(built), notes
+    return *program.lowered(built, source.contract), notes
 
 
 def _by_core_ml(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, Delegation, tuple[str, ...]]:
@@ -134,7 +134,7 @@ def _by_core_ml(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, 
         )
     with core_ml.repeatable():
         partitioner = core_ml.partitioner(recipe.scheme, variant(target))
-        return *program.lowered(source.exported, partitioner), ()
+        return *program.lowered(source.exported, source.contract, partitioner), ()
 
 
 def no_gain(kind: PruneKind, target: Target) -> str:

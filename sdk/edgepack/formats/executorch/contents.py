@@ -26,7 +26,7 @@ from executorch.exir._serialize._program import _get_extended_header, deserializ
 
 from edgepack import formats
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Tensor
+from edgepack.formats import Description, Tensor, _contract
 from edgepack.formats._layers import Constant, Operator, layers, quantized
 
 _DTYPES = {
@@ -91,6 +91,7 @@ class _Program:
         file = deserialize_pte_binary(data)
         self.program: Any = file.program
         self._named: Any = file.named_data.pte_data if file.named_data else {}
+        self._buffers: Any = file.named_data.buffers if file.named_data else []
         self._claimed: set[object] = set()
         self._opaque: list[str] = []
 
@@ -231,6 +232,8 @@ class _Program:
             for index in plan.inputs
         ):
             yield "shapes", "upper bounds: a run may be given less"
+        if _contract.KEY in self._named:
+            yield _contract.KEY, bytes(self._buffers[self._named[_contract.KEY].buffer_index]).decode()
 
 
 def _numbered(operators: Iterable[_Operator]) -> Iterator[_Operator]:

@@ -25,7 +25,9 @@ from torchao.quantization.quant_primitives import MappingType
 
 from edgepack.compress import graph as graphs
 from edgepack.compress.ranges import Range
+from edgepack.contract import Contract
 from edgepack.delegation import Delegation
+from edgepack.formats import _contract
 from edgepack.formats._ranges import Ranges
 from edgepack.formats.executorch import delegates
 from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, refused
@@ -63,11 +65,14 @@ def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, .
     return _exported(graph, source), notes
 
 
-def lowered(program: ExportedProgram, partitioner: Partitioner | None = None) -> tuple[bytes, Delegation]:
+def lowered(
+    program: ExportedProgram, contract: Contract, partitioner: Partitioner | None = None
+) -> tuple[bytes, Delegation]:
     """The `.pte`, XNNPACK (or who `partitioner` is of) given all that it takes, and what that was."""
     with _half_weights():
         edge = to_edge_transform_and_lower(program, partitioner=[partitioner or XnnpackPartitioner()])
         delegation = delegates.found(edge.exported_program())
+        edge._named_data_store.add_named_data(_contract.KEY, _contract.written(contract).encode())
         return edge.to_executorch().buffer, delegation
 
 

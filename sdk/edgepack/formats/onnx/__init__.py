@@ -87,6 +87,7 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
 
         model = _float(source, _choice(target).opset, path)
         notes = quantize.apply(model, source, recipe, provider, path)
+        _sign(path, source.contract)
     if provider != "cpu":
         note = f"written for {provider}; run here by ONNX Runtime's CPU provider, not by {provider}"
         return Exported((path,), notes=(*notes, note), timed=False)
@@ -174,6 +175,17 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     model.opset_import.extend(sets)
     standard = [each for each in model.opset_import if each.domain in ("", "ai.onnx")]
     model.ir_version = onnx.helper.find_min_ir_version_for(standard)
+    onnx.save(model, path)
+
+
+def _sign(path: Path, contract: Contract) -> None:
+    """Put the contract into the metadata of a written model."""
+    import onnx
+
+    from edgepack.formats import _contract
+
+    model = onnx.load(path)
+    model.metadata_props.add(key=_contract.KEY, value=_contract.written(contract))
     onnx.save(model, path)
 
 

@@ -65,6 +65,7 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     del target
     import torch
 
+    from edgepack.formats import _contract
     from edgepack.formats._operators import refusal
     from edgepack.formats.torchscript import lower
 
@@ -72,7 +73,8 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
         with quiet(), _engine(), torch.no_grad():
             module, notes = lower.lowered(source, recipe)
             script = torch.jit.trace(module, source.example, check_trace=False).eval()
-            script._save_for_lite_interpreter(str(path))
+            extra = {_contract.KEY: _contract.written(source.contract)}
+            script._save_for_lite_interpreter(str(path), _extra_files=extra)
     except (RuntimeError, NotImplementedError, ValueError, AttributeError) as cause:
         raise refusal("torchscript", source.exported, cause) from cause
     is_float = {recipe.scheme, *recipe.layers.values()} <= FLOATS

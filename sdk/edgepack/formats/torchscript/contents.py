@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Layer, Tensor
+from edgepack.formats import Description, Layer, Tensor, _contract
 from edgepack.formats._layers import Constant, Operator, layers, quantized
 
 _INTEGERS = frozenset({"int8", "uint8", "uint4", "uint2"})
@@ -39,12 +39,13 @@ def describe(path: Path) -> Description:
     try:
         data = path.read_bytes()
         archive = [] if data[4:8] == b"PTMF" else zipfile.ZipFile(io.BytesIO(data)).infolist()
+        extra = _extra(data, archive)
         try:
-            return _description(*_loaded(data), archive)
+            return _description(*_loaded(data), archive, extra)
         except RuntimeError:
             if not any(each.filename.endswith(_LITE) for each in archive):
                 raise
-            return _description(*_bytecode(data), archive)
+            return _description(*_bytecode(data), archive, extra)
     except OSError as cause:
         raise BundleError(f"{path} cannot be read: {cause.strerror or cause}") from cause
     except Exception as cause:  # damaged bytes end in any error of torch, zipfile or pickle
@@ -58,6 +59,7 @@ def _description(
     outputs: tuple[Tensor, ...],
     metadata: list[tuple[str, str]],
     archive: list[zipfile.ZipInfo],
+    extra: list[tuple[str, str]],
 ) -> Description:
     named = list(_numbered(operators))
     weighted = {  # a module that is called twice has one weight
@@ -68,8 +70,7 @@ def _description(
     share, floats = quantized(weighted.items())
     lite = not archive or any(each.filename.endswith(_LITE) for each in archive)
     facts = [*metadata, ("lite interpreter", "yes" if lite else "no")]
-    extra = [each.filename.partition("/extra/")[2] for each in archive]
-    facts += [("extra file", name) for name in extra if name]
+    facts += extra
     return Description(
         format="torchscript",
         inputs=inputs,
@@ -80,6 +81,18 @@ def _description(
         kept_float=floats,
         metadata=tuple(facts),
     )
+
+
+def _extra(data: bytes, archive: list[zipfile.ZipInfo]) -> list[tuple[str, str]]:
+    """The extra files of an archive: the contract with its content, the others by name."""
+    found = []
+    for each in archive:
+        name = each.filename.partition("/extra/")[2]
+        if name == _contract.KEY:
+            found.append((name, zipfile.ZipFile(io.BytesIO(data)).read(each).decode()))
+        elif name:
+            found.append(("extra file", name))
+    return found
 
 
 def _numbered(operators: list[Operator]) -> Iterator[Operator]:
