@@ -1,4 +1,4 @@
-"""Plots: the candidates of a build, and the sensitivity of a model's layers. SVG or PNG, by the ending."""
+"""Plots: the candidates of a build, the sensitivity of layers, an app's monitoring. SVG or PNG."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from edgepack.report import Artifact, Report, Tried
 
 if TYPE_CHECKING:
     from edgepack.compress.sensitivity import Damage
+    from edgepack.expected import Expected
+    from edgepack.monitor import Monitored
 
 _MARKS = "osD^vP*X"
 ENDINGS = (".svg", ".png")
@@ -57,6 +59,42 @@ def sensitivity(damages: Sequence[Damage], title: str, path: Path) -> None:
         axes.set_title(f"{title} (the lower, the more it costs)")
 
     _save(draw, path, (max(7.0, 0.16 * len(damages)), 5.0))
+
+
+def monitored(found: Monitored, expected: Expected, path: Path) -> None:
+    """Draw what an app has seen beside what the build expects, a panel a histogram.
+
+    Raises PlanError where neither has one.
+    """
+    panels = [
+        (name, seen, wanted)
+        for name, seen, wanted in (
+            ("highest score", found.top_score, expected.top_score),
+            ("mean of the input", found.input_mean, expected.input_mean),
+        )
+        if seen and wanted.edges
+    ]
+    if not panels:
+        raise PlanError("there is nothing to plot: neither scores nor inputs were counted")
+
+    def draw(axes: Any) -> None:
+        place, marks = 0, []
+        for name, seen, wanted in panels:
+            for counts, label, shift in ((wanted.counts, "expected", -0.2), (seen, "seen", 0.2)):
+                shares = [100 * each / max(1, sum(counts)) for each in counts]
+                places = [place + number + shift for number in range(len(counts))]
+                color = "C7" if label == "expected" else "C0"
+                axes.bar(places, shares, 0.4, color=color, label=label if place == 0 else None)
+            marks += [(place + number + 0.5, f"{edge:g}") for number, edge in enumerate(wanted.edges)]
+            axes.text(place, 101, name)
+            place += len(seen) + 2
+        axes.set_xticks([at for at, _ in marks], [text for _, text in marks], rotation=90, fontsize=6)
+        axes.set_ylabel("share, %")
+        axes.set_ylim(0, 110)
+        axes.set_title(f"{found.model}: {found.count} inferences")
+        axes.legend()
+
+    _save(draw, path, (10.0, 4.5))
 
 
 def _save(draw: Callable[[Any], None], path: Path, size: tuple[float, float]) -> None:

@@ -419,6 +419,45 @@ def render_app(
             screen.app(done, goal)
 
 
+@app.command("monitor")
+def show_monitoring(
+    file: Annotated[Path, typer.Argument(help="what an app's monitoring exported", show_default=False)],
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="the bundle that the app was rendered from: tells drift", show_default=False),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="where a plot goes, with --bundle: .svg or .png", show_default=False)
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what an app has recorded on a device: latency, memory, heat, and drift from what the build saw.
+
+    Drift is the population stability index of the highest scores and of the inputs' means, with the bound
+    that it stays below by chance in 99 of 100 cases.
+    """
+    with Screen(debug=debug) as screen:
+        from edgepack import expected, monitor
+        from edgepack import plot as plots
+        from edgepack.errors import PlanError
+
+        if plot:
+            plots.check_path(plot)
+            if not bundle:
+                raise PlanError("--plot draws what was seen beside what was expected: give --bundle")
+        found = monitor.read(file)
+        wanted = expected.read(bundle) if bundle else expected.Expected()
+        drifts = monitor.drifts(found, wanted)
+        if plot:
+            plots.monitored(found, wanted, plot)
+        if json:
+            told = [{**dataclasses.asdict(each), "verdict": each.verdict} for each in drifts]
+            screen.dump({**found.model_dump(mode="json"), "drift": told})
+        else:
+            screen.monitored(found, drifts, plot)
+
+
 @app.command()
 def doctor(json: Json = False, debug: Debug = False) -> None:
     """Show what this host can do: versions, formats, what is missing and the command that brings it."""

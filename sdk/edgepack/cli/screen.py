@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from edgepack.emulator.arm import Entry
     from edgepack.emulator.arm.android import Libraries
     from edgepack.formats import Description
+    from edgepack.monitor import Drift, Monitored
     from edgepack.plan import Plan
     from edgepack.report import Artifact, Check, Pruned, Report
     from edgepack.target import Target
@@ -351,6 +352,33 @@ class Screen:
             self._line(f"  {change.what:8} {escape(change.place)}")
         self._line(f"{escape(done.template)} for {escape(done.file)}: [bold]{escape(str(goal))}[/]")
         self._line(f"  self-test, there: {escape(done.selftest)}")
+
+    def monitored(self, found: Monitored, drifts: Sequence[Drift], plot: Path | None) -> None:
+        """What an app has recorded, and how far it is from what was expected."""
+        title = f"{found.model} ({found.file}) on {found.device or 'a device'}, {found.runtime}"
+        self._line(f"[bold]{escape(title)}[/]")
+        self._line(f"  {found.count} inferences, {found.failures} failed; loaded in {found.load_ms:.1f} ms")
+        table = Table("ms")
+        for column in ("mean", "p50", "p90", "p99", "max"):
+            table.add_column(column, justify="right")
+        for name, times in (("inference", found.latency_ms), ("pre-processing", found.preprocess_ms)):
+            if times:
+                figures = (times.mean, times.p50, times.p90, times.p99, times.max)
+                table.add_row(name, *(f"{each:.2f}" for each in figures))
+        if table.rows:
+            self._out.print(table)
+        if found.memory_mb is not None:
+            self._line(f"  memory  {found.memory_mb:.1f} MB at most")
+        if found.thermal:
+            warm = "" if found.thermal.celsius is None else f", {found.thermal.celsius:.1f} °C"
+            self._line(f"  heat  {escape(found.thermal.state)}{warm}")
+        for each in drifts:
+            told = f"{each.index:.3f}, by chance below {each.chance:.3f}: {each.verdict}"
+            self._line(f"  drift of {each.what}  {told}")
+        if not drifts:
+            self._line("  drift  not told: give --bundle, or nothing was counted")
+        if plot:
+            self._line(f"  plot: [bold]{escape(str(plot))}[/]")
 
     def templates(self, found: list[Template]) -> None:
         """The app templates."""
