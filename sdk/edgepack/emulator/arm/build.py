@@ -9,11 +9,14 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgepack import resources
 from edgepack.emulator.arm.pins import ZIG, Runtime
 from edgepack.errors import EdgepackError
 
 NATIVE = Path(__file__).parent / "native"
 ANDROID = NATIVE / "android"
+APP = resources.templates() / "linux-cpp" / "src"
+"""Of the C++ app, whose header of ONNX Runtime the runner shares."""
 CROSS = "aarch64-linux-gnu-g++"
 _UNPACKED = "usr/bin/aarch64-linux-gnu-g++-12"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -93,7 +96,7 @@ def runner(runtime: Runtime, compiler: Compiler, library: Path, out: Path) -> No
     Raises EdgepackError with the compiler's first error.
     """
     if runtime == "onnxruntime":
-        rest = [str(NATIVE / "runner_onnx.cpp"), "-ldl"]
+        rest = [f"-I{APP}", str(NATIVE / "runner_onnx.cpp"), "-ldl"]
     else:
         include = library / "include"
         rest = [f"-D{each}" for each in _EXECUTORCH_DEFINES]

@@ -137,8 +137,14 @@ def clean() -> list[Path]:
 def _name() -> str:
     parts = [str(_LAYOUT), repr((pins.QEMU, pins.SYSROOT, pins.COMPILER, pins.ZIG))]
     parts += [f"{name} {version} {pins.WHEELS[name][version]}" for name, version in pins.versions().items()]
-    parts += [each.read_text(encoding="utf-8") for each in sorted(build.NATIVE.iterdir()) if each.is_file()]
+    parts += [each.read_text(encoding="utf-8") for each in _native()]
     return f"arm-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
+
+
+def _native() -> list[Path]:
+    """The sources of the runners and the counter."""
+    own = sorted(each for each in build.NATIVE.iterdir() if each.is_file())
+    return [*own, build.APP / "ort.h"]
 
 
 @contextmanager

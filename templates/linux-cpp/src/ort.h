@@ -25,7 +25,7 @@ struct TensorInfo;
 
 struct Api {
   const char* (*error_message)(const Status*);
-  Status* (*create_env)(int level, const char* id, Env**);
+  Status* (*create_env)(int severity, const char* id, Env**);
   Status* (*create_session)(const Env*, const char* path, const SessionOptions*, Session**);
   Status* (*run)(Session*, const void* options, const char* const* in_names, const Value* const* in, size_t in_count,
                  const char* const* out_names, size_t out_count, Value** out);
@@ -47,6 +47,7 @@ struct Api {
   Status* (*allocator)(Allocator**);
   void (*release_value)(Value*);
   void (*release_info)(TensorInfo*);
+  const char* version;
 
   void check(Status* status) const {
     if (status) throw std::runtime_error(error_message(status));
@@ -60,7 +61,7 @@ struct ApiBase {
 
 template <class Function>
 void put(Function& function, void* const* table, int place) {
-  function = reinterpret_cast<Function>(table[place]);
+  function = reinterpret_cast<Function>(table[static_cast<size_t>(place)]);
 }
 
 inline Api open(const char* library) {
@@ -91,6 +92,7 @@ inline Api open(const char* library) {
   put(api.allocator, table, 78);
   put(api.release_value, table, 96);
   put(api.release_info, table, 99);
+  api.version = get_base()->version();
   return api;
 }
 

@@ -1,0 +1,107 @@
+"""Pictures and contracts on which the pre-processing of each language is held against the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgepack.contract import ImageInput
+from edgepack.preprocess import prepare, read_picture
+
+_MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture under one contract."""
+
+    picture: Path
+    image: ImageInput
+
+    @property
+    def wanted(self) -> NDArray[np.generic]:
+        """The reference's tensor."""
+        return prepare(read_picture(self.picture, self.image.channels), self.image)
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Written into `folder`: odd sizes, grey, with transparency, and of every EXIF orientation."""
+    draw = np.random.default_rng(0)
+    found = []
+    for number, (high, wide) in enumerate(((37, 53), (91, 40), (64, 64), (7, 5), (300, 201))):
+        found.append(_saved(_scene(high, wide, draw), folder / f"size{number}.png"))
+    found.append(_saved(_scene(45, 61, draw).convert("L"), folder / "grey.png"))
+    found.append(_saved(_transparent(_scene(33, 47, draw), draw), folder / "alpha.png"))
+    found.append(_saved(_transparent(_scene(33, 47, draw).convert("L"), draw), folder / "grey-alpha.png"))
+    found.append(_saved(_scene(51, 83, draw), folder / "photo.jpg", quality=90))
+    found.append(_saved(_scene(50, 31, draw).convert("L"), folder / "grey.jpg", quality=90))
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        place = folder / f"exif{orientation}.jpg"
+        found.append(_saved(_scene(39, 58, draw), place, quality=90, exif=exif))
+    found.append(_saved(_scene(29, 31, draw), folder / "plain.ppm"))
+    return found
+
+
+def _scene(high: int, wide: int, draw: np.random.Generator) -> Image.Image:
+    """Ramps, edges and noise in colour."""
+    y, x = np.mgrid[0:high, 0:wide]
+    ramps = np.stack([255 * x / wide, 255 * y / high, 127 + 127 * np.sin(x / 3 + y / 5)], axis=-1)
+    noise = draw.integers(0, 256, (high, wide, 3))
+    part = draw.random((high, wide, 1)) < 0.3
+    return Image.fromarray(np.where(part, noise, ramps).astype(np.uint8))
+
+
+def _transparent(picture: Image.Image, draw: np.random.Generator) -> Image.Image:
+    opacity = draw.integers(0, 256, picture.size[::-1]).astype(np.uint8)
+    picture = picture.convert("LA" if picture.mode == "L" else "RGBA")
+    picture.putalpha(Image.fromarray(opacity))
+    return picture
+
+
+def _saved(picture: Image.Image, path: Path, **keys: object) -> Path:
+    picture.save(path, **keys)  # type: ignore[arg-type]
+    return path
+
+
+def contracts() -> list[ImageInput]:
+    """One of each way of resizing, filter, layout, order of channels and type."""
+    tables: list[dict[str, object]] = [
+        {"size": [32, 24], "mean": _MEAN, "std": _STD},
+        {"size": [32, 24], "resize_to": 40, "interpolation": "bicubic", "layout": "NHWC"},
+        {
+            "size": [29, 41],
+            "resize": "stretch",
+            "antialias": False,
+            "channels": "BGR",
+            "mean": [1.5, 2.5, 3.5],
+        },
+        {"size": [29, 41], "resize": "stretch", "interpolation": "bicubic", "antialias": False},
+        {"size": [20, 60], "resize": "letterbox", "pad_value": 114, "value_range": [-1.0, 1.0]},
+        {"size": [31, 33], "resize": "stretch", "interpolation": "nearest", "value_range": [0.0, 255.0]},
+        {"size": [28, 28], "channels": "L", "mean": [0.286], "std": [0.353]},
+        {"size": [48, 48], "layout": "NHWC", "dtype": "uint8"},
+    ]
+    return [ImageInput.model_validate({"kind": "image", **table}) for table in tables]
+
+
+def cases(folder: Path) -> Iterator[Case]:
+    """Every picture under every contract."""
+    for path in pictures(folder):
+        for image in contracts():
+            yield Case(path, image)
+
+
+def full_range(luma: NDArray[np.int64], u: NDArray[np.int64], v: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """RGB of YUV in full range, BT.601, by CONTRACT.md's arithmetic; all of one shape."""
+    u, v = u - 128, v - 128
+    red = luma + ((91881 * v + 32768) >> 16)
+    green = luma - ((22554 * u + 46802 * v + 32768) >> 16)
+    blue = luma + ((116130 * u + 32768) >> 16)
+    return np.clip(np.stack([red, green, blue], axis=-1), 0, 255).astype(np.uint8)
