@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TYPED := benchmarks templates/linux-python examples/fashion_mnist examples/tutorial_nets examples/silero_vad examples/packages.py \
          $(wildcard examples/imagenet/*.py) $(wildcard examples/imagenet/*/model.py)
 
-.PHONY: demo test test-slow lint benchmarks clean
+.PHONY: demo test test-slow apps lint benchmarks clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ test: $(BIN)/.installed
 
 test-slow: $(BIN)/.installed
 	$(BIN)/python -m pytest -m slow
+
+apps: $(BIN)/.installed
+	$(BIN)/python -m tests.apps
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .

@@ -104,7 +104,7 @@ def test_names_and_labels_come_through_whatever_they_are_spelt_with(tmp_path: Pa
     main += "std::fputs(each.c_str(), stdout); std::putchar(0); } }\n"
     labels = (*NASTY, *(f"label {n}" for n in range(10_000)))
     (tmp_path / "labels.txt").write_text(
-        "".join(f"{app._on_one_line(each)}\n" for each in labels), encoding="utf-8", newline=""
+        "".join(f"{app.on_one_line(each)}\n" for each in labels), encoding="utf-8", newline=""
     )
     for number, name in enumerate(NASTY):
         folder = tmp_path / str(number)

@@ -48,6 +48,15 @@ def test_what_does_not_exist_is_left_empty() -> None:
     assert made.input_mean.edges == ()
 
 
+def test_values_that_are_not_finite_have_no_part_in_the_edges() -> None:
+    tensor = TensorInput(kind="tensor", shape=(1, 2))
+    rows = samples(*(np.full((1, 2), each, np.float32) for each in (0, 1, np.inf)))
+    answers = tuple((np.ones((1, 2)),) for _ in range(3))
+    made = expected.of(Contract(inputs=(tensor,), outputs=(Output(),)), rows, rows, answers)
+    assert (min(made.input_mean.edges) > 0, max(made.input_mean.edges) < 1) == (True, True)
+    assert sum(made.input_mean.counts) == 3
+
+
 def test_huge_scores_do_not_overflow() -> None:
     sigmoid = Output(kind="classification", activation="sigmoid")
     values = expected.activated(np.array([[-1e9, 0.0, 1e9]], np.float32), sigmoid)

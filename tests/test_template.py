@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from edgepack import app as apps
 from edgepack import resources, template
 from edgepack.contract import Contract, ImageInput, Output, TensorInput
 from edgepack.errors import TargetError
@@ -59,16 +60,16 @@ def rendered(folder: Path, **keys: Any) -> SimpleNamespace:
     return SimpleNamespace(**values)
 
 
-def test_labels_come_through_whole_whatever_they_are_spelt_with(tmp_path: Path) -> None:
+def test_names_come_through_whole_whatever_they_are_spelt_with(tmp_path: Path) -> None:
     found = rendered(tmp_path)
-    assert tuple(found.CONTRACT["outputs"][0]["labels"]) == NASTY
+    assert "labels" not in found.CONTRACT["outputs"][0]
     assert found.CONTRACT["inputs"][0]["name"] == NASTY[0]
 
 
 @pytest.mark.parametrize("word", [word for word in NASTY if "\ud83d" not in word])
 def test_so_do_title_and_paths(tmp_path: Path, word: str) -> None:
     found = rendered(tmp_path, name=word, title=word, file=f"{word}.onnx")
-    assert f"{word} on {word}" == found.TITLE
+    assert (word, word) == (found.NAME, found.DEVICE)
     assert f"model/{word}.onnx" == found.MODEL
     for path in (tmp_path / "app").rglob("*.py"):
         compile(path.read_text(encoding="utf-8"), str(path), "exec")
@@ -168,11 +169,15 @@ def test_the_rendered_app_reads_its_contract(tmp_path: Path, monkeypatch: pytest
     monkeypatch.syspath_prepend(str(tmp_path / "app"))
     for name in ("contract", "scores"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    import contract  # type: ignore[import-not-found]
     import scores  # type: ignore[import-not-found]
 
+    (tmp_path / "labels.txt").write_bytes(
+        "".join(f"{apps.on_one_line(each)}\n" for each in NASTY).encode(errors="replace")
+    )
+    labels = scores.read_labels(tmp_path / "labels.txt")
+    assert labels == [each.replace("\ud83d", "?") for each in NASTY]
     for number, word in enumerate(NASTY):
-        shown = scores.label(number, contract.CONTRACT["outputs"][0])
+        shown = scores.label(number, labels)
         shown.encode()
         assert shown.isprintable() or not word.isprintable()
         assert "\n" not in shown

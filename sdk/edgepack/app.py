@@ -122,11 +122,12 @@ def _place_model(path: Path, folder: Path, contract: Contract) -> None:
     copy(path, folder / path.name)
     for each in sorted(path.parent.glob(f"{path.name}.data")):  # the weights of a large ONNX file
         shutil.copyfile(each, folder / each.name)
-    lines = "".join(f"{_on_one_line(each)}\n" for each in contract.labels)
+    lines = "".join(f"{on_one_line(each)}\n" for each in contract.labels)
     (folder / LABELS).write_text(lines, encoding="utf-8", newline="", errors="replace")
 
 
-def _on_one_line(label: str) -> str:
+def on_one_line(label: str) -> str:
+    """A label as it stands in `labels.txt`."""
     return label.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 

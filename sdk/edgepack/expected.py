@@ -92,8 +92,9 @@ def activated(scores: Array, output: Output) -> NDArray[np.float64]:
 
 
 def _between(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """Edges that part the span of `values` evenly; none where they are all one."""
-    low, high = float(values.min()), float(values.max())
+    """Edges that part the span of `values` evenly; none where they are all one, or none is finite."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
     if not low < high:
         return ()
     return tuple(float(f"{each:.6g}") for each in np.linspace(low, high, _BINS + 1)[1:-1])

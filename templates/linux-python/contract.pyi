@@ -21,9 +21,9 @@ class ImageInput(TypedDict):
     dtype: str
 
 class TensorInput(TypedDict):
-    """A tensor made ready elsewhere."""
+    """A tensor made ready elsewhere: any, or sound, or the tokens of a text."""
 
-    kind: Literal["tensor"]
+    kind: Literal["tensor", "audio", "text"]
     name: str
     shape: list[int | str]  # batch dimension included; a name stands for a free dimension
     dtype: str
@@ -31,10 +31,16 @@ class TensorInput(TypedDict):
 class Output(TypedDict):
     """One output tensor."""
 
-    kind: Literal["classification", "regression", "tensor"]
+    kind: Literal["classification", "detection", "segmentation", "embedding", "regression", "tensor"]
     name: str
-    labels: list[str]
     activation: Literal["none", "softmax", "sigmoid"]  # still to be applied to get scores
+
+class State(TypedDict):
+    """An output of one call that is an input of the next."""
+
+    input: str
+    output: str
+    initial: float  # every value in the first call
 
 class Contract(TypedDict):
     """Inputs and outputs in the order in which the model takes and gives them."""
@@ -42,9 +48,13 @@ class Contract(TypedDict):
     schema_number: int
     inputs: list[ImageInput | TensorInput]
     outputs: list[Output]
+    state: list[State]
 
-TITLE: str
+NAME: str
+DEVICE: str
 MODEL: str
+LABELS: str
+GOLDEN_PICTURE: str
 GOLDEN_INPUTS: str
 GOLDEN_FLOAT_OUTPUTS: str
 GOLDEN_HOST_OUTPUTS: str
@@ -52,3 +62,5 @@ FORMAT: str
 THREADS: int
 TOLERANCE: float
 CONTRACT: Contract
+TOP_SCORE_EDGES: list[float]
+INPUT_MEAN_EDGES: list[float]

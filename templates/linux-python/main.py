@@ -16,11 +16,14 @@ import runtime
 import sample
 import scores
 import selftest
-from contract import CONTRACT, MODEL, THREADS, TITLE
+from contract import CONTRACT, DEVICE, LABELS, MODEL, NAME, THREADS
+from monitor import Monitor
 from runtime import Runtime
 
 HERE = Path(__file__).resolve().parent
 _WARM_UP = 3
+_INPUTS = [each["name"] for each in CONTRACT["inputs"]]
+_OUTPUTS = [each["name"] for each in CONTRACT["outputs"]]
 
 
 def main() -> int:
@@ -30,15 +33,8 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")  # a label may not fit the terminal
     args = _arguments()
     try:
-        model = runtime.load(HERE / MODEL, args.threads)
-        print(f"{scores.printable(TITLE)}: {model.about}", file=sys.stderr)
-        if args.selftest:
-            return 0 if selftest.run(HERE, model) else 1
-        if args.bench:
-            _bench(model, args.bench, args.files)
-            return 0
-        return _run(model, args.files, args.top)
-    except (runtime.RuntimeProblem, selftest.GoldenError, sample.SampleError) as problem:
+        return _App(args.threads).run(args)
+    except (runtime.RuntimeProblem, selftest.GoldenError, sample.SampleError, OSError) as problem:
         print(f"{Path(__file__).name}: {problem}", file=sys.stderr)
         return 2
 
@@ -66,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     ):
         shown = f"{text} ({default})" if default else text
         parser.add_argument(flag, type=_positive, default=default, metavar="N", help=shown)
+    parser.add_argument("--monitor", type=Path, metavar="FILE", help="write what was seen as JSON at the end")
     parser.add_argument("--selftest", action="store_true", help="replay the bundle's golden vectors")
     args = parser.parse_args()
     if not (args.files or args.selftest or args.bench):
@@ -79,54 +76,98 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _run(model: Runtime, paths: list[Path], top: int) -> int:
-    """Run every file, print what comes out, and go on past those that cannot be read."""
-    code = 0
-    warm = False
-    for path in paths:
+class _App:
+    """The model with its labels, what it has seen, and the state that it carries from call to call."""
+
+    def __init__(self, threads: int) -> None:
+        self.monitor = Monitor()
+        self.labels = scores.read_labels(HERE / LABELS)
+        start = time.perf_counter()
+        self.model: Runtime = runtime.load(HERE / MODEL, threads)
+        self.monitor.load_ms = (time.perf_counter() - start) * 1e3
+        self._state: dict[str, NDArray[Any]] = {}
+        print(f"{scores.printable(f'{NAME} on {DEVICE}')}: {self.model.about}", file=sys.stderr)
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do what the command line asks for; its exit code."""
+        code = 0
+        if args.selftest:
+            code = 0 if selftest.run(HERE, self.model, self.labels) else 1
+        elif args.bench:
+            self._bench(args.bench, args.files)
+        else:
+            code = self._run(args.files, args.top)
+        if args.monitor:
+            self.monitor.write(args.monitor, self.model.about)
+        return code
+
+    def infer(self, inputs: list[NDArray[Any]], mean: float) -> tuple[list[NDArray[Any]], float]:
+        """The outputs, and the seconds that they took; recorded."""
+        inputs = self._with_state(inputs)
         start = time.perf_counter()
         try:
-            inputs = sample.read(path)
-        except sample.SampleError as problem:
-            print(f"{Path(__file__).name}: {problem}", file=sys.stderr)
-            code = 2
-            continue
-        reading = time.perf_counter() - start
-        if not warm:
-            model.run(inputs)  # the first run also allocates and tunes
-            warm = True
-        start = time.perf_counter()
-        outputs = model.run(inputs)
-        running = time.perf_counter() - start
-        print(f"{path}: {running * 1e3:.2f} ms (and {reading * 1e3:.1f} ms to read and prepare)")
-        _print(outputs, top)
-    return code
+            outputs = self.model.run(inputs)
+        except Exception:
+            self.monitor.failures += 1
+            raise
+        took = time.perf_counter() - start
+        for each in CONTRACT["state"]:
+            self._state[each["input"]] = outputs[_OUTPUTS.index(each["output"])]
+        first = scores.activate(outputs[0], CONTRACT["outputs"][0]["activation"])
+        self.monitor.record(took * 1e3, float(first.max(initial=-np.inf)), mean)
+        return outputs, took
 
+    def _with_state(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Inputs that are carried from call to call are those of the call before, whatever a file holds."""
+        found = list(inputs)
+        for each in CONTRACT["state"]:
+            place = _INPUTS.index(each["input"])
+            first = np.full_like(inputs[place], each["initial"])
+            found[place] = self._state.get(each["input"], first)
+        return found
 
-def _print(outputs: list[NDArray[Any]], top: int) -> None:
-    for values, output in zip(outputs, CONTRACT["outputs"]):
-        found = scores.activate(values, output["activation"])
-        if output["kind"] == "classification":
-            for number, score in scores.top(found, top):
-                print(f"  {score:10.4f}  {scores.label(number, output)}")
-        else:
-            shown = np.array2string(found, precision=5, threshold=32, prefix="  ")
-            print(f"  {output['name']} {list(found.shape)}:\n  {shown}")
+    def _run(self, paths: list[Path], top: int) -> int:
+        """Run every file, print what comes out, and go on past those that cannot be read."""
+        code = 0
+        warm = False
+        for path in paths:
+            start = time.perf_counter()
+            try:
+                inputs, mean = sample.read(path)
+            except sample.SampleError as problem:
+                print(f"{Path(__file__).name}: {problem}", file=sys.stderr)
+                code = 2
+                continue
+            reading = time.perf_counter() - start
+            if not warm:
+                self.model.run(inputs)  # the first run also allocates and tunes
+                warm = True
+            outputs, running = self.infer(inputs, mean)
+            print(f"{path}: {running * 1e3:.2f} ms (and {reading * 1e3:.1f} ms to read and prepare)")
+            self._print(outputs, top)
+        return code
 
+    def _print(self, outputs: list[NDArray[Any]], top: int) -> None:
+        for values, output in zip(outputs, CONTRACT["outputs"]):
+            found = scores.activate(values, output["activation"])
+            if output["kind"] == "classification":
+                for number, score in scores.top(found, top):
+                    print(f"  {score:10.4f}  {scores.label(number, self.labels)}")
+            else:
+                shown = np.array2string(found, precision=5, threshold=32, prefix="  ")
+                print(f"  {output['name']} {list(found.shape)}:\n  {shown}")
 
-def _bench(model: Runtime, count: int, paths: list[Path]) -> None:
-    """Time `count` inferences and print the percentiles of their milliseconds."""
-    inputs = sample.read(paths[0]) if paths else selftest.samples(HERE)[0]
-    times = []
-    for _ in range(_WARM_UP + count):
-        start = time.perf_counter()
-        model.run(inputs)
-        times.append((time.perf_counter() - start) * 1e3)
-    low, middle, high, worst = np.percentile(times[_WARM_UP:], [0, 50, 90, 99])
-    print(
-        f"{count} inferences after {_WARM_UP} to warm up, ms: least {low:.2f}, median {middle:.2f}, "
-        f"90 % {high:.2f}, 99 % {worst:.2f}"
-    )
+    def _bench(self, count: int, paths: list[Path]) -> None:
+        """Time `count` inferences and print the percentiles of their milliseconds."""
+        inputs, mean = sample.read(paths[0]) if paths else (selftest.samples(HERE)[0], float("nan"))
+        for _ in range(_WARM_UP):
+            self.model.run(inputs)
+        times = [self.infer(inputs, mean)[1] * 1e3 for _ in range(count)]
+        low, middle, high, worst = np.percentile(times, [0, 50, 90, 99])
+        print(
+            f"{count} inferences after {_WARM_UP} to warm up, ms: least {low:.2f}, median {middle:.2f}, "
+            f"90 % {high:.2f}, 99 % {worst:.2f}"
+        )
 
 
 if __name__ == "__main__":

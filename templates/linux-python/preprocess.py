@@ -38,25 +38,23 @@ def read_picture(path: Path, channels: str) -> NDArray[np.uint8]:
         return np.asarray(upright.convert("L" if channels == "L" else "RGB"), dtype=np.uint8)
 
 
-def prepare(picture: NDArray[np.uint8], contract: ImageInput) -> NDArray[Any]:
-    """`picture` (uint8, [H, W, 3] in RGB or [H, W] grey) as the model takes it, batch of 1."""
-    pixels = framed(picture, contract)
-    if contract["channels"] == "BGR":
-        pixels = pixels[:, :, ::-1]
-    values: NDArray[Any] = pixels
-    if contract["dtype"] == "float32":
-        values = np.stack([row[pixels[:, :, n]] for n, row in enumerate(_table(contract))], axis=-1)
-    if contract["layout"] == "NCHW":
-        values = values.transpose(2, 0, 1)
-    return np.array(values[None], order="C", copy=True)
-
-
 def framed(picture: NDArray[np.uint8], contract: ImageInput) -> NDArray[np.uint8]:
     """`picture` resized and cropped or padded to the contract's size: uint8 [H, W, depth], never BGR."""
     grey = contract["channels"] == "L"
     image = Image.fromarray(picture).convert("L" if grey else "RGB")
     frame = _framed(image, contract)
     return frame[:, :, None] if grey else frame
+
+
+def prepared(frame: NDArray[np.uint8], contract: ImageInput) -> NDArray[Any]:
+    """What the model takes for what `framed` gave, batch of 1."""
+    pixels = frame[:, :, ::-1] if contract["channels"] == "BGR" else frame
+    values: NDArray[Any] = pixels
+    if contract["dtype"] == "float32":
+        values = np.stack([row[pixels[:, :, n]] for n, row in enumerate(_table(contract))], axis=-1)
+    if contract["layout"] == "NCHW":
+        values = values.transpose(2, 0, 1)
+    return np.array(values[None], order="C", copy=True)
 
 
 def _table(contract: ImageInput) -> list[NDArray[np.float32]]:

@@ -26,16 +26,19 @@ class SampleError(Exception):
     """A file that cannot be read as what the model takes."""
 
 
-def read(path: Path) -> list[NDArray[Any]]:
+def read(path: Path) -> tuple[list[NDArray[Any]], float]:
     """The sample in the file `path`: a picture where the model takes one and nothing else, otherwise
-    a `.npy` (one input) or an `.npz` with an array an input, by name, made ready.
+    a `.npy` (one input) or an `.npz` with an array an input, by name, made ready; and the mean that
+    monitoring counts: of the picture as the model sees it in 8 bits, or of the first input.
 
     Raises SampleError with a sentence.
     """
     try:
         if PICTURE is not None:
-            return [preprocess.prepare(preprocess.read_picture(path, PICTURE["channels"]), PICTURE)]
-        return [_fitting(array, spec) for array, spec in zip(_arrays(path), _INPUTS)]
+            frame = preprocess.framed(preprocess.read_picture(path, PICTURE["channels"]), PICTURE)
+            return [preprocess.prepared(frame, PICTURE)], float(frame.mean())
+        inputs = [_fitting(array, spec) for array, spec in zip(_arrays(path), _INPUTS)]
+        return inputs, float(inputs[0].mean())
     except FileNotFoundError:
         raise SampleError(f"{path}: there is no such file") from None
     except (
@@ -86,7 +89,7 @@ def _fitting(array: NDArray[Any], spec: ImageInput | TensorInput) -> NDArray[Any
 
 def _shape(spec: ImageInput | TensorInput) -> list[int | str]:
     """The shape that `spec` asks for, batch first; a name stands for a free dimension."""
-    if spec["kind"] == "tensor":
+    if spec["kind"] != "image":
         return spec["shape"]
     height, width = spec["size"]
     depth = 1 if spec["channels"] == "L" else 3

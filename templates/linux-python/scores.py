@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from contract import Output
-
+_ESCAPE, _PLAIN = re.compile(r"\\(.)"), {"n": "\n", "r": "\r"}
 _UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories that upset a terminal: controls, lone surrogates, line and paragraph ends."""
 
@@ -34,9 +34,17 @@ def top(values: NDArray[Any], count: int) -> list[tuple[int, float]]:
     return [(int(number), float(flat[number])) for number in best]
 
 
-def label(number: int, output: Output) -> str:
+def read_labels(path: Path) -> list[str]:
+    """The class names in the file `path`, one a line, backslashes and line ends escaped.
+
+    Raises OSError where it cannot be read.
+    """
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [_ESCAPE.sub(lambda found: _PLAIN.get(found[1], found[1]), line) for line in lines[:-1]]
+
+
+def label(number: int, labels: list[str]) -> str:
     """What to show for a class."""
-    labels = output["labels"]
     return printable(labels[number]) if number < len(labels) else f"class {number}"
 
 

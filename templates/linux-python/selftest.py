@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import preprocess
 import scores
 from contract import (
     CONTRACT,
     GOLDEN_FLOAT_OUTPUTS,
     GOLDEN_HOST_OUTPUTS,
     GOLDEN_INPUTS,
+    GOLDEN_PICTURE,
     TOLERANCE,
 )
 from runtime import Runtime
+from sample import PICTURE
 
 _FIRST = CONTRACT["outputs"][0]
 
@@ -34,7 +37,7 @@ def samples(bundle: Path) -> list[list[NDArray[Any]]]:
     return _by_sample(bundle, GOLDEN_INPUTS, len(CONTRACT["inputs"]))
 
 
-def run(bundle: Path, model: Runtime) -> bool:
+def run(bundle: Path, model: Runtime, labels: list[str]) -> bool:
     """Replay every golden sample, print a line each, and tell whether all match. Raises GoldenError."""
     inputs = samples(bundle)
     count = len(CONTRACT["outputs"])
@@ -46,17 +49,33 @@ def run(bundle: Path, model: Runtime) -> bool:
     other = "this file's on the build host" if of_host else "the float model's (no other is kept)"
     top = ", and the same top class where it is clear" if _FIRST["kind"] == "classification" else ""
     print(f"outputs here against {other}: cosine of {TOLERANCE} or more{top}")
+    same = _same_bits(bundle)
     matching = agreeing = 0
     for number, (sample, want, exact) in enumerate(zip(inputs, wanted, floats)):
         got = model.run(sample)
-        problems = _problems(got, want)
-        print(f"sample {number}: {_figures(got, want)} {'; '.join(problems) or 'ok'}")
+        problems = _problems(got, want, labels)
+        print(f"sample {number}: {_figures(got, want, labels)} {'; '.join(problems) or 'ok'}")
         matching += not problems
         agreeing += _top(got) == _top(exact)
-    print(f"{'passed' if matching == len(inputs) else 'FAILED'}: {matching} of {len(inputs)} match")
+    passed = same and matching == len(inputs)
+    print(f"{'passed' if passed else 'FAILED'}: {matching} of {len(inputs)} match")
     if _FIRST["kind"] == "classification":
         print(f"top class is the float model's in {agreeing} of {len(inputs)}")
-    return matching == len(inputs)
+    return passed
+
+
+def _same_bits(bundle: Path) -> bool:
+    """Whether pre-processing makes of the golden picture what it made on the build host."""
+    if PICTURE is None:
+        return True
+    try:
+        picture = np.load(bundle / f"{GOLDEN_PICTURE}.npy", allow_pickle=False)
+        wanted = np.load(bundle / f"{GOLDEN_PICTURE}_tensor.npy", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as cause:
+        raise GoldenError(f"the golden picture cannot be read: {cause}") from cause
+    same = np.array_equal(preprocess.prepared(preprocess.framed(picture, PICTURE), PICTURE), wanted)
+    print(f"pre-processing: {'the same bits, ok' if same else 'other bits than on the build host'}")
+    return same
 
 
 def _by_sample(bundle: Path, prefix: str, count: int) -> list[list[NDArray[Any]]]:
@@ -71,7 +90,7 @@ def _by_sample(bundle: Path, prefix: str, count: int) -> list[list[NDArray[Any]]
     return [[np.array(stack[number], order="C") for stack in stacks] for number in range(len(stacks[0]))]
 
 
-def _problems(got: list[NDArray[Any]], want: list[NDArray[Any]]) -> list[str]:
+def _problems(got: list[NDArray[Any]], want: list[NDArray[Any]], labels: list[str]) -> list[str]:
     """What is wrong with one sample's outputs, in words; empty where they match."""
     shapes = [each.shape for each in got]
     if shapes != [each.shape for each in want]:
@@ -82,11 +101,11 @@ def _problems(got: list[NDArray[Any]], want: list[NDArray[Any]]) -> list[str]:
     if min(_likeness(mine, golden) for mine, golden in zip(got, want)) < TOLERANCE:
         problems.append("too far off")
     if _top(got) != _top(want) and _margin(want[0]) > _difference(got[0], want[0]):
-        problems.append(f"top should be {scores.label(_top(want), _FIRST)}")
+        problems.append(f"top should be {scores.label(_top(want), labels)}")
     return problems
 
 
-def _figures(got: list[NDArray[Any]], want: list[NDArray[Any]]) -> str:
+def _figures(got: list[NDArray[Any]], want: list[NDArray[Any]], labels: list[str]) -> str:
     """One sample's figures, for people."""
     if [each.shape for each in got] != [each.shape for each in want]:
         return ""
@@ -94,7 +113,7 @@ def _figures(got: list[NDArray[Any]], want: list[NDArray[Any]]) -> str:
     difference = max(_difference(mine, golden) for mine, golden in zip(got, want))
     text = f"cosine {likeness:.6f}, largest difference {difference:.3g},"
     if _FIRST["kind"] == "classification":
-        text += f" top: {scores.label(_top(got), _FIRST)},"
+        text += f" top: {scores.label(_top(got), labels)},"
     return text
 
 

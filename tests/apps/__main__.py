@@ -19,19 +19,29 @@ import edgepack
 from edgepack import app, template
 from edgepack.app import Choice
 from edgepack.errors import EdgepackError
+from edgepack.quiet import quiet
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "examples" / "fashion_mnist"
 PROFILE = ROOT / "tests" / "data" / "all-formats.toml"
-PROVERS = {"kotlin": "kotlin", "swift": "swift", "c++": "cpp", "python": "python"}
+PROVERS = {"c++": "cpp", "python": "python"}
 """The module of this package that proves apps of a language."""
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="edgepack-apps-") as scratch:
         folder = Path(scratch)
-        print("building a bundle with all formats", file=sys.stderr)
-        edgepack.build(str(MODEL), targets=[str(PROFILE)], scheme="w8a8", out=str(folder), emulator=False)
+        formats = sorted({each for name in template.names() for each in template.load(name).formats})
+        print(f"building a bundle: {', '.join(formats)}", file=sys.stderr)
+        with quiet():
+            edgepack.build(
+                str(MODEL),
+                targets=[str(PROFILE)],
+                formats=formats,
+                scheme="w8a8",
+                out=str(folder),
+                emulator=False,
+            )
         rows = []
         for name in template.names():
             for format_name in template.load(name).formats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from importlib import util
 from pathlib import Path
@@ -102,9 +103,10 @@ def _names(app: Path, path: Path, folder: Path, env: dict[str, str]) -> bool:
 def _on_arm(app: Path) -> list[Row]:
     """The same app, cross-compiled, on an emulated board."""
     what = f"self-test, cross-compiled, on an emulated {BOARD}"
-    entry = cache.entry()
-    if entry is None:
-        return [Row(what, "skipped", "the emulator is not set up: edgepack emulator setup")]
+    try:
+        entry = cache.setup(lambda text: print(text, file=sys.stderr))
+    except EdgepackError as cause:
+        return [Row(what, "skipped", str(cause))]
     with tempfile.TemporaryDirectory() as scratch:
         try:
             compiler = cache.cross_compiler(entry, Path(scratch) / "cross", lambda _: None, lambda _: None)
