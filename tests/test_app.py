@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from apps import cpp
 
 from edgepack import app, bundle, template
 from edgepack.app import Choice
@@ -162,3 +163,72 @@ def test_every_template_s_own_settings_hold_together() -> None:
         everything = {place for each in found.formats for place in template.files(name, each)}
         for pattern in (each for patterns in found.only.values() for each in patterns):
             assert fnmatch.filter(everything, pattern), f"{name}: nothing is called {pattern}"
+
+
+SUM = """
+from torch import nn
+
+
+class Sum(nn.Module):
+    def forward(self, x, total):
+        return x * 2, total + x
+
+
+def net():
+    return Sum()
+"""
+SUM_SETTINGS = """
+[model]
+source = "net.py:net"
+[[input]]
+kind = "tensor"
+name = "x"
+shape = [1, 2]
+[[input]]
+kind = "tensor"
+name = "total"
+shape = [1, 2]
+[[output]]
+name = "double"
+[[output]]
+name = "sum"
+[[state]]
+input = "total"
+output = "sum"
+initial = 0.5
+[build]
+targets = ["raspberry-pi-5"]
+formats = ["onnx"]
+"""
+
+
+@pytest.fixture(scope="module")
+def summing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a model that adds up what it has been given."""
+    import edgepack
+
+    home = tmp_path_factory.mktemp("sum")
+    (home / "net.py").write_text(SUM)
+    (home / "edgepack.toml").write_text(SUM_SETTINGS)
+    edgepack.build(str(home), scheme="fp32", out=str(home / "out"))
+    for number in (1, 2, 3):
+        np.save(home / f"{number}.npy", np.array([[number, -number]], np.float32))
+    return home / "out" / "raspberry-pi-5"
+
+
+def test_the_python_app_carries_state_from_file_to_file(summing: Path) -> None:
+    line = [sys.executable, "main.py", *(str(summing.parent.parent / f"{n}.npy") for n in (1, 2, 3))]
+    done = subprocess.run(line, cwd=summing / "app", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    sums = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("[[")][1::2]
+    assert sums == ["[[ 1.5 -0.5]]", "[[ 3.5 -2.5]]", "[[ 6.5 -5.5]]"]
+
+
+@pytest.mark.skipif(bool(cpp.absent()), reason=f"C++ apps are not built: {cpp.absent()}")
+def test_so_does_the_c_app(summing: Path, tmp_path: Path) -> None:
+    app.rendered(summing, tmp_path / "app", Choice("linux-cpp"), force=False)
+    assert cpp.built(tmp_path / "app", "build") == ""
+    files = [summing.parent.parent / f"{n}.npy" for n in (1, 2, 3)]
+    done = cpp.run(["build/app", *files], tmp_path / "app", cpp.environment())
+    sums = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("sum")]
+    assert sums == ["sum [ 1 2 ]: 1.5 -0.5", "sum [ 1 2 ]: 3.5 -2.5", "sum [ 1 2 ]: 6.5 -5.5"]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from contract import ImageInput, TensorInput
 
 _INPUTS = CONTRACT["inputs"]
+_CARRIED = {each["input"] for each in CONTRACT["state"]}
+_READ = [spec for spec in _INPUTS if spec["name"] not in _CARRIED]
+"""Inputs that a file holds."""
 _FIRST = _INPUTS[0]
 PICTURE = _FIRST if _FIRST["kind"] == "image" and len(_INPUTS) == 1 else None
 """The picture, where the model takes one and nothing else."""
@@ -37,8 +40,8 @@ def read(path: Path) -> tuple[list[NDArray[Any]], float]:
         if PICTURE is not None:
             frame = preprocess.framed(preprocess.read_picture(path, PICTURE["channels"]), PICTURE)
             return [preprocess.prepared(frame, PICTURE)], float(frame.mean())
-        inputs = [_fitting(array, spec) for array, spec in zip(_arrays(path), _INPUTS)]
-        return inputs, float(inputs[0].mean())
+        given = [_fitting(array, spec) for array, spec in zip(_arrays(path), _READ)]
+        return _with_room(given), float(given[0].mean())
     except FileNotFoundError:
         raise SampleError(f"{path}: there is no such file") from None
     except (
@@ -53,10 +56,22 @@ def read(path: Path) -> tuple[list[NDArray[Any]], float]:
         raise SampleError(f"{path}: {cause}") from cause
 
 
+def _with_room(given: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """All inputs, those that are carried from call to call still zero."""
+    found, rest = [], iter(given)
+    for spec in _INPUTS:
+        if spec["name"] in _CARRIED:
+            sizes = [size if isinstance(size, int) else 1 for size in _shape(spec)]
+            found.append(np.zeros(sizes, spec["dtype"]))
+        else:
+            found.append(next(rest))
+    return found
+
+
 def _arrays(path: Path) -> list[NDArray[Any]]:
-    """The arrays in a file, in the order of the contract's inputs."""
+    """The arrays in a file, in the order of the contract's inputs, but for those that are carried."""
     loaded = np.load(path, allow_pickle=False)
-    names = [spec["name"] for spec in _INPUTS]
+    names = [spec["name"] for spec in _READ]
     if isinstance(loaded, np.ndarray):
         if len(names) > 1:
             raise ValueError(f"one array, but the model takes {len(names)}: {', '.join(names)}")
