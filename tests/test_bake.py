@@ -9,10 +9,14 @@ import pytest
 import torch
 
 import edgepack
-from edgepack import bake, bundle, formats
+from edgepack import bake, bundle, formats, plan, source
+from edgepack.compress import workbench
+from edgepack.compress.workbench import Workbench
 from edgepack.contract import Contract, ImageInput, Output, TensorInput
 from edgepack.errors import SourceError
+from edgepack.judge import _activate
 from edgepack.preprocess import prepare
+from edgepack.recipe import Recipe
 from edgepack.report import Report
 
 ALL_FORMATS = Path(__file__).parent / "data" / "all-formats.toml"
@@ -94,3 +98,25 @@ def test_each_file_says_so_itself(built: tuple[Path, Report]) -> None:
     assert contract.image.dtype == "uint8"
     for each in report.artifacts:
         assert formats.describe(folder / each.file).contract == contract, each.file
+
+
+def test_repairs_are_judged_before_the_activation(small_fashion: Path, tmp_path: Path) -> None:
+    """Near 0 and 1 probabilities hardly change: judged by them, int8 looks another way than it is."""
+
+    def judged(baked: bool) -> float:
+        targets = ("raspberry-pi-5",)
+        choices = plan.Choices(str(small_fashion), targets, out=str(tmp_path / "out"), bake=baked)
+        with source.one_thread():
+            return Workbench(source.load(plan.resolve(choices))).score(Recipe("w8a8")).order_db
+
+    assert judged(baked=True) == pytest.approx(judged(baked=False), abs=1.5)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_what_stood_before_an_activation_comes_back(activation: str) -> None:
+    scores = np.array([[-3.0, 0.0, 2.5]])
+    chances = _activate(scores, activation)
+    got = workbench._before(chances, activation)
+    shift = got - scores
+    np.testing.assert_allclose(shift, shift[0, 0] if activation == "softmax" else 0, atol=1e-6)
+    assert np.isfinite(workbench._before(np.array([[0.0, 1.0]]), activation)).all()

@@ -47,6 +47,8 @@ class Source:
     calibration."""
     module: torch.nn.Module | None = field(default=None, compare=False, repr=False)
     """The float model itself, for pruning."""
+    inside: str = "none"
+    """The activation that the graph itself applies to its first output."""
     shared: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
     """What formats made of this very source and can use again, by a key of theirs."""
 
@@ -129,6 +131,7 @@ def load(plan: Plan) -> Source:
         reference=reference,
         notes=(*loaded.notes, *notes, *inferred),
         module=flat,
+        inside="none" if flat.bake is None else flat.bake.activation,
     )
 
 

@@ -51,6 +51,8 @@ _WIDTHS: tuple[Scheme, ...] = ("p4", "p6", "p8")
 """Palettes of a mix, the narrowest first."""
 _FIRST = 3
 _FIRST_CLASSES = 5
+_LEAST_CHANCE = 1e-12
+"""Of a probability, so that its logarithm is finite."""
 
 
 @dataclass(frozen=True)
@@ -169,12 +171,13 @@ class Workbench:
         return self._judged(simulate.Simulation(module, recipe, found).run, most)
 
     def _judged(self, model: Callable[..., object], most: int) -> Score:
+        inside = self.source.inside
         if not self._reference:
             exact = self.source.exported.module()
             with torch.no_grad():
-                self._reference = tuple(_answered(exact, row) for row in self.calib.inputs[:_JUDGED])
+                self._reference = tuple(_answered(exact, row, inside) for row in self.calib.inputs[:_JUDGED])
         with torch.no_grad():
-            given = tuple(_answered(model, row) for row in self.calib.inputs[:most])
+            given = tuple(_answered(model, row, inside) for row in self.calib.inputs[:most])
         return _compared(given, self._reference[:most], self.source.contract.classes is not None)
 
     def recipe(self) -> Recipe:
@@ -321,10 +324,24 @@ def _positions(layer: Node, weight: torch.Tensor) -> int:
     return int(value.numel() // value.shape[0] // weight.shape[0])
 
 
-def _answered(model: Callable[..., object], row: Sample) -> Sample:
+def _answered(model: Callable[..., object], row: Sample, inside: str) -> Sample:
+    """The outputs for a sample, before the activation that is inside the graph.
+
+    Probabilities hide what moves the scores: near 0 and 1 they hardly change.
+    """
     outputs = model(*tensors(row))
     assert isinstance(outputs, (tuple, list))
-    return tuple(each.numpy() for each in outputs)
+    first, *others = (each.numpy() for each in outputs)
+    return (_before(first, inside), *others)
+
+
+def _before(values: Array, activation: str) -> Array:
+    """What the activation was applied to; of softmax, less a constant."""
+    if activation == "none":
+        return values
+    chances = np.clip(values.astype(np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE)
+    logarithm: Array = np.log(chances)
+    return logarithm if activation == "softmax" else logarithm - np.log1p(-chances)
 
 
 def _compared(given: tuple[Sample, ...], exact: tuple[Sample, ...], classes: bool) -> Score:
