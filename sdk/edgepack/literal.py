@@ -46,6 +46,13 @@ def xml(text: str) -> str:
     return escape(allowed, quotes)
 
 
+def android(text: str) -> str:
+    """Text of an Android string resource (developer.android.com, String resources, Handle special
+    characters), in quotes, so that its spaces stay; escaped for XML."""
+    plain = {"'": r"\'", "@": r"\@", "?": r"\?"}
+    return escape(f'"{_escaped(_whole(text), plain, _utf16)}"')
+
+
 def line(text: str) -> str:
     """`text` on one line, for a comment or a heading: what is not seen becomes a space."""
     return " ".join("".join(" " if category(char) in _HIDDEN else char for char in text).split())
@@ -84,6 +91,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "json": lambda value: json.dumps(value),
     "kotlin": kotlin,
     "swift": swift,
+    "android": android,
     "cpp": cpp,
     "xml": xml,
     "line": line,

@@ -24,7 +24,7 @@ from edgepack.quiet import quiet
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "examples" / "fashion_mnist"
 PROFILE = ROOT / "tests" / "data" / "all-formats.toml"
-PROVERS = {"c++": "cpp", "python": "python"}
+PROVERS = {"c++": "cpp", "kotlin": "kotlin", "python": "python"}
 """The module of this package that proves apps of a language."""
 
 
@@ -56,7 +56,9 @@ def main() -> int:
 def proved(name: str, format_name: str, bundle: Path, goal: Path) -> list[Row]:
     """What came of one template with one runtime."""
     try:
-        app.rendered(bundle, goal, Choice(template=name, format=format_name), force=False)
+        app.rendered(
+            bundle, goal, Choice(template=name, format=format_name, package="com.example.app"), force=False
+        )
     except EdgepackError as cause:
         return [Row("render", "failed", str(cause))]
     prover = importlib.import_module(f"tests.apps.{PROVERS[template.load(name).language.lower()]}")

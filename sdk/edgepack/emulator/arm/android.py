@@ -9,26 +9,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import tarfile
 import time
-import urllib.request
 import zipfile
 from dataclasses import asdict, dataclass
-from http.client import HTTPException
 from pathlib import Path
 
-from edgepack.emulator.arm import build, cache, pins
+from edgepack.emulator.arm import build, cache, fetch, pins
 from edgepack.emulator.arm.device import Build
-from edgepack.emulator.arm.fetch import Tell, permit
+from edgepack.emulator.arm.fetch import Tell
 from edgepack.errors import EdgepackError
 
 SHOWS = (
     "Android's own library runs over glibc here: that shows its kernels and operators, "
     "and nothing of Android's loader, libc, JNI, NNAPI or GPU"
 )
-_REGISTRY = "https://registry.npmjs.org"
 _SHIM = "libc.so"
 _SYSTEM = ("libm.so", "libdl.so", "liblog.so", "libandroid.so")
 """What the library asks for besides libc; the shim is all of them."""
@@ -114,7 +110,8 @@ def _name() -> str:
 def _fill(draft: Path, tell: Tell) -> None:
     begun = time.perf_counter()
     tell(f"fetching onnxruntime {ONNX_RUNTIME.runtime} for Android (150 MB, of which 32 are kept)")
-    (draft / Path(ONNX_RUNTIME.library).name).write_bytes(_library(ONNX_RUNTIME, fetch(ONNX_RUNTIME)))
+    data = fetch.npm(ONNX_RUNTIME.name, ONNX_RUNTIME.version, ONNX_RUNTIME.sha256)
+    (draft / Path(ONNX_RUNTIME.library).name).write_bytes(_library(ONNX_RUNTIME, data))
     entry = cache.entry()
     if entry is None:
         raise EdgepackError("the ARM emulator is not set up", hint="edgepack emulator setup")
@@ -127,26 +124,6 @@ def _fill(draft: Path, tell: Tell) -> None:
     size = sum(each.stat().st_size for each in draft.iterdir() if not each.is_symlink())
     made = Made(ONNX_RUNTIME.runtime, compiler.about, time.perf_counter() - begun, size)
     (draft / cache.DONE).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
-
-
-def fetch(package: Package) -> bytes:
-    """A package from the registry that npm is set to (NPM_CONFIG_REGISTRY), else npm's own.
-
-    Raises EdgepackError where it cannot be had or is not what its hash says.
-    """
-    permit()
-    registry = os.environ.get("NPM_CONFIG_REGISTRY", _REGISTRY).rstrip("/")
-    address = f"{registry}/{package.name}/-/{package.name}-{package.version}.tgz"
-    try:
-        with urllib.request.urlopen(address, timeout=60) as source:
-            data: bytes = source.read()
-    except (OSError, HTTPException, ValueError) as cause:
-        hint = "run it again where the npm registry can be reached, or set NPM_CONFIG_REGISTRY to a mirror"
-        raise EdgepackError(f"{address} cannot be had: {cause}", hint=hint) from cause
-    found = hashlib.sha256(data).hexdigest()
-    if found != package.sha256:
-        raise EdgepackError(f"{address} is not the file that edgepack knows: its sha256 is {found}")
-    return data
 
 
 def _library(package: Package, data: bytes) -> bytes:

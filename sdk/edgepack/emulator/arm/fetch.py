@@ -1,4 +1,4 @@
-"""Fetch: packages by the system's own clients, pip and apt-get, each checked against its sha256."""
+"""Fetch: packages of pip, apt-get and npm, each checked against its sha256."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 from edgepack.emulator.arm.pins import WHEELS, ZIG, Debian, Runtime
@@ -21,6 +23,7 @@ PATIENCE = 20.0
 """Seconds within which the package index must answer. Left alone, pip and apt-get try for minutes where a
 network drops what it is sent."""
 _BY_HAND = "run it again where the package registries can be reached"
+_NPM = "https://registry.npmjs.org"
 _APT = ("Acquire::Retries=1", "Acquire::http::Timeout=20", "Acquire::https::Timeout=20")
 _PIP = ("-m", "pip", "--no-input", "--no-cache-dir", "--disable-pip-version-check")
 _ARM = ("--platform=manylinux_2_28_aarch64", "--platform=manylinux_2_27_aarch64", "--python-version=3.11")
@@ -133,7 +136,7 @@ def wheel(runtime: Runtime, version: str, folder: Path) -> Path:
 
     Raises EdgepackError where it cannot be had; pip itself refuses a file of another hash.
     """
-    return _wheel(runtime, version, WHEELS[runtime][version], _WHEELS, folder)
+    return pypi(runtime, version, WHEELS[runtime][version], _WHEELS, folder)
 
 
 def zig(folder: Path) -> None:
@@ -143,15 +146,38 @@ def zig(folder: Path) -> None:
     """
     version, sha256 = ZIG
     wanted = ("--platform=manylinux_2_12_x86_64", "--only-binary=:all:")
-    path = _wheel("ziglang", version, sha256, wanted, folder)
+    path = pypi("ziglang", version, sha256, wanted, folder)
     with zipfile.ZipFile(path) as archive:
         archive.extractall(folder)
     path.unlink()
     (folder / "ziglang/zig").chmod(0o755)
 
 
-def _wheel(name: str, version: str, sha256: str, wanted: tuple[str, ...], folder: Path) -> Path:
-    """Download a wheel for the system that pip is told of by the options `wanted`."""
+def npm(name: str, version: str, sha256: str) -> bytes:
+    """A package from the registry that npm is set to (NPM_CONFIG_REGISTRY), else npm's own.
+
+    Raises EdgepackError where it cannot be had or is not what its hash says.
+    """
+    permit()
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", _NPM).rstrip("/")
+    address = f"{registry}/{name}/-/{name}-{version}.tgz"
+    try:
+        with urllib.request.urlopen(address, timeout=60) as source:
+            data: bytes = source.read()
+    except (OSError, HTTPException, ValueError) as cause:
+        hint = "run it again where the npm registry can be reached, or set NPM_CONFIG_REGISTRY to a mirror"
+        raise EdgepackError(f"{address} cannot be had: {cause}", hint=hint) from cause
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise EdgepackError(f"{address} is not the file that edgepack knows: its sha256 is {found}")
+    return data
+
+
+def pypi(name: str, version: str, sha256: str, wanted: tuple[str, ...], folder: Path) -> Path:
+    """Download a wheel for the system that pip is told of by the options `wanted`.
+
+    Raises EdgepackError where it cannot be had; pip itself refuses a file of another hash.
+    """
     permit()
     folder.mkdir(parents=True, exist_ok=True)
     pinned = folder / "pinned.txt"
@@ -159,7 +185,7 @@ def _wheel(name: str, version: str, sha256: str, wanted: tuple[str, ...], folder
     line = [sys.executable, *_PIP, "download", "--quiet", "--no-deps", "--require-hashes", *wanted]
     line += ["--dest", str(folder), "--requirement", str(pinned)]
     _run(line, f"downloading {name} {version}")
-    (path,) = folder.glob(f"{name}-*.whl")
+    (path,) = folder.glob(f"{name.replace('-', '_')}-*.whl")
     return path
 
 

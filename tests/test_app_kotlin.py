@@ -1,0 +1,268 @@
+"""The Android app's library, compiled and run on the JVM: the reference's bits, whatever it is called."""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from apps import cases, kotlin
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgepack import app, expected, literal, monitor, template
+from edgepack.contract import Contract, ImageInput, Output
+from edgepack.errors import EdgepackError
+from edgepack.expected import Expected, Histogram
+from edgepack.preprocess import prepare
+
+pytestmark = pytest.mark.skipif(bool(kotlin.absent()), reason=f"Kotlin is not compiled: {kotlin.absent()}")
+
+NASTY = (
+    'quote " and \\ back',
+    "line\nend\r",
+    "$HOME ${x} $",
+    "☃ 🦙 שלום \u202eltr",
+    "%s %n",
+    "'@?",
+    "",
+    "\x00\x1b",
+)
+RESIZES, FILTERS = ("stretch", "shorter-side", "letterbox"), ("nearest", "bilinear", "bicubic")
+
+
+@dataclass(frozen=True)
+class Built:
+    """The library of a model whose every name is nasty, compiled."""
+
+    tools: kotlin.Tools
+    app: Path
+    out: Path
+
+    def said(self, *lines: list[object]) -> str:
+        return kotlin.driven(self.tools, self.app, self.out, list(lines))
+
+
+@pytest.fixture(scope="module")
+def tools(users_cache: None) -> kotlin.Tools:
+    try:
+        return kotlin.tools()
+    except EdgepackError as cause:
+        pytest.skip(f"Kotlin's compiler cannot be had: {cause}")
+
+
+@pytest.fixture(scope="module")
+def built(tools: kotlin.Tools, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("kotlin")
+    everything = " ".join(NASTY)
+    contract = Contract(
+        inputs=(ImageInput(kind="image", name=everything, size=(8, 8)),),
+        outputs=(
+            Output(kind="classification", name=f"out {everything}", labels=NASTY, activation="softmax"),
+        ),
+    )
+    made = template.App(
+        everything, everything, "net", kotlin.PACKAGE, "a'b $é☃.onnx", "onnx", "w8a8", 1, contract, 0.99,
+        Expected(top_score=Histogram(edges=(0.3, 0.6)), input_mean=Histogram(edges=(75.0,))),
+        {"onnxruntime": "1.0"},
+    )  # fmt: skip
+    template.render("android-kotlin", made, folder / "app")
+    assets = folder / "app" / "model" / "src" / "main" / "assets"
+    assets.mkdir()
+    (assets / made.file).touch()
+    (folder / "out").mkdir()
+    assert kotlin.built(folder / "app", tools, folder / "out") == ""
+    return Built(tools, folder / "app", folder / "out")
+
+
+def words_of(image: ImageInput) -> list[object]:
+    flags = (image.channels == "BGR", image.layout == "NCHW", image.dtype == "uint8")
+    words: list[object] = [*image.size, image.depth, *map(int, flags), RESIZES.index(image.resize)]
+    words += [image.shorter_side, image.pad_value, FILTERS.index(image.interpolation), int(image.antialias)]
+    mean = image.mean or (0.0,) * image.depth
+    return [*words, *image.value_range, *mean, *(image.std or (1.0,) * image.depth)]
+
+
+def decoded(path: Path) -> tuple[NDArray[np.uint8], int]:
+    """A picture's pixels as a platform's decoder gives them, and its EXIF orientation."""
+    with Image.open(path) as opened:
+        orientation = int(opened.getexif().get(0x0112, 1))
+        mode = "RGBA" if opened.has_transparency_data else ("L" if opened.mode == "L" else "RGB")
+        return np.asarray(opened.convert(mode), np.uint8), orientation
+
+
+def test_every_picture_gives_the_bits_of_the_reference(built: Built, tmp_path: Path) -> None:
+    every = list(cases.cases(tmp_path))
+    lines: list[list[object]] = []
+    for n, case in enumerate(every):
+        pixels, orientation = decoded(case.picture)
+        np.save(tmp_path / f"{n}.npy", pixels)
+        lines.append(
+            ["picture", tmp_path / f"{n}.npy", orientation, tmp_path / f"{n}.bin", *words_of(case.image)]
+        )
+    built.said(*lines)
+    wrong = [
+        f"{case.picture.name} {case.image.resize} {case.image.interpolation}"
+        for n, case in enumerate(every)
+        if (tmp_path / f"{n}.bin").read_bytes() != case.wanted.tobytes()
+    ]
+    assert len(every) > 100
+    assert wrong == []
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_camera_frames_become_upright_rgb(built: Built, tmp_path: Path, rotation: int) -> None:
+    wide, high = 21, 13
+    half, rows = (wide + 1) // 2, (high + 1) // 2
+    draw = np.random.default_rng(rotation)
+    luma = draw.integers(0, 256, (high, wide), dtype=np.uint8)
+    u, v = draw.integers(0, 256, (2, rows, half), dtype=np.uint8)
+    (tmp_path / "nv21").write_bytes(luma.tobytes() + np.stack([v, u], axis=-1).tobytes())
+    planes = [np.pad(each, ((0, 0), (0, 5))) for each in (luma, u, v)]
+    (tmp_path / "yuv").write_bytes(b"".join(each.tobytes() for each in planes))
+    built.said(
+        *([kind, tmp_path / kind, wide, high, rotation, tmp_path / f"{kind}.rgb"] for kind in ("nv21", "yuv"))
+    )
+    full = [np.repeat(np.repeat(each.astype(np.int64), 2, 0), 2, 1)[:high, :wide] for each in (u, v)]
+    wanted = np.rot90(cases.full_range(luma.astype(np.int64), *full), -rotation // 90)
+    for kind in ("nv21", "yuv"):
+        assert (tmp_path / f"{kind}.rgb").read_bytes() == wanted.tobytes(), kind
+
+
+def test_ten_thousand_labels_come_through_whatever_they_are_spelt_with(built: Built, tmp_path: Path) -> None:
+    labels = (*NASTY, *(f"label {n}" for n in range(10_000)))
+    text = "".join(f"{app.on_one_line(each)}\n" for each in labels)
+    (tmp_path / "labels.txt").write_text(text, encoding="utf-8", newline="")
+    said = built.said(["labels", tmp_path / "labels.txt"])
+    assert said == "".join(f"{each}\0" for each in labels)
+
+
+def test_scores_are_the_reference_s(built: Built, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(0, 5, (1, 40)).astype(np.float32)
+    np.save(tmp_path / "values.npy", values)
+    (tmp_path / "labels.txt").write_text("".join(f"label {n}\n" for n in range(40)))
+    said = built.said(["classes", tmp_path / "values.npy", tmp_path / "labels.txt"])
+    found = [line.split("\t") for line in said.splitlines()]
+    wanted = expected.activated(values, Output(kind="classification", activation="softmax"))[0]
+    assert [int(number) for _, number, _ in found] == np.argsort(-wanted, kind="stable").tolist()
+    for score, number, label in found:
+        assert float(score) == pytest.approx(wanted[int(number)], rel=1e-12)
+        assert label == f"label {number}"
+
+
+def test_its_monitoring_is_read(built: Built, tmp_path: Path) -> None:
+    built.said(["monitor", tmp_path / "m.json"])
+    found = monitor.read(tmp_path / "m.json")
+    assert (found.count, found.failures, found.load_ms) == (3, 1, 12.5)
+    assert (found.model, found.device) == (" ".join(NASTY), 'a "phone"')
+    assert (found.top_score, found.input_mean) == ((1, 1, 1), (1, 2))
+    assert found.latency_ms is not None
+    assert found.latency_ms.p50 == 2.0
+
+
+def test_any_text_is_a_literal(tools: kotlin.Tools, tmp_path: Path) -> None:
+    draw = random.Random(0)
+    alphabet = "\"\\$'{}\n\r\t\0 ab☃🦙\u202eש\ud7ff\ufeff\u2028\U000e0001"
+    texts = [*NASTY, *("".join(draw.choices(alphabet, k=draw.randrange(30))) for _ in range(500))]
+    lines = "".join(f"    {literal.kotlin(each)},\n" for each in texts)
+    shown = 'text.map { it.code }.joinToString(" ")'
+    code = f"val ALL = listOf(\n{lines})\n\nfun main() = ALL.forEach {{ text -> println({shown}) }}\n"
+    (tmp_path / "Texts.kt").write_text(code, encoding="utf-8")
+    assert tools.compiled([tmp_path / "Texts.kt"], (), tmp_path / "out") == ""
+    path = ":".join(map(str, (*tools.libraries, tmp_path / "out")))
+    said = kotlin.java(["-cp", path, "TextsKt"]).stdout.split("\n")[:-1]
+    assert said == [" ".join(map(str, memoryview(each.encode("utf-16-le")).cast("H"))) for each in texts]
+
+
+def test_a_warning_fails(tools: kotlin.Tools, tmp_path: Path) -> None:
+    (tmp_path / "Warned.kt").write_text("fun same(text: String) = text is String\n")
+    assert "warnings found" in tools.compiled([tmp_path / "Warned.kt"], (), tmp_path / "out")
+
+
+def test_the_stubs_of_android_are_as_android_publishes_it(tools: kotlin.Tools) -> None:
+    classes = sorted(
+        name[: -len(".class")].replace("/", ".")
+        for name in zipfile.ZipFile(tools.stubs).namelist()
+        if re.match(r"android/.*\.class\Z", name)
+        and not re.search(r"\$(Companion|DefaultImpls)|Kt\.class\Z", name)
+    )
+    line = ["javap", "-public", "-cp", str(tools.stubs), *classes]
+    said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    published, owner, checked = Published(tools.api), "", 0
+    unknown = []
+    for line_ in said.splitlines():
+        if found := re.match(r".*(?:class|interface) ([\w.$]+)[^(]*\{$", line_):
+            owner = found[1]
+        elif found := re.match(r"  public .*?([\w.$]+)\(([^)]*)\);$", line_):
+            parameters = [each.strip() for each in found[2].split(",") if each.strip()]
+            constructs = found[1] in (owner, owner.split(".")[-1])
+            checked += not constructs
+            if not constructs and not published.has(owner, found[1], parameters):
+                unknown.append(f"{owner}.{found[1]}({', '.join(parameters)})")
+    assert unknown == []
+    assert checked > 20
+    assert not published.has("android.graphics.Bitmap", "getPixels", ["int"])
+    assert not published.has("android.graphics.Bitmap", "getPixel", ["java.lang.String", "int"])
+
+
+class Published:
+    """Signatures of Android's classes, from Python stubs that were made of them."""
+
+    PLAIN: ClassVar = {
+        "int": "java.jint",
+        "long": "java.jlong",
+        "boolean": "java.jboolean",
+        "int[]": "JavaArrayJInt",
+        "java.lang.Class<T>": "typing.Type",
+    }
+
+    def __init__(self, path: Path) -> None:
+        self._files = zipfile.ZipFile(path)
+
+    def has(self, owner: str, name: str, parameters: list[str]) -> bool:
+        """Whether a class, or one that it stands on, has a method of these parameters."""
+        package, *nested = re.split(r"\.(?=[A-Z])", owner.replace("$", "."), maxsplit=1)
+        first, *others = package.split(".")
+        file = "/".join((f"{first}-stubs", *others, "__init__.pyi"))
+        if file not in self._files.namelist():
+            return False
+        body = ast.parse(self._files.read(file)).body
+        classes = [each for each in ast.walk(ast.Module(body, [])) if isinstance(each, ast.ClassDef)]
+        wanted = nested[0].split(".")[-1]
+        for each in (each for each in classes if each.name == wanted):
+            for method in each.body:
+                if (
+                    isinstance(method, ast.FunctionDef)
+                    and method.name == name
+                    and self._alike(method, parameters)
+                ):
+                    return True
+        return False
+
+    def _alike(self, method: ast.FunctionDef, parameters: list[str]) -> bool:
+        given = [
+            each for each in (*method.args.posonlyargs, *method.args.args) if each.arg not in ("self", "cls")
+        ]
+        if len(given) != len(parameters):
+            return False
+        for mine, published in zip(parameters, given, strict=True):
+            told = ast.unparse(published.annotation) if published.annotation else ""
+            word = self.PLAIN.get(mine, re.split(r"[.$<]", mine.split("<")[0])[-1])
+            if word not in told:
+                return False
+        return True
+
+
+def test_the_golden_picture_s_tensor_is_the_reference_s(built: Built, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8)
+    np.save(tmp_path / "picture.npy", pixels)
+    built.said(["picture", tmp_path / "picture.npy", 1, tmp_path / "out"])
+    image = ImageInput(kind="image", size=(8, 8))
+    assert (tmp_path / "out").read_bytes() == prepare(pixels, image).tobytes()
