@@ -232,3 +232,15 @@ def test_so_does_the_c_app(summing: Path, tmp_path: Path) -> None:
     done = cpp.run(["build/app", *files], tmp_path / "app", cpp.environment())
     sums = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("sum")]
     assert sums == ["sum [ 1 2 ]: 1.5 -0.5", "sum [ 1 2 ]: 3.5 -2.5", "sum [ 1 2 ]: 6.5 -5.5"]
+
+
+def test_a_jetson_s_app_says_which_providers_it_does_without(folder: Path, tmp_path: Path) -> None:
+    app.rendered(folder, tmp_path / "app", Choice("jetson-python"), force=False)
+    command = [sys.executable, "main.py", "--selftest"]
+    done = subprocess.run(command, cwd=tmp_path / "app", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("TensorrtExecutionProvider", "CUDAExecutionProvider"):
+        assert f"not used: {name}, which this build of ONNX Runtime lacks" in done.stderr
+    assert "CPUExecutionProvider" in done.stderr
+    engine = (tmp_path / "app" / "engine.py").read_text()
+    assert "INT8 = True\nFP16 = False\n" in engine

@@ -4,6 +4,7 @@
 
 #include "model.h"
 #include "ort.h"
+#include "session.h"
 
 namespace {
 
@@ -38,13 +39,11 @@ class OnnxModel : public Model {
   OnnxModel(const std::string& library, const std::string& path, int threads)
       : api_(ort::open(library.c_str())), threads_(threads) {
     ort::Env* env = nullptr;
-    ort::SessionOptions* options = nullptr;
     ort::Allocator* allocator = nullptr;
     api_.check(api_.create_env(kErrors, "app", &env));
-    api_.check(api_.create_options(&options));
-    api_.check(api_.set_intra_threads(options, threads));
-    api_.check(api_.set_inter_threads(options, 1));
-    api_.check(api_.create_session(env, path.c_str(), options, &session_));
+    const Opened opened = open_session(api_, env, path, threads);
+    session_ = opened.session;
+    runs_on_ = opened.runs_on;
     api_.check(api_.cpu_memory(kDeviceAllocator, kDefaultMemory, &memory_));
     api_.check(api_.allocator(&allocator));
     std::size_t count = 0;
@@ -75,7 +74,7 @@ class OnnxModel : public Model {
   }
 
   std::string about() const override {
-    return std::string("ONNX Runtime ") + api_.version + ", CPU threads: " + std::to_string(threads_);
+    return std::string("ONNX Runtime ") + api_.version + ", " + runs_on_ + ", CPU threads: " + std::to_string(threads_);
   }
 
  private:
@@ -116,6 +115,7 @@ class OnnxModel : public Model {
 
   ort::Api api_;
   int threads_;
+  std::string runs_on_;
   ort::Session* session_ = nullptr;
   ort::MemoryInfo* memory_ = nullptr;
   std::vector<char*> in_names_, out_names_;

@@ -47,6 +47,7 @@ struct Api {
   Status* (*allocator)(Allocator**);
   void (*release_value)(Value*);
   void (*release_info)(TensorInfo*);
+  void* const* (*table)(uint32_t version);  // null where the library is older than that version of the API
   const char* version;
 
   void check(Status* status) const {
@@ -92,6 +93,7 @@ inline Api open(const char* library) {
   put(api.allocator, table, 78);
   put(api.release_value, table, 96);
   put(api.release_info, table, 99);
+  api.table = get_base()->get;
   api.version = get_base()->version();
   return api;
 }
