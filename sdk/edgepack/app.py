@@ -86,9 +86,10 @@ def slug(name: str) -> str:
 
 
 def usable(found: Template, artifacts: tuple[Artifact, ...], format_name: str = "") -> Artifact | None:
-    """The first file that a template can run and that passed its checks; None where there is none."""
+    """The first file that a template can run and that failed no check, though perhaps not run here by its own
+    runtime, as a Core ML package is on macOS alone; None where there is none."""
     wanted = (format_name,) if format_name else found.formats
-    return next((each for each in artifacts if each.format in wanted and each.verdict == "pass"), None)
+    return next((each for each in artifacts if each.format in wanted and each.verdict != "fail"), None)
 
 
 def write(
@@ -188,7 +189,7 @@ def _settled(report: Report, target: Target, choice: Choice) -> tuple[Choice, Ar
     artifact = usable(found, report.artifacts, choice.format)
     if artifact is None:
         wanted = choice.format or " or ".join(found.formats)
-        raise BundleError(f"the bundle has no {wanted} file that passed its checks, which {name} could run")
+        raise BundleError(f"the bundle has no {wanted} file without a failed check, which {name} could run")
     return Choice(name, artifact.format, choice.package), artifact
 
 

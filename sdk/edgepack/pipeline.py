@@ -520,13 +520,13 @@ def _copy(path: Path, goal: Path) -> None:
 def _app(
     wanted: TargetPlan, loaded: Source, artifacts: tuple[Artifact, ...], folder: Path
 ) -> tuple[str, tuple[Omission, ...]]:
-    """Render the target's app for its first artifact that passed; the file it uses, or why none."""
+    """Render the target's app for its first artifact that it can run; the file it uses, or why none."""
     name = wanted.target.template
     if not name:
         return "", ()
     chosen = app.usable(template.load(name), artifacts)
     if chosen is None:
-        return "", (Omission("app", f"no artifact that {name} can run has passed its checks"),)
+        return "", (Omission("app", f"each artifact that {name} can run has failed a check"),)
     choice = app.Choice(template=name)
     app.write(folder, folder / bundle.APP, chosen, wanted.target, loaded.contract, choice)
     return chosen.file, ()

@@ -24,7 +24,7 @@ from edgepack.quiet import quiet
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "examples" / "fashion_mnist"
 PROFILE = ROOT / "tests" / "data" / "all-formats.toml"
-PROVERS = {"c++": "cpp", "kotlin": "kotlin", "python": "python"}
+PROVERS = {"c++": "cpp", "kotlin": "kotlin", "python": "python", "swift": "swift"}
 """The module of this package that proves apps of a language."""
 
 
