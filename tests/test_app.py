@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from apps import cpp
+from PIL import Image
 
 from edgepack import app, bundle, template
 from edgepack.app import Choice
@@ -244,3 +245,128 @@ def test_a_jetson_s_app_says_which_providers_it_does_without(folder: Path, tmp_p
     assert "CPUExecutionProvider" in done.stderr
     engine = (tmp_path / "app" / "engine.py").read_text()
     assert "INT8 = True\nFP16 = False\n" in engine
+
+
+FINDING = """
+import torch
+from torch import nn
+
+
+class Detector(nn.Module):
+    def forward(self, x):
+        boxes = torch.tensor([[[5, 5, 4, 4], [5, 5, 4, 5], [5, 5, 4, 4], [50, 5, 4, 4]]], dtype=torch.float32)
+        scores = torch.tensor([[[0.6, 0], [0.9, 0], [0, 0.5], [0.1, 0.2]]])
+        nothing = x.mean() * 0
+        return boxes + nothing, scores + nothing
+
+
+class Segmenter(nn.Module):
+    def forward(self, x):
+        return torch.cat([x[:, :1], 0.5 - x[:, :1]], dim=1)
+
+
+def detector():
+    return Detector()
+
+
+def segmenter():
+    return Segmenter()
+"""
+FINDING_SETTINGS = """
+[model]
+source = "net.py:{net}"
+[input]
+kind = "image"
+size = [16, 16]
+resize = "letterbox"
+{outputs}
+[build]
+targets = ["raspberry-pi-5"]
+formats = ["onnx"]
+"""
+BOXES = """
+[[output]]
+kind = "detection"
+name = "boxes"
+box_format = "cxcywh"
+[[output]]
+kind = "detection"
+name = "scores"
+labels = ["cat", "dog"]
+threshold = 0.3
+"""
+MAP = """
+[output]
+kind = "segmentation"
+labels = ["bright", "dark"]
+"""
+FOUND = {
+    "detector": ["0.9000  cat  [6.0, -3.0, 14.0, 7.0]", "0.5000  dog  [6.0, -2.0, 14.0, 6.0]"],
+    "segmenter": ["0.7500  dark", "0.2500  bright"],
+}
+
+
+@pytest.fixture(scope="module")
+def finding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the bundles of a detector and of a segmenter, and a picture whose left half is white."""
+    import edgepack
+
+    home = tmp_path_factory.mktemp("finding")
+    for net, outputs in (("detector", BOXES), ("segmenter", MAP)):
+        (home / net).mkdir()
+        (home / net / "net.py").write_text(FINDING)
+        (home / net / "edgepack.toml").write_text(FINDING_SETTINGS.format(net=net, outputs=outputs))
+        edgepack.build(str(home / net), scheme="fp32", out=str(home / net / "out"))
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:, :16] = 255
+    Image.fromarray(pixels).save(home / "half.png")
+    return home
+
+
+@pytest.mark.parametrize("net", FOUND)
+def test_the_python_app_tells_what_was_found_and_where(finding: Path, net: str) -> None:
+    folder = finding / net / "out" / "raspberry-pi-5" / "app"
+    line = [sys.executable, "main.py", str(finding / "half.png")]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [each.strip() for each in done.stdout.splitlines()[1:]] == FOUND[net]
+
+
+@pytest.mark.skipif(bool(cpp.absent()), reason=f"C++ apps are not built: {cpp.absent()}")
+@pytest.mark.parametrize("net", FOUND)
+def test_so_tells_the_c_app(finding: Path, tmp_path: Path, net: str) -> None:
+    folder = finding / net / "out" / "raspberry-pi-5"
+    app.rendered(folder, tmp_path / "app", Choice("linux-cpp"), force=False)
+    assert cpp.built(tmp_path / "app", "build") == ""
+    done = cpp.run(["build/app", finding / "half.png"], tmp_path / "app", cpp.environment())
+    assert done.returncode == 0, done.stderr
+    assert [each.strip() for each in done.stdout.splitlines()[1:]] == FOUND[net]
+
+
+def test_a_camera_s_frames_are_labelled(folder: Path, tmp_path: Path) -> None:
+    pictures = sorted(cpp.PICTURES.glob("*.png"))[:3]
+    for number, path in enumerate(pictures):
+        with Image.open(path) as picture:
+            picture.convert("RGB").save(tmp_path / f"frame{number}.png")
+    # a row of files stands in for a camera: OpenCV reads both through the same class
+    line = [sys.executable, "main.py", "--camera", str(tmp_path / "frame%d.png"), "--monitor", "m.json"]
+    done = subprocess.run(line, cwd=folder / "app", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [each.split(maxsplit=1)[1] for each in done.stdout.splitlines()[1::2]]
+    assert [each.lower().replace(" ", "-").replace("/", "-") for each in said] == [
+        each.stem for each in pictures
+    ]
+    assert json.loads((folder / "app" / "m.json").read_text())["count"] == 3
+    again = subprocess.run(
+        [*line, "--frames", "2"], cwd=folder / "app", capture_output=True, text=True, check=False
+    )
+    assert again.stdout.count("frame") == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "words"), [("pi", "python3-picamera2"), ("/none", "cannot be opened as a camera")]
+)
+def test_what_is_no_camera_is_said(folder: Path, device: str, words: str) -> None:
+    line = [sys.executable, "main.py", "--camera", device]
+    done = subprocess.run(line, cwd=folder / "app", capture_output=True, text=True, check=False)
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr

@@ -34,6 +34,11 @@ class Output(TypedDict):
     kind: Literal["classification", "detection", "segmentation", "embedding", "regression", "tensor"]
     name: str
     activation: Literal["none", "softmax", "sigmoid"]  # still to be applied to get scores
+    threshold: float | None  # least score that counts
+    box_format: Literal["xyxy", "xywh", "cxcywh"] | None  # of the output that holds boxes
+    box_units: Literal["pixels", "relative"]
+    iou_threshold: float
+    units: str
 
 class State(TypedDict):
     """An output of one call that is an input of the next."""

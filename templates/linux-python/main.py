@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
+import math
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import camera
+import detections
 import runtime
 import sample
 import scores
@@ -34,7 +39,13 @@ def main() -> int:
     args = _arguments()
     try:
         return _App(args.threads).run(args)
-    except (runtime.RuntimeProblem, selftest.GoldenError, sample.SampleError, OSError) as problem:
+    except (
+        runtime.RuntimeProblem,
+        selftest.GoldenError,
+        sample.SampleError,
+        OSError,
+        camera.CameraProblem,
+    ) as problem:
         print(f"{Path(__file__).name}: {problem}", file=sys.stderr)
         return 2
 
@@ -56,17 +67,24 @@ def _arguments() -> argparse.Namespace:
         else f".npy or .npz, made ready; inputs: {names}",
     )
     for flag, default, text in (
-        ("--top", 5, "classes to print"),
+        ("--top", 5, "classes or boxes to print"),
         ("--threads", THREADS, "CPU threads"),
+        ("--frames", None, "of the camera, at most"),
         ("--bench", None, "time N inferences of the first file given, or of a golden sample"),
     ):
         shown = f"{text} ({default})" if default else text
         parser.add_argument(flag, type=_positive, default=default, metavar="N", help=shown)
+    if sample.PICTURE:
+        cameras = "label what a camera sees, until Ctrl-C: pi (picamera2), or a number or path (OpenCV)"
+        parser.add_argument("--camera", metavar="DEVICE", help=cameras)
+    parser.set_defaults(camera=None)
     parser.add_argument("--monitor", type=Path, metavar="FILE", help="write what was seen as JSON at the end")
     parser.add_argument("--selftest", action="store_true", help="replay the bundle's golden vectors")
     args = parser.parse_args()
-    if not (args.files or args.selftest or args.bench):
-        parser.error("give a file to run, --selftest or --bench N")
+    if not (args.files or args.selftest or args.bench or args.camera):
+        parser.error(
+            f"give a file to run, {'--camera DEVICE, ' if sample.PICTURE else ''}--selftest or --bench N"
+        )
     return args
 
 
@@ -95,6 +113,8 @@ class _App:
             code = 0 if selftest.run(HERE, self.model, self.labels) else 1
         elif args.bench:
             self._bench(args.bench, args.files)
+        elif args.camera:
+            self._watch(camera.frames(args.camera), args.frames, args.top)
         else:
             code = self._run(args.files, args.top)
         if args.monitor:
@@ -133,36 +153,59 @@ class _App:
         for path in paths:
             start = time.perf_counter()
             try:
-                inputs, mean = sample.read(path)
+                given = sample.read(path)
             except sample.SampleError as problem:
                 print(f"{Path(__file__).name}: {problem}", file=sys.stderr)
                 code = 2
                 continue
             reading = time.perf_counter() - start
             if not warm:
-                self.model.run(inputs)  # the first run also allocates and tunes
+                self.model.run(given.inputs)  # the first run also allocates and tunes
                 warm = True
-            outputs, running = self.infer(inputs, mean)
+            outputs, running = self.infer(given.inputs, given.mean)
             print(f"{path}: {running * 1e3:.2f} ms (and {reading * 1e3:.1f} ms to read and prepare)")
-            self._print(outputs, top)
+            self._print(outputs, top, given.size)
         return code
 
-    def _print(self, outputs: list[NDArray[Any]], top: int) -> None:
+    def _watch(self, frames: Iterator[NDArray[np.uint8]], count: int | None, top: int) -> None:
+        """Run the model on each frame of a camera; of classes the best is printed."""
+        assert sample.PICTURE is not None
+        try:
+            for number, frame in enumerate(itertools.islice(frames, count)):
+                given = sample.of_picture(frame, sample.PICTURE)
+                outputs, running = self.infer(given.inputs, given.mean)
+                print(f"frame {number}: {running * 1e3:.2f} ms")
+                self._print(outputs, top if detections.BOXES is not None else 1, given.size)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+
+    def _print(self, outputs: list[NDArray[Any]], top: int, size: tuple[int, int] | None) -> None:
+        """Say what came out, for a picture of `size` where there is one."""
+        if detections.BOXES is not None and size is not None:
+            for box, number, score in detections.found(outputs, size)[:top]:
+                corners = ", ".join(f"{each:.1f}" for each in box)
+                print(f"  {score:10.4f}  {scores.label(number, self.labels)}  [{corners}]")
+            return
         for values, output in zip(outputs, CONTRACT["outputs"]):
             found = scores.activate(values, output["activation"])
             if output["kind"] == "classification":
-                for number, score in scores.top(found, top):
-                    print(f"  {score:10.4f}  {scores.label(number, self.labels)}")
+                self._print_classes(scores.top(found, top, output["threshold"]))
+            elif output["kind"] == "segmentation":
+                self._print_classes(scores.shares(found)[:top])
             else:
                 shown = np.array2string(found, precision=5, threshold=32, prefix="  ")
-                print(f"  {output['name']} {list(found.shape)}:\n  {shown}")
+                print(f"  {output['name']} {list(found.shape)} {output['units']}".rstrip() + f":\n  {shown}")
+
+    def _print_classes(self, found: list[tuple[int, float]]) -> None:
+        for number, score in found:
+            print(f"  {score:10.4f}  {scores.label(number, self.labels)}")
 
     def _bench(self, count: int, paths: list[Path]) -> None:
         """Time `count` inferences and print the percentiles of their milliseconds."""
-        inputs, mean = sample.read(paths[0]) if paths else (selftest.samples(HERE)[0], float("nan"))
+        given = sample.read(paths[0]) if paths else sample.Sample(selftest.samples(HERE)[0], math.nan, None)
         for _ in range(_WARM_UP):
-            self.model.run(inputs)
-        times = [self.infer(inputs, mean)[1] * 1e3 for _ in range(count)]
+            self.model.run(given.inputs)
+        times = [self.infer(given.inputs, given.mean)[1] * 1e3 for _ in range(count)]
         low, middle, high, worst = np.percentile(times, [0, 50, 90, 99])
         print(
             f"{count} inferences after {_WARM_UP} to warm up, ms: least {low:.2f}, median {middle:.2f}, "

@@ -7,7 +7,7 @@ model sees other numbers than those it was measured on.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,31 @@ _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+
+
+class Framing(NamedTuple):
+    """Where a picture lies in the model's: resized to `wide` and `high`, its corner at (`left`, `top`)."""
+
+    wide: int
+    high: int
+    left: int
+    top: int
+
+
+def framing(width: int, height: int, contract: ImageInput) -> Framing:
+    """Where a picture of `width` and `height` lies; what is outside the model's picture is cut off."""
+    high, wide = contract["size"]
+    if contract["resize"] == "stretch":
+        return Framing(wide, high, 0, 0)
+    if contract["resize"] == "letterbox":
+        scale = min(wide / width, high / height)
+        size = max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+        return Framing(*size, (wide - size[0]) // 2, (high - size[1]) // 2)
+    short = contract["resize_to"] or max(high, wide)
+    # torchvision.transforms.functional.resize: the longer side is cut to a whole number
+    upright = width <= height
+    size = (short, int(short * height / width)) if upright else (int(short * width / height), short)
+    return Framing(*size, -round((size[0] - wide) / 2.0), -round((size[1] - high) / 2.0))
 
 
 def read_picture(path: Path, channels: str) -> NDArray[np.uint8]:
@@ -67,33 +92,14 @@ def _table(contract: ImageInput) -> list[NDArray[np.float32]]:
 
 
 def _framed(image: Image.Image, contract: ImageInput) -> NDArray[np.uint8]:
+    place = framing(image.width, image.height, contract)
+    resized = _resized(image, (place.wide, place.high), contract)
     height, width = contract["size"]
-    if contract["resize"] == "stretch":
-        return _resized(image, (width, height), contract)
-    if contract["resize"] == "letterbox":
-        return _letterboxed(image, contract)
-    short = contract["resize_to"] or max(height, width)
-    # torchvision.transforms.functional.resize: the longer side is cut to a whole number
-    wide, high = (
-        (short, int(short * image.height / image.width))
-        if image.width <= image.height
-        else (int(short * image.width / image.height), short)
-    )
-    resized = _resized(image, (wide, high), contract)
-    left, top = round((wide - width) / 2.0), round((high - height) / 2.0)
-    return resized[top : top + height, left : left + width]
-
-
-def _letterboxed(image: Image.Image, contract: ImageInput) -> NDArray[np.uint8]:
-    height, width = contract["size"]
-    scale = min(width / image.width, height / image.height)
-    wide = max(1, int(image.width * scale + 0.5))
-    high = max(1, int(image.height * scale + 0.5))
-    resized = _resized(image, (wide, high), contract)
-    ground = np.full((height, width, *resized.shape[2:]), contract["pad_value"], np.uint8)
-    left, top = (width - wide) // 2, (height - high) // 2
-    ground[top : top + high, left : left + wide] = resized
-    return ground
+    found = np.full((height, width, *resized.shape[2:]), contract["pad_value"], np.uint8)
+    left, top = max(0, place.left), max(0, place.top)
+    part = resized[top - place.top : height - place.top, left - place.left : width - place.left]
+    found[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return found
 
 
 def _resized(image: Image.Image, size: tuple[int, int], contract: ImageInput) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,23 +25,32 @@ PICTURE = _FIRST if _FIRST["kind"] == "image" and len(_INPUTS) == 1 else None
 """The picture, where the model takes one and nothing else."""
 
 
+class Sample(NamedTuple):
+    """What a file holds."""
+
+    inputs: list[NDArray[Any]]
+    """As the model takes them."""
+    mean: float
+    """Which monitoring counts: of the picture as the model sees it in 8 bits, or of the first input."""
+    size: tuple[int, int] | None
+    """Width and height of the picture in the file; None of tensors."""
+
+
 class SampleError(Exception):
     """A file that cannot be read as what the model takes."""
 
 
-def read(path: Path) -> tuple[list[NDArray[Any]], float]:
+def read(path: Path) -> Sample:
     """The sample in the file `path`: a picture where the model takes one and nothing else, otherwise
-    a `.npy` (one input) or an `.npz` with an array an input, by name, made ready; and the mean that
-    monitoring counts: of the picture as the model sees it in 8 bits, or of the first input.
+    a `.npy` (one input) or an `.npz` with an array an input, by name, made ready.
 
     Raises SampleError with a sentence.
     """
     try:
         if PICTURE is not None:
-            frame = preprocess.framed(preprocess.read_picture(path, PICTURE["channels"]), PICTURE)
-            return [preprocess.prepared(frame, PICTURE)], float(frame.mean())
+            return of_picture(preprocess.read_picture(path, PICTURE["channels"]), PICTURE)
         given = [_fitting(array, spec) for array, spec in zip(_arrays(path), _READ)]
-        return _with_room(given), float(given[0].mean())
+        return Sample(_with_room(given), float(given[0].mean()), None)
     except FileNotFoundError:
         raise SampleError(f"{path}: there is no such file") from None
     except (
@@ -54,6 +63,12 @@ def read(path: Path) -> tuple[list[NDArray[Any]], float]:
         Image.DecompressionBombError,
     ) as cause:
         raise SampleError(f"{path}: {cause}") from cause
+
+
+def of_picture(picture: NDArray[np.uint8], contract: ImageInput) -> Sample:
+    """What the model is fed for a picture: uint8 [H, W, 3] in RGB, or [H, W]."""
+    frame = preprocess.framed(picture, contract)
+    return Sample([preprocess.prepared(frame, contract)], float(frame.mean()), picture.shape[1::-1])
 
 
 def _with_room(given: list[NDArray[Any]]) -> list[NDArray[Any]]:

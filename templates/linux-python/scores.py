@@ -27,11 +27,19 @@ def activate(values: NDArray[Any], activation: str) -> NDArray[Any]:
     return values
 
 
-def top(values: NDArray[Any], count: int) -> list[tuple[int, float]]:
-    """Class numbers and scores of the `count` highest of one sample's scores, best first."""
+def top(values: NDArray[Any], count: int, least: float | None = None) -> list[tuple[int, float]]:
+    """Class numbers and scores of one sample's `count` highest, best first; none below `least`."""
     flat = values.ravel()
     best = np.argsort(-flat, kind="stable")[:count]
-    return [(int(number), float(flat[number])) for number in best]
+    return [(int(n), float(flat[n])) for n in best if least is None or flat[n] >= least]
+
+
+def shares(values: NDArray[Any]) -> list[tuple[int, float]]:
+    """Of scores [1, classes, H, W]: the classes that are the best of some pixel, and the part of the
+    pixels that they have, the largest first."""
+    numbers, counts = np.unique(values[0].argmax(axis=0), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [(int(numbers[n]), float(counts[n] / counts.sum())) for n in order]
 
 
 def read_labels(path: Path) -> list[str]:

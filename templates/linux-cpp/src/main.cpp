@@ -15,6 +15,7 @@
 
 #include "camera.h"
 #include "contract.h"
+#include "detect.h"
 #include "labels.h"
 #include "model.h"
 #include "monitor.h"
@@ -32,7 +33,7 @@ constexpr const char* kUsage =
     "  --frames N         of the camera, at most\n"
     "  --selftest         replay the golden vectors\n"
     "  --bench N          time N inferences of the first file, or of a golden sample\n"
-    "  --top N            classes to print (5)\n"
+    "  --top N            classes or boxes to print (5)\n"
     "  --threads N        CPU threads\n"
     "  --monitor FILE     write what was seen as JSON at the end\n"
     "  --data DIR         folder that holds model/ and golden/ (.)\n"
@@ -96,6 +97,7 @@ double mean_of(const Tensor& tensor) {
 struct Fed {
   std::vector<Tensor> inputs;
   double mean = 0.0;
+  int width = 0, height = 0;  // of the picture that was given
 };
 
 // The app: a model with what it has seen, and the state that it carries from call to call.
@@ -122,7 +124,7 @@ class App {
  private:
   static Fed fed(const Picture& picture) {
     const Picture frame = framed(picture, contract::image());
-    return {{prepared(frame, contract::image())}, mean(frame)};
+    return {{prepared(frame, contract::image())}, mean(frame), picture.width, picture.height};
   }
 
   // Inputs from files: one picture, or a .npy for each input that is not carried from call to call.
@@ -186,7 +188,7 @@ class App {
     }
     milliseconds = since(begun);
     keep_state(outputs);
-    const auto scores = activated(as_doubles(outputs.at(0)), contract::outputs()[0].activation);
+    const auto scores = activated(outputs.at(0), contract::outputs()[0].activation);
     const double highest = scores.empty() ? std::nan("") : *std::max_element(scores.begin(), scores.end());
     monitor_.record(milliseconds, highest, sample.mean);
     return outputs;
@@ -209,7 +211,7 @@ class App {
         double running = 0.0;
         const auto outputs = infer(sample, running);
         std::printf("%s: %.2f ms (and %.1f ms to read and prepare)\n", first->c_str(), running, reading);
-        print(outputs, options_.top);
+        print(outputs, options_.top, sample);
       } catch (const std::runtime_error& cause) {
         std::fprintf(stderr, "app: %s\n", cause.what());
         code = 2;
@@ -218,27 +220,38 @@ class App {
     return code;
   }
 
-  void print(const std::vector<Tensor>& outputs, int wanted) const {
-    for (std::size_t n = 0; n < outputs.size() && n < contract::outputs().size(); ++n) {
-      const contract::Output& told = contract::outputs()[n];
-      const auto scores = activated(as_doubles(outputs[n]), told.activation);
-      if (std::string(told.kind) == "classification") {
-        for (const auto& [number, score] : top(scores, static_cast<std::size_t>(wanted)))
-          std::printf("  %10.4f  %s\n", score, label_of(labels_, number).c_str());
-        continue;
-      }
-      std::printf("  %s [", printable(told.name).c_str());
-      for (std::int64_t size : outputs[n].shape) std::printf(" %lld", static_cast<long long>(size));
-      std::printf(" ]:");
-      for (std::size_t each = 0; each < std::min<std::size_t>(scores.size(), 8); ++each)
-        std::printf(" %.5g", scores[each]);
-      std::printf("%s\n", scores.size() > 8 ? " …" : "");
+  void print(const std::vector<Tensor>& outputs, int wanted, const Fed& sample) const {
+    if (detects() && sample.width > 0) {
+      const auto found = detections(outputs, sample.width, sample.height);
+      for (std::size_t n = 0; n < std::min(found.size(), static_cast<std::size_t>(wanted)); ++n)
+        std::printf("  %10.4f  %s  [%.1f, %.1f, %.1f, %.1f]\n", found[n].score, label_of(labels_, found[n].number).c_str(),
+                    found[n].box[0], found[n].box[1], found[n].box[2], found[n].box[3]);
+      return;
     }
+    for (std::size_t n = 0; n < outputs.size() && n < contract::outputs().size(); ++n)
+      print_one(outputs[n], contract::outputs()[n], static_cast<std::size_t>(wanted));
+  }
+
+  void print_one(const Tensor& output, const contract::Output& told, std::size_t wanted) const {
+    const auto scores = activated(output, told.activation);
+    const std::string kind = told.kind;
+    if (kind == "classification" || kind == "segmentation") {
+      auto found = kind == "segmentation" ? shares(scores, output.shape) : top(scores, wanted, told.threshold);
+      found.resize(std::min(found.size(), wanted));
+      for (const auto& [number, score] : found)
+        std::printf("  %10.4f  %s\n", score, label_of(labels_, number).c_str());
+      return;
+    }
+    std::printf("  %s [", printable(told.name).c_str());
+    for (std::int64_t size : output.shape) std::printf(" %lld", static_cast<long long>(size));
+    std::printf(" ]:");
+    for (std::size_t each = 0; each < std::min<std::size_t>(scores.size(), 8); ++each) std::printf(" %.5g", scores[each]);
+    std::printf("%s\n", scores.size() > 8 ? " …" : "");
   }
 
   void bench() {
     // the mean of a golden sample is not counted: of a picture it is that of the 8-bit values, which are not here
-    Fed sample = options_.files.empty() ? Fed{golden_sample(options_.data + "/golden"), std::nan("")}
+    Fed sample = options_.files.empty() ? Fed{golden_sample(options_.data + "/golden"), std::nan(""), 0, 0}
                                         : read(options_.files);
     put_state(sample.inputs);
     for (int n = 0; n < kWarmUp; ++n) model_->run(sample.inputs);
@@ -257,7 +270,7 @@ class App {
       double running = 0.0;
       const auto outputs = infer(sample, running);
       std::printf("frame %d: %.2f ms\n", n, running);
-      print(outputs, 1);
+      print(outputs, detects() ? options_.top : 1, sample);
       std::fflush(stdout);
     }
   }

@@ -4,8 +4,17 @@
 #include <utility>
 #include <vector>
 
-// `values` with the activation that the model leaves to the app: none, softmax (of all values) or sigmoid.
-std::vector<double> activated(std::vector<double> values, const std::string& activation);
+#include "tensor.h"
 
-// Class numbers and scores of the highest scores, best first; of equals, the lower number first.
-std::vector<std::pair<std::size_t, double>> top(const std::vector<double>& scores, std::size_t count);
+using Scored = std::pair<std::size_t, double>;  // a class's number, and its score
+
+// The values of `output` with the activation that the model leaves to the app: none, softmax (over the last axis) or
+// sigmoid.
+std::vector<double> activated(const Tensor& output, const std::string& activation);
+
+// The highest scores that are not below `least`, best first; of equals, the lower number first.
+std::vector<Scored> top(const std::vector<double>& scores, std::size_t count, double least);
+
+// Of scores [1, classes, height, width]: the classes that are the best of some pixel, and the part of the pixels that
+// they have, the largest first.
+std::vector<Scored> shares(const std::vector<double>& scores, const std::vector<std::int64_t>& shape);

@@ -11,44 +11,35 @@ namespace {
 
 using contract::Image;
 
-// `size` values of `picture` from (left, top) on.
-Picture cropped(const Picture& picture, int left, int top, int width, int height) {
-  Picture found{width, height, picture.channels, {}};
+// `picture` laid at (left, top) of the model's; what lies outside is cut off.
+Picture laid(const Picture& picture, const Image& wanted, const Framing& place) {
   const std::ptrdiff_t depth = picture.channels;
-  for (int y = 0; y < height; ++y) {
-    const auto row = picture.pixels.begin() + ((std::ptrdiff_t{top} + y) * picture.width + left) * depth;
-    found.pixels.insert(found.pixels.end(), row, row + width * depth);
-  }
-  return found;
-}
-
-Picture letterboxed(const Picture& picture, const Image& wanted) {
-  const double scale = std::min(static_cast<double>(wanted.width) / picture.width,
-                                static_cast<double>(wanted.height) / picture.height);
-  const int width = std::max(1, static_cast<int>(picture.width * scale + 0.5));
-  const int height = std::max(1, static_cast<int>(picture.height * scale + 0.5));
-  const Picture small = resized(picture, width, height, wanted.filter, wanted.antialias);
-  const std::ptrdiff_t depth = picture.channels;
-  const auto total = static_cast<std::size_t>(depth * wanted.width * wanted.height);
   Picture found{wanted.width, wanted.height, picture.channels,
-                std::vector<std::uint8_t>(total, static_cast<std::uint8_t>(wanted.pad_value))};
-  const int left = (wanted.width - width) / 2, top = (wanted.height - height) / 2;
-  for (int y = 0; y < height; ++y)
-    std::copy_n(small.pixels.begin() + std::ptrdiff_t{y} * width * depth, width * depth,
-                found.pixels.begin() + ((std::ptrdiff_t{top} + y) * wanted.width + left) * depth);
+                std::vector<std::uint8_t>(static_cast<std::size_t>(depth * wanted.width * wanted.height),
+                                          static_cast<std::uint8_t>(wanted.pad_value))};
+  const int first = std::max(0, place.left), end = std::min(wanted.width, place.left + picture.width);
+  for (int y = std::max(0, place.top); y < std::min(wanted.height, place.top + picture.height); ++y)
+    std::copy_n(picture.pixels.begin() + (std::ptrdiff_t{y - place.top} * picture.width + first - place.left) * depth,
+                (end - first) * depth, found.pixels.begin() + (std::ptrdiff_t{y} * wanted.width + first) * depth);
   return found;
 }
 
-Picture by_shorter_side(const Picture& picture, const Image& wanted) {
-  const bool upright = picture.width <= picture.height;
+Framing letterboxed(int width, int height, const Image& wanted) {
+  const double scale = std::min(static_cast<double>(wanted.width) / width, static_cast<double>(wanted.height) / height);
+  const int wide = std::max(1, static_cast<int>(width * scale + 0.5));
+  const int high = std::max(1, static_cast<int>(height * scale + 0.5));
+  return {wide, high, (wanted.width - wide) / 2, (wanted.height - high) / 2};
+}
+
+Framing by_shorter_side(int width, int height, const Image& wanted) {
+  const bool upright = width <= height;
   const int side = wanted.shorter_side;
   // in the order of torchvision: side * longer / shorter, cut to a whole number
-  const int longer = upright ? static_cast<int>(static_cast<double>(std::int64_t{side} * picture.height) / picture.width)
-                             : static_cast<int>(static_cast<double>(std::int64_t{side} * picture.width) / picture.height);
-  const int width = upright ? side : longer, height = upright ? longer : side;
-  const Picture found = resized(picture, width, height, wanted.filter, wanted.antialias);
+  const int longer = upright ? static_cast<int>(static_cast<double>(std::int64_t{side} * height) / width)
+                             : static_cast<int>(static_cast<double>(std::int64_t{side} * width) / height);
+  const int wide = upright ? side : longer, high = upright ? longer : side;
   const auto middle = [](int size, int part) { return static_cast<int>(std::nearbyint((size - part) / 2.0)); };
-  return cropped(found, middle(width, wanted.width), middle(height, wanted.height), wanted.width, wanted.height);
+  return {wide, high, -middle(wide, wanted.width), -middle(high, wanted.height)};
 }
 
 // The float of each 8-bit value of a channel, rounded once from double precision.
@@ -84,11 +75,16 @@ std::vector<char> laid_out(const Picture& frame, const Image& wanted, Change cha
 
 }  // namespace
 
+Framing framing(int width, int height, const Image& wanted) {
+  if (wanted.resize == contract::Resize::kStretch) return {wanted.width, wanted.height, 0, 0};
+  const bool letterbox = wanted.resize == contract::Resize::kLetterbox;
+  return letterbox ? letterboxed(width, height, wanted) : by_shorter_side(width, height, wanted);
+}
+
 Picture framed(const Picture& picture, const Image& wanted) {
+  const Framing place = framing(picture.width, picture.height, wanted);
   const Picture found = with_channels(picture, wanted.depth);
-  if (wanted.resize == contract::Resize::kStretch)
-    return resized(found, wanted.width, wanted.height, wanted.filter, wanted.antialias);
-  return wanted.resize == contract::Resize::kLetterbox ? letterboxed(found, wanted) : by_shorter_side(found, wanted);
+  return laid(resized(found, place.width, place.height, wanted.filter, wanted.antialias), wanted, place);
 }
 
 Tensor prepared(const Picture& frame, const Image& wanted) {
