@@ -181,6 +181,17 @@ def test_any_text_is_a_literal(tools: kotlin.Tools, tmp_path: Path) -> None:
     assert said == [" ".join(map(str, memoryview(each.encode("utf-16-le")).cast("H"))) for each in texts]
 
 
+def test_resources_link_whatever_the_app_is_called_and_what_is_missing_is_seen(built: Built) -> None:
+    assert kotlin.linked(built.app, built.tools)[0] == "ok"
+    strings = built.app / "app" / "src" / "main" / "res" / "values" / "strings.xml"
+    text = strings.read_text()
+    strings.write_text(text.replace('name="app_name"', 'name="other"'))
+    outcome, said = kotlin.linked(built.app, built.tools)
+    assert (outcome, "string/app_name" in said) == ("failed", True)
+    assert kotlin.project(built.app).outcome == "failed"
+    strings.write_text(text)
+
+
 def test_a_warning_fails(tools: kotlin.Tools, tmp_path: Path) -> None:
     (tmp_path / "Warned.kt").write_text("fun same(text: String) = text is String\n")
     assert "warnings found" in tools.compiled([tmp_path / "Warned.kt"], (), tmp_path / "out")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Outcome = Literal["ok", "failed", "skipped"]
+
 
 @dataclass(frozen=True)
 class Row:
     """One thing that was tried with a rendered app."""
 
     what: str
-    outcome: Literal["ok", "failed", "skipped"]
+    outcome: Outcome
     detail: str = ""
