@@ -1,4 +1,8 @@
 buildscript {
+    repositories {
+        google()
+        mavenCentral()
+    }
     dependencies {
         // The Android Gradle plugin brings Kotlin itself; Compose's compiler must be of the same version.
         classpath(libs.kotlin.gradle.plugin)

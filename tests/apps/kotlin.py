@@ -355,7 +355,7 @@ def parses(text: str) -> bool:
 
 
 def _dangling(main: Path) -> list[str]:
-    """Resources that are named but not there."""
+    """Resources that are named but not there, and texts that nothing names."""
     there = {f"@string/{name}" for name in _named(main / "res/values/strings.xml")}
     there |= {f"@color/{name}" for name in _named(main / "res/values/colors.xml")}
     there |= {f"@{path.parent.name.split('-')[0]}/{path.stem}" for path in (main / "res").rglob("*.xml")}
@@ -363,7 +363,12 @@ def _dangling(main: Path) -> list[str]:
     for path in main.rglob("*.xml"):
         for element in ElementTree.parse(path).iter():
             used |= {value for value in element.attrib.values() if re.match(r"@(?!android:)\w+/", value)}
-    return [f"{each} is nowhere" for each in sorted(used - there)]
+    code = "".join(path.read_text(encoding="utf-8") for path in (main / "kotlin").rglob("*.kt"))
+    texts = {f"@string/{name}" for name in _named(main / "res/values/strings.xml")}
+    unused = texts - used - {f"@string/{name}" for name in re.findall(r"\bR\.string\.(\w+)", code)}
+    return [f"{each} is nowhere" for each in sorted(used - there)] + [
+        f"{each} is not used" for each in sorted(unused)
+    ]
 
 
 def _named(path: Path) -> list[str]:
