@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from apps import cpp
+from apps import cases, cpp
 from PIL import Image
 
 from edgepack import app, bundle, template
@@ -344,7 +344,7 @@ def test_so_tells_the_c_app(finding: Path, tmp_path: Path, net: str) -> None:
 
 
 def test_a_camera_s_frames_are_labelled(folder: Path, tmp_path: Path) -> None:
-    pictures = sorted(cpp.PICTURES.glob("*.png"))[:3]
+    pictures = sorted(cases.PICTURES.glob("*.png"))[:3]
     for number, path in enumerate(pictures):
         with Image.open(path) as picture:
             picture.convert("RGB").save(tmp_path / f"frame{number}.png")
@@ -353,9 +353,7 @@ def test_a_camera_s_frames_are_labelled(folder: Path, tmp_path: Path) -> None:
     done = subprocess.run(line, cwd=folder / "app", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = [each.split(maxsplit=1)[1] for each in done.stdout.splitlines()[1::2]]
-    assert [each.lower().replace(" ", "-").replace("/", "-") for each in said] == [
-        each.stem for each in pictures
-    ]
+    assert [cases.called(each) for each in said] == [each.stem for each in pictures]
     assert json.loads((folder / "app" / "m.json").read_text())["count"] == 3
     again = subprocess.run(
         [*line, "--frames", "2"], cwd=folder / "app", capture_output=True, text=True, check=False

@@ -19,16 +19,6 @@ from edgepack.expected import Expected
 pytestmark = pytest.mark.skipif(bool(cpp.absent()), reason=f"C++ apps are not built: {cpp.absent()}")
 
 STRICT = ("-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
-RESIZES, FILTERS = ("stretch", "shorter-side", "letterbox"), ("nearest", "bilinear", "bicubic")
-NASTY = (
-    'quote " and \\ back',
-    "line\nend\r",
-    "$HOME ${x}",
-    "??/ ??= trigraph",
-    "☃ 🦙 שלום \u202eltr",
-    "%s %n",
-    "",
-)
 
 
 def rendered(folder: Path, labels: tuple[str, ...] = (), name: str = "net") -> Path:
@@ -62,27 +52,15 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(sources, include, folder / "tensors", "-ljpeg", "-lpng")
 
 
-def line_of(case: cases.Case, out: Path) -> str:
-    image = case.image
-    flags = (image.channels == "BGR", image.layout == "NCHW", image.dtype == "uint8")
-    words: list[object] = ["picture", case.picture, out, *image.size, image.depth, *map(int, flags)]
-    words += [RESIZES.index(image.resize), image.shorter_side, image.pad_value]
-    words += [FILTERS.index(image.interpolation), int(image.antialias), *image.value_range]
-    mean = image.mean or (0.0,) * image.depth
-    return " ".join(str(each) for each in (*words, *mean, *(image.std or (1.0,) * image.depth)))
-
-
 def test_every_picture_gives_the_bits_of_the_reference(driver: Path, tmp_path: Path) -> None:
     every = list(cases.cases(tmp_path))
-    lines = [line_of(case, tmp_path / f"{n}.bin") for n, case in enumerate(every)]
-    subprocess.run([driver], input="\n".join(lines) + "\n", text=True, check=True)
-    wrong = [
-        f"{case.picture.name} {case.image.resize} {case.image.interpolation}"
+    lines = [
+        " ".join(map(str, ("picture", case.picture, tmp_path / f"{n}.bin", *cases.words(case.image))))
         for n, case in enumerate(every)
-        if (tmp_path / f"{n}.bin").read_bytes() != case.wanted.tobytes()
     ]
+    subprocess.run([driver], input="\n".join(lines) + "\n", text=True, check=True)
     assert len(every) > 100
-    assert wrong == []
+    assert cases.differing(every, tmp_path) == []
 
 
 def test_camera_frames_become_rgb_by_the_contract_s_arithmetic(driver: Path, tmp_path: Path) -> None:
@@ -102,11 +80,11 @@ def test_names_and_labels_come_through_whatever_they_are_spelt_with(tmp_path: Pa
     main += "int main(int, char** words) { std::fputs(contract::kName, stdout); std::putchar(0);\n"
     main += "for (const auto& each : read_labels(words[1])) {\n"
     main += "std::fputs(each.c_str(), stdout); std::putchar(0); } }\n"
-    labels = (*NASTY, *(f"label {n}" for n in range(10_000)))
+    labels = (*cases.NASTY, *(f"label {n}" for n in range(10_000)))
     (tmp_path / "labels.txt").write_text(
         "".join(f"{app.on_one_line(each)}\n" for each in labels), encoding="utf-8", newline=""
     )
-    for number, name in enumerate(NASTY):
+    for number, name in enumerate(cases.NASTY):
         folder = tmp_path / str(number)
         include = rendered(folder, name=name) / "src"
         (folder / "main.cpp").write_text(main)
@@ -143,14 +121,12 @@ def test_it_names_pictures_and_its_monitoring_is_read(
 ) -> None:
     from edgepack import expected, monitor
 
-    pictures = sorted(cpp.PICTURES.glob("*.png"))
+    pictures = sorted(cases.PICTURES.glob("*.png"))
     line = ["build/app", *pictures, "--top", "1", "--monitor", tmp_path / "m.json"]
     done = cpp.run([*line], built, cpp.environment())
     assert done.returncode == 0, done.stderr
     said = [each.split(maxsplit=1)[1] for each in done.stdout.splitlines()[1::2]]
-    assert [each.lower().replace(" ", "-").replace("/", "-") for each in said] == [
-        each.stem for each in pictures
-    ]
+    assert [cases.called(each) for each in said] == [each.stem for each in pictures]
     found = monitor.read(tmp_path / "m.json")
     assert (found.count, found.failures, found.model) == (len(pictures), 0, "fashion0")
     assert found.latency_ms is not None

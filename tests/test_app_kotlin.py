@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from apps import cases, kotlin
+from apps import cases, kotlin, kotlinc
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,26 +23,16 @@ from edgepack.errors import EdgepackError
 from edgepack.expected import Expected, Histogram
 from edgepack.preprocess import prepare
 
-pytestmark = pytest.mark.skipif(bool(kotlin.absent()), reason=f"Kotlin is not compiled: {kotlin.absent()}")
+pytestmark = pytest.mark.skipif(bool(kotlinc.absent()), reason=f"Kotlin is not compiled: {kotlinc.absent()}")
 
-NASTY = (
-    'quote " and \\ back',
-    "line\nend\r",
-    "$HOME ${x} $",
-    "☃ 🦙 שלום \u202eltr",
-    "%s %n",
-    "'@?",
-    "",
-    "\x00\x1b",
-)
-RESIZES, FILTERS = ("stretch", "shorter-side", "letterbox"), ("nearest", "bilinear", "bicubic")
+NASTY = (*cases.NASTY, "\x00\x1b")
 
 
 @dataclass(frozen=True)
 class Built:
     """The library of a model whose every name is nasty, compiled."""
 
-    tools: kotlin.Tools
+    tools: kotlinc.Tools
     app: Path
     out: Path
 
@@ -51,15 +41,15 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def tools(users_cache: None) -> kotlin.Tools:
+def tools(users_cache: None) -> kotlinc.Tools:
     try:
-        return kotlin.tools()
+        return kotlinc.tools()
     except EdgepackError as cause:
         pytest.skip(f"Kotlin's compiler cannot be had: {cause}")
 
 
 @pytest.fixture(scope="module")
-def built(tools: kotlin.Tools, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(tools: kotlinc.Tools, tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("kotlin")
     everything = " ".join(NASTY)
     contract = Contract(
@@ -82,14 +72,6 @@ def built(tools: kotlin.Tools, tmp_path_factory: pytest.TempPathFactory) -> Buil
     return Built(tools, folder / "app", folder / "out")
 
 
-def words_of(image: ImageInput) -> list[object]:
-    flags = (image.channels == "BGR", image.layout == "NCHW", image.dtype == "uint8")
-    words: list[object] = [*image.size, image.depth, *map(int, flags), RESIZES.index(image.resize)]
-    words += [image.shorter_side, image.pad_value, FILTERS.index(image.interpolation), int(image.antialias)]
-    mean = image.mean or (0.0,) * image.depth
-    return [*words, *image.value_range, *mean, *(image.std or (1.0,) * image.depth)]
-
-
 def decoded(path: Path) -> tuple[NDArray[np.uint8], int]:
     """A picture's pixels as a platform's decoder gives them, and its EXIF orientation."""
     with Image.open(path) as opened:
@@ -105,16 +87,11 @@ def test_every_picture_gives_the_bits_of_the_reference(built: Built, tmp_path: P
         pixels, orientation = decoded(case.picture)
         np.save(tmp_path / f"{n}.npy", pixels)
         lines.append(
-            ["picture", tmp_path / f"{n}.npy", orientation, tmp_path / f"{n}.bin", *words_of(case.image)]
+            ["picture", tmp_path / f"{n}.npy", orientation, tmp_path / f"{n}.bin", *cases.words(case.image)]
         )
     built.said(*lines)
-    wrong = [
-        f"{case.picture.name} {case.image.resize} {case.image.interpolation}"
-        for n, case in enumerate(every)
-        if (tmp_path / f"{n}.bin").read_bytes() != case.wanted.tobytes()
-    ]
     assert len(every) > 100
-    assert wrong == []
+    assert cases.differing(every, tmp_path) == []
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -167,7 +144,7 @@ def test_its_monitoring_is_read(built: Built, tmp_path: Path) -> None:
     assert found.latency_ms.p50 == 2.0
 
 
-def test_any_text_is_a_literal(tools: kotlin.Tools, tmp_path: Path) -> None:
+def test_any_text_is_a_literal(tools: kotlinc.Tools, tmp_path: Path) -> None:
     draw = random.Random(0)
     alphabet = "\"\\$'{}\n\r\t\0 ab☃🦙\u202eש\ud7ff\ufeff\u2028\U000e0001"
     texts = [*NASTY, *("".join(draw.choices(alphabet, k=draw.randrange(30))) for _ in range(500))]
@@ -177,7 +154,7 @@ def test_any_text_is_a_literal(tools: kotlin.Tools, tmp_path: Path) -> None:
     (tmp_path / "Texts.kt").write_text(code, encoding="utf-8")
     assert tools.compiled([tmp_path / "Texts.kt"], (), tmp_path / "out") == ""
     path = ":".join(map(str, (*tools.libraries, tmp_path / "out")))
-    said = kotlin.java(["-cp", path, "TextsKt"]).stdout.split("\n")[:-1]
+    said = kotlinc.java(["-cp", path, "TextsKt"]).stdout.split("\n")[:-1]
     assert said == [" ".join(map(str, memoryview(each.encode("utf-16-le")).cast("H"))) for each in texts]
 
 
@@ -192,12 +169,15 @@ def test_resources_link_whatever_the_app_is_called_and_what_is_missing_is_seen(b
     strings.write_text(text)
 
 
-def test_a_warning_fails(tools: kotlin.Tools, tmp_path: Path) -> None:
+def test_a_warning_fails(tools: kotlinc.Tools, tmp_path: Path) -> None:
     (tmp_path / "Warned.kt").write_text("fun same(text: String) = text is String\n")
     assert "warnings found" in tools.compiled([tmp_path / "Warned.kt"], (), tmp_path / "out")
 
 
-def test_the_stubs_of_android_are_as_android_publishes_it(tools: kotlin.Tools) -> None:
+METHOD = re.compile(r"  public (?P<kind>.*?)(?P<returns>\S+) (?P<name>\w+)\((?P<parameters>[^)]*)\);")
+
+
+def test_the_stubs_methods_of_android_are_as_android_publishes_them(tools: kotlinc.Tools) -> None:
     classes = sorted(
         name[: -len(".class")].replace("/", ".")
         for name in zipfile.ZipFile(tools.stubs).namelist()
@@ -206,69 +186,80 @@ def test_the_stubs_of_android_are_as_android_publishes_it(tools: kotlin.Tools) -
     )
     line = ["javap", "-public", "-cp", str(tools.stubs), *classes]
     said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    published, owner, checked = Published(tools.api), "", 0
-    unknown = []
+    published, owner, checked, unknown = Published(tools.api), "", 0, []
     for line_ in said.splitlines():
         if found := re.match(r".*(?:class|interface) ([\w.$]+)[^(]*\{$", line_):
             owner = found[1]
-        elif found := re.match(r"  public .*?([\w.$]+)\(([^)]*)\);$", line_):
-            parameters = [each.strip() for each in found[2].split(",") if each.strip()]
-            constructs = found[1] in (owner, owner.split(".")[-1])
-            checked += not constructs
-            if not constructs and not published.has(owner, found[1], parameters):
-                unknown.append(f"{owner}.{found[1]}({', '.join(parameters)})")
+        elif method := METHOD.match(line_):
+            checked += 1
+            if not published.has(owner, method):
+                unknown.append(f"{owner}: {line_.strip()}")
     assert unknown == []
     assert checked > 20
-    assert not published.has("android.graphics.Bitmap", "getPixels", ["int"])
-    assert not published.has("android.graphics.Bitmap", "getPixel", ["java.lang.String", "int"])
+    for wrong in (
+        "void getPixels(int)",
+        "int getPixel(java.lang.String, int)",
+        "java.lang.String getWidth()",
+        "static int getWidth()",
+    ):
+        method = METHOD.match(f"  public {wrong};")
+        assert method
+        assert not published.has("android.graphics.Bitmap", method), wrong
 
 
 class Published:
-    """Signatures of Android's classes, from Python stubs that were made of them."""
+    """Methods of Android's classes, from Python stubs that were made of them."""
 
-    PLAIN: ClassVar = {
+    GIVEN: ClassVar = {
         "int": "java.jint",
         "long": "java.jlong",
         "boolean": "java.jboolean",
         "int[]": "JavaArrayJInt",
         "java.lang.Class<T>": "typing.Type",
     }
+    RETURNED: ClassVar = {
+        "int": "int",
+        "long": "int",
+        "boolean": "bool",
+        "void": "None",
+        "java.lang.String": "str",
+    }
 
     def __init__(self, path: Path) -> None:
         self._files = zipfile.ZipFile(path)
 
-    def has(self, owner: str, name: str, parameters: list[str]) -> bool:
-        """Whether a class, or one that it stands on, has a method of these parameters."""
-        package, *nested = re.split(r"\.(?=[A-Z])", owner.replace("$", "."), maxsplit=1)
+    def has(self, owner: str, method: re.Match[str]) -> bool:
+        """Whether a class has a method of this name, with these parameters and this result."""
+        package, name = re.split(r"\.(?=[A-Z])", owner.replace("$", "."), maxsplit=1)
         first, *others = package.split(".")
         file = "/".join((f"{first}-stubs", *others, "__init__.pyi"))
-        if file not in self._files.namelist():
-            return False
-        body = ast.parse(self._files.read(file)).body
-        classes = [each for each in ast.walk(ast.Module(body, [])) if isinstance(each, ast.ClassDef)]
-        wanted = nested[0].split(".")[-1]
-        for each in (each for each in classes if each.name == wanted):
-            for method in each.body:
-                if (
-                    isinstance(method, ast.FunctionDef)
-                    and method.name == name
-                    and self._alike(method, parameters)
-                ):
-                    return True
-        return False
+        tree = ast.parse(self._files.read(file))
+        classes = [each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)]
+        return any(
+            isinstance(each, ast.FunctionDef) and each.name == method["name"] and self._alike(each, method)
+            for found in classes
+            if found.name == name.split(".")[-1]
+            for each in found.body
+        )
 
-    def _alike(self, method: ast.FunctionDef, parameters: list[str]) -> bool:
-        given = [
-            each for each in (*method.args.posonlyargs, *method.args.args) if each.arg not in ("self", "cls")
-        ]
-        if len(given) != len(parameters):
-            return False
-        for mine, published in zip(parameters, given, strict=True):
-            told = ast.unparse(published.annotation) if published.annotation else ""
-            word = self.PLAIN.get(mine, re.split(r"[.$<]", mine.split("<")[0])[-1])
-            if word not in told:
-                return False
-        return True
+    def _alike(self, published: ast.FunctionDef, method: re.Match[str]) -> bool:
+        arguments = (*published.args.posonlyargs, *published.args.args)
+        given = [each.annotation for each in arguments if each.arg not in ("self", "cls")]
+        wanted = [each.strip() for each in method["parameters"].split(",") if each.strip()]
+        static = any(ast.unparse(each) == "staticmethod" for each in published.decorator_list)
+        returns = method["returns"]
+        return (
+            len(given) == len(wanted)
+            and static == ("static" in method["kind"])
+            and all(
+                self._word(mine, self.GIVEN) in ast.unparse(told) for mine, told in zip(wanted, given) if told
+            )
+            and published.returns is not None
+            and (returns == "T" or self._word(returns, self.RETURNED) in ast.unparse(published.returns))
+        )
+
+    def _word(self, mine: str, plain: dict[str, str]) -> str:
+        return plain.get(mine, re.split(r"[.$]", mine)[-1])
 
 
 def test_the_golden_picture_s_tensor_is_the_reference_s(built: Built, tmp_path: Path) -> None:

@@ -5,21 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from apps import swift
+from apps import cases, swift
 
 from edgepack import template
 from edgepack.contract import Contract, ImageInput, Output, State, TensorInput
 from edgepack.expected import Expected
 
-NASTY = (
-    'quote " and \\ back',
-    "line\nend\r",
-    "\\(name) $HOME",
-    "☃ 🦙 שלום \u202eltr",
-    "%@ %n",
-    "",
-    "\x00\x1b",
-)
+NASTY = (*cases.NASTY, "\x00\x1b")
 IMAGE = Contract(
     inputs=(ImageInput(kind="image", name=" ".join(NASTY), size=(8, 9), channels="BGR", resize="letterbox"),),
     outputs=(Output(kind="classification", labels=NASTY, activation="softmax", threshold=0.2),),

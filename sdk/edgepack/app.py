@@ -58,6 +58,8 @@ class Rendered:
     file: str
     """The model file that it uses, in the bundle."""
     selftest: str
+    proven: bool
+    """Whether the file was run by its own runtime when it was built, and passed its checks."""
     changes: tuple[Change, ...]
     """Against what stood in its place; empty where nothing did."""
 
@@ -164,7 +166,8 @@ def rendered(folder: Path, out: Path, choice: Choice, *, force: bool) -> Rendere
         bundle.put(made, out)
     if out == folder / bundle.APP:
         bundle.enter_app(folder, artifact.file)
-    return Rendered(settled.template, artifact.file, template.load(settled.template).selftest, changes)
+    selftest, proven = template.load(settled.template).selftest, artifact.verdict == "pass"
+    return Rendered(settled.template, artifact.file, selftest, proven, changes)
 
 
 def _untouched(folder: Path, out: Path) -> bool:

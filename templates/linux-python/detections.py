@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from contract import CONTRACT
 from preprocess import framing
 from sample import PICTURE
 
+if TYPE_CHECKING:
+    from contract import Output
+
 _OUTPUTS = CONTRACT["outputs"]
 BOXES = next((n for n, each in enumerate(_OUTPUTS) if each["box_format"]), None)
 """The output that holds boxes; its scores are the next. None where the model detects nothing."""
@@ -20,7 +23,7 @@ BOXES = next((n for n, each in enumerate(_OUTPUTS) if each["box_format"]), None)
 class Detection(NamedTuple):
     """Something found: left, top, right and bottom in pixels, the class's number, and its score."""
 
-    box: tuple[float, float, float, float]
+    box: tuple[float, ...]
     number: int
     score: float
 
@@ -32,42 +35,49 @@ def found(outputs: list[NDArray[Any]], size: tuple[int, int]) -> list[Detection]
     better box of its class by more than the contract says.
     """
     assert BOXES is not None
-    boxes = _corners(outputs[BOXES].reshape(-1, 4).astype(np.float64), size)
-    told = _OUTPUTS[BOXES + 1]
+    info, told = _OUTPUTS[BOXES], _OUTPUTS[BOXES + 1]
+    boxes = _corners(outputs[BOXES].reshape(-1, 4).astype(np.float64), info)
+    if len(boxes) == 0:
+        return []
     values = scores.activate(outputs[BOXES + 1].astype(np.float64), told["activation"])
     values = values.reshape(len(boxes), -1)
-    numbers, best = values.argmax(axis=1), values.max(axis=1, initial=-np.inf)
-    thresholds = (told["threshold"], _OUTPUTS[BOXES]["threshold"])
+    numbers, best = values.argmax(axis=1), values.max(axis=1)
+    thresholds = (told["threshold"], info["threshold"])
     least = next((each for each in thresholds if each is not None), -np.inf)
     kept: list[int] = []
     for place in np.argsort(-best, kind="stable").tolist():
-        rivals = [each for each in kept if numbers[each] == numbers[place]]
-        if best[place] >= least and not _hidden(boxes[place], boxes[rivals]):
+        rivals = boxes[[each for each in kept if numbers[each] == numbers[place]]]
+        if best[place] >= least and not (_overlaps(boxes[place], rivals) > info["iou_threshold"]).any():
             kept.append(place)
-    return [Detection(tuple(boxes[each].tolist()), int(numbers[each]), float(best[each])) for each in kept]
+    return [Detection(_in_source(boxes[each], size), int(numbers[each]), float(best[each])) for each in kept]
 
 
-def _corners(boxes: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Left, top, right and bottom, in pixels of the picture that was given."""
-    info = _OUTPUTS[BOXES or 0]
+def _corners(boxes: NDArray[Any], info: Output) -> NDArray[Any]:
+    """Left, top, right and bottom, in pixels of the model's picture."""
     first, second = boxes[:, :2], boxes[:, 2:]
     if info["box_format"] == "xywh":
         second = first + second
     elif info["box_format"] == "cxcywh":
         first, second = first - second / 2, first + second / 2
     corners = np.concatenate([first, second], axis=1)
+    if info["box_units"] == "pixels":
+        return np.asarray(corners)
     assert PICTURE is not None
-    if info["box_units"] == "relative":
-        corners = corners * np.array(PICTURE["size"][::-1] * 2)
+    return np.asarray(corners * np.array(PICTURE["size"][::-1] * 2))
+
+
+def _in_source(box: NDArray[Any], size: tuple[int, int]) -> tuple[float, ...]:
+    """A box in pixels of the picture that was given."""
+    assert PICTURE is not None
     place = framing(*size, PICTURE)
     offset, scale = (place.left, place.top) * 2, (place.wide / size[0], place.high / size[1]) * 2
-    return np.asarray((corners - offset) / scale)
+    return tuple(((box - offset) / scale).tolist())
 
 
-def _hidden(box: NDArray[Any], others: NDArray[Any]) -> bool:
-    """Whether a box overlaps one of `others` by more than the contract allows: intersection over union."""
+def _overlaps(box: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+    """Intersection over union with each of `others`."""
     inner = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     both = np.prod(np.maximum(inner, 0), axis=1)
     area = np.prod(np.maximum(box[2:] - box[:2], 0))
     either = area + np.prod(np.maximum(others[:, 2:] - others[:, :2], 0), axis=1) - both
-    return bool((both > _OUTPUTS[BOXES or 0]["iou_threshold"] * either).any())
+    return np.asarray(np.divide(both, either, out=np.zeros_like(both), where=either > 0))

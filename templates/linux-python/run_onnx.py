@@ -1,4 +1,4 @@
-"""ONNX Runtime, on the CPU."""
+"""ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ class OnnxRuntime:
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read on import: no device id, no uploads
         import onnxruntime
 
+        import session
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        self._session = session.opened(path, options)
         self._names = [each.name for each in self._session.get_inputs()]
-        self.about = f"ONNX Runtime {onnxruntime.__version__}, CPU threads: {threads}"
+        used = self._session.get_providers()[0]
+        self.about = f"ONNX Runtime {onnxruntime.__version__}, {used}, CPU threads: {threads}"
 
     def run(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """The outputs for `inputs`, both in the model's order."""

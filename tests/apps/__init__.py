@@ -15,3 +15,8 @@ class Row:
     what: str
     outcome: Outcome
     detail: str = ""
+
+
+def of(what: str, problems: list[str], fine: str) -> Row:
+    """A thing that is fine where there are no problems with it."""
+    return Row(what, "failed" if problems else "ok", "; ".join(problems) or fine)

@@ -13,6 +13,22 @@ from PIL import Image
 from edgepack.contract import ImageInput
 from edgepack.preprocess import prepare, read_picture
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+PICTURES = ROOT / "examples" / "fashion_mnist" / "pictures"
+"""Real pictures, each called after what it shows."""
+NASTY = (
+    'quote " and \\ back',
+    "line\nend\r",
+    "$HOME ${x} $",
+    "\\(name)",
+    "??/ ??= trigraph",
+    "☃ 🦙 שלום \u202eltr",
+    "%s %n %@",
+    "'@?",
+    "",
+)
+"""Texts that upset one language or another."""
+_RESIZES, _FILTERS = ("stretch", "shorter-side", "letterbox"), ("nearest", "bilinear", "bicubic")
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
@@ -27,6 +43,29 @@ class Case:
     def wanted(self) -> NDArray[np.generic]:
         """The reference's tensor."""
         return prepare(read_picture(self.picture, self.image.channels), self.image)
+
+
+def words(image: ImageInput) -> list[object]:
+    """A contract's picture as drivers read it: numbers, in the order of `cpp/tensors.cpp`."""
+    flags = (image.channels == "BGR", image.layout == "NCHW", image.dtype == "uint8")
+    found: list[object] = [*image.size, image.depth, *map(int, flags), _RESIZES.index(image.resize)]
+    found += [image.shorter_side, image.pad_value, _FILTERS.index(image.interpolation), int(image.antialias)]
+    mean = image.mean or (0.0,) * image.depth
+    return [*found, *image.value_range, *mean, *(image.std or (1.0,) * image.depth)]
+
+
+def differing(every: list[Case], folder: Path) -> list[str]:
+    """The cases of whose number `folder` holds another tensor than the reference's, as bytes."""
+    return [
+        f"{case.picture.name} {case.image.resize} {case.image.interpolation}"
+        for number, case in enumerate(every)
+        if (folder / f"{number}.bin").read_bytes() != case.wanted.tobytes()
+    ]
+
+
+def called(label: str) -> str:
+    """What the picture of a label is called."""
+    return label.lower().replace(" ", "-").replace("/", "-")
 
 
 def pictures(folder: Path) -> list[Path]:

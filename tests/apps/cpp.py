@@ -11,14 +11,13 @@ from importlib import util
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tests.apps import Row
+from tests.apps import Row, of
+from tests.apps.cases import PICTURES, ROOT, called
 
 from edgepack import bundle, target
 from edgepack.emulator.arm import cache, machine
 from edgepack.errors import EdgepackError
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PICTURES = ROOT / "examples" / "fashion_mnist" / "pictures"
 BOARD = "raspberry-pi-4"
 
 
@@ -72,7 +71,7 @@ def prove(app: Path, folder: Path) -> list[Row]:
     if shutil.which("systemd-analyze"):
         ended = run(["systemd-analyze", "verify", "build/app.service"], app)
         lines = [each for each in ended.stderr.splitlines() if "is not executable" not in each]
-        rows.append(Row("systemd unit", "failed" if lines else "ok", "; ".join(lines)))
+        rows.append(of("systemd unit", lines, ""))
     return [*rows, *_on_arm(app)]
 
 
@@ -83,8 +82,7 @@ def _version(command: str) -> str:
 def _runs(app: Path, folder: Path, env: dict[str, str]) -> list[Row]:
     rows = [_selftested("self-test on this host", run(["build/app", "--selftest"], app, env))]
     wrong = [path.stem for path in sorted(PICTURES.glob("*.png")) if not _names(app, path, folder, env)]
-    told = f"wrong: {', '.join(wrong)}" if wrong else "all as their file names say"
-    return [*rows, Row("labels of real pictures", "failed" if wrong else "ok", told)]
+    return [*rows, of("labels of real pictures", wrong, "all as their file names say")]
 
 
 def _selftested(what: str, ended: CompletedProcess[str]) -> Row:
@@ -97,7 +95,7 @@ def _names(app: Path, path: Path, folder: Path, env: dict[str, str]) -> bool:
     labels = bundle.open_bundle(folder)[2].labels
     said = run(["build/app", path, "--top", "1"], app, env).stdout
     given = next((each for each in labels if said.rstrip().endswith(f"  {each}")), "")
-    return given.lower().replace(" ", "-").replace("/", "-") == path.stem
+    return called(given) == path.stem
 
 
 def _on_arm(app: Path) -> list[Row]:

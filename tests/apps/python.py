@@ -10,13 +10,11 @@ import tempfile
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tests.apps import Row
-from tests.apps.cases import pictures
+from tests.apps import Row, of
+from tests.apps.cases import PICTURES, ROOT, called, pictures
 
 from edgepack import bundle
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PICTURES = ROOT / "examples" / "fashion_mnist" / "pictures"
 _TENSORS = """
 import sys, numpy, preprocess
 from sample import PICTURE
@@ -59,10 +57,9 @@ def _labels(app: Path, folder: Path) -> Row:
     for path in sorted(PICTURES.glob("*.png")):
         said = _run(["main.py", str(path), "--top", "1"], app).stdout.rstrip()
         given = next((each for each in labels if said.endswith(f"  {each}")), "")
-        if given.lower().replace(" ", "-").replace("/", "-") != path.stem:
+        if called(given) != path.stem:
             wrong.append(path.stem)
-    told = f"wrong: {', '.join(wrong)}" if wrong else "all as their file names say"
-    return Row("labels of real pictures", "failed" if wrong else "ok", told)
+    return of("labels of real pictures", wrong, "all as their file names say")
 
 
 def _tensors(app: Path, folder: Path, scratch: Path) -> Row:
@@ -82,5 +79,4 @@ def _tensors(app: Path, folder: Path, scratch: Path) -> Row:
         for path in paths
         if not np.array_equal(np.load(f"{path}.npy"), prepare(read_picture(path, image.channels), image))
     ]
-    told = f"wrong: {', '.join(wrong)}" if wrong else f"{len(paths)} pictures, the reference's bits"
-    return Row("pre-processing", "failed" if wrong else "ok", told)
+    return of("pre-processing", wrong, f"{len(paths)} pictures, the reference's bits")

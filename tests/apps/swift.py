@@ -9,10 +9,9 @@ import plistlib
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.apps import Row
+from tests.apps import Row, of
 
 PURE = (
     "Contract",
@@ -33,9 +32,8 @@ def prove(app: Path, folder: Path) -> list[Row]:
     problems = [
         f"{path.relative_to(app)}: {found}" for path in sources if (found := problem(path.read_bytes()))
     ]
-    told = "; ".join(problems) or f"{len(sources)} files"
     return [
-        Row("Swift, syntax only", "failed" if problems else "ok", told),
+        of("Swift, syntax only", problems, f"{len(sources)} files"),
         _project(app),
         _lists(app),
         _typed(app),
@@ -78,8 +76,8 @@ def _project(app: Path) -> Row:
     ]
     problems = [f"{each} is nowhere" for each in sorted(named - known)]
     problems += [f"there is no folder {each}" for each in folders if not (app / each).is_dir()]
-    told = "; ".join(problems) or f"{len(known)} objects, all that are named"
-    return Row("Xcode project, parsed", "failed" if problems or len(folders) != 2 else "ok", told)
+    problems += [] if len(folders) == 2 else [f"{len(folders)} folders, not the app's and the package's"]
+    return of("Xcode project, parsed", problems, f"{len(known)} objects, all that are named")
 
 
 def _lists(app: Path) -> Row:
@@ -89,8 +87,8 @@ def _lists(app: Path) -> Row:
     wrong = [
         str(path.relative_to(app)) for path in manifests if wanted != set(plistlib.loads(path.read_bytes()))
     ]
-    outcome = "failed" if wrong or len(manifests) != 2 else "ok"
-    return Row("privacy manifests, parsed", outcome, "; ".join(wrong) or f"{len(manifests)} files")
+    wrong += [] if len(manifests) == 2 else [f"{len(manifests)} manifests, not the app's and the package's"]
+    return of("privacy manifests, parsed", wrong, "2 files")
 
 
 def _typed(app: Path) -> Row:
@@ -100,5 +98,6 @@ def _typed(app: Path) -> Row:
     sources = [str(app / f"ModelKit/Sources/ModelKit/{name}.swift") for name in PURE]
     line = ["swiftc", "-typecheck", "-swift-version", "6", "-warnings-as-errors", *sources]
     ended = subprocess.run(line, capture_output=True, text=True, check=False)
-    print(ended.stderr, file=sys.stderr)
-    return Row(what, "failed" if ended.returncode else "ok", (ended.stderr.splitlines() or [""])[0])
+    return of(
+        what, ended.stderr.splitlines()[:1] or ["no word"] if ended.returncode else [], f"{len(PURE)} files"
+    )

@@ -335,7 +335,7 @@ class Screen:
             f"  budget   file ≤ {budget.size_mb:g} MB, memory ≤ {budget.memory_mb:g} MB, "
             f"agreement ≥ {budget.min_agreement:g} %, SQNR ≥ {budget.min_sqnr_db:g} dB"
         )
-        self._line(f"  app      {each.template or 'no template is shipped for this platform yet'}")
+        self._line(f"  app      {each.template or 'none: the target names no template'}")
 
     def formats(self, facts: list[dict[str, Any]]) -> None:
         """The formats, with what they can do here."""
@@ -351,6 +351,8 @@ class Screen:
         for change in done.changes:
             self._line(f"  {change.what:8} {escape(change.place)}")
         self._line(f"{escape(done.template)} for {escape(done.file)}: [bold]{escape(str(goal))}[/]")
+        if not done.proven:
+            self._line("  its own runtime did not run this file here: see `not checked` in the report")
         self._line(f"  self-test, there: {escape(done.selftest)}")
 
     def monitored(self, found: Monitored, drifts: Sequence[Drift], plot: Path | None) -> None:

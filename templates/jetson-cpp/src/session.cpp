@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <vector>
 
 #include "engine.h"
 
@@ -77,7 +78,7 @@ void add_tensorrt(const ort::Api& api, ort::SessionOptions* options, const std::
   std::fprintf(stderr, "engines are kept in %s; the first start takes minutes\n", folder.c_str());
 }
 
-void add_cuda(const ort::Api& api, ort::SessionOptions* options) {
+void add_cuda(const ort::Api& api, ort::SessionOptions* options, const std::string&) {
   const Gpu functions = gpu(api);
   CudaOptions* chosen = nullptr;
   api.check(functions.create_cuda(&chosen));
@@ -86,39 +87,46 @@ void add_cuda(const ort::Api& api, ort::SessionOptions* options) {
   api.check(failed);
 }
 
-template <class Add>
-std::string tried(const char* name, Add add) {
-  try {
-    add();
-    return std::string(name) + ", ";
-  } catch (const std::runtime_error& cause) {
-    std::fprintf(stderr, "not used: %s: %s\n", name, cause.what());
-    return "";
-  }
+struct Provider {
+  const char* name;
+  void (*add)(const ort::Api&, ort::SessionOptions*, const std::string& path);
+};
+
+void tell_lost(const Provider& provider, const std::runtime_error& cause) {
+  std::fprintf(stderr, "not used: %s: %s\n", provider.name, cause.what());
 }
 
-ort::SessionOptions* fresh(const ort::Api& api, int threads) {
-  ort::SessionOptions* options = nullptr;
-  api.check(api.create_options(&options));
-  api.check(api.set_intra_threads(options, threads));
-  api.check(api.set_inter_threads(options, 1));
-  return options;
+// The providers that can be added to `options`, which they are; of the others it is said why not.
+std::vector<Provider> added(const ort::Api& api, ort::SessionOptions* options, const std::string& path,
+                            const std::vector<Provider>& all) {
+  std::vector<Provider> found;
+  for (const Provider& each : all) try {
+      each.add(api, options, path);
+      found.push_back(each);
+    } catch (const std::runtime_error& cause) {
+      tell_lost(each, cause);
+    }
+  return found;
 }
 
 }  // namespace
 
+// From the fastest provider on; one that does not start is left out, and the rest is tried again.
 Opened open_session(const ort::Api& api, ort::Env* env, const std::string& path, int threads) {
-  ort::SessionOptions* options = fresh(api, threads);
-  std::string found = tried("TensorRT", [&] { add_tensorrt(api, options, path); });
-  found += tried("CUDA", [&] { add_cuda(api, options); });
-  Opened opened{nullptr, found + "CPU"};
-  if (!found.empty()) {
-    const std::string started =
-        tried(found.c_str(), [&] { api.check(api.create_session(env, path.c_str(), options, &opened.session)); });
-    if (!started.empty()) return opened;
-    options = fresh(api, threads);
-    opened.runs_on = "CPU";
+  std::vector<Provider> left{{"TensorRT", add_tensorrt}, {"CUDA", add_cuda}};
+  for (;;) {
+    ort::SessionOptions* options = cpu_options(api, threads);
+    left = added(api, options, path, left);
+    Opened opened{nullptr, ""};
+    try {
+      api.check(api.create_session(env, path.c_str(), options, &opened.session));
+      for (const Provider& each : left) opened.runs_on += std::string(each.name) + ", ";
+      opened.runs_on += "CPU";
+      return opened;
+    } catch (const std::runtime_error& cause) {
+      if (left.empty()) throw;
+      tell_lost(left.front(), cause);
+      left.erase(left.begin());
+    }
   }
-  api.check(api.create_session(env, path.c_str(), options, &opened.session));
-  return opened;
 }

@@ -1,13 +1,13 @@
 import CoreML
 import Foundation
 
-/// The model, compiled for this device at the first start after each installation.
+/// The package is compiled for this device each time.
 func openRuntime() async throws -> sending any ModelRuntime {
     let package = try resource(Contract.modelFile)
     let compiled = try await MLModel.compileModel(at: package)
     let configuration = MLModelConfiguration()
     configuration.computeUnits = .all
-    return CoreMLRuntime(try MLModel(contentsOf: compiled, configuration: configuration))
+    return try CoreMLRuntime(MLModel(contentsOf: compiled, configuration: configuration))
 }
 
 /// The model in Core ML, on whichever of CPU, GPU and Neural Engine it chooses.
@@ -16,12 +16,14 @@ final class CoreMLRuntime: ModelRuntime {
     private let model: MLModel
     /// What a feature is called by the contract's name, where Core ML takes no such name.
     private let names: [String: String]
+    private let labels: [String]
 
-    init(_ model: MLModel) {
+    init(_ model: MLModel) throws {
         self.model = model
+        labels = try readLabels()
         let told = model.modelDescription.metadata[.creatorDefinedKey] as? [String: String]
         let data = Data((told?["edgepack.names"] ?? "{}").utf8)
-        names = (try? JSONDecoder().decode([String: String].self, from: data)) ?? [:]
+        names = try JSONDecoder().decode([String: String].self, from: data)
     }
 
     func run(_ inputs: [Tensor]) throws -> [Tensor] {
@@ -82,8 +84,10 @@ final class CoreMLRuntime: ModelRuntime {
         guard let scores = answers.first(where: { $0.type == .dictionary })?.dictionaryValue else {
             throw ModelError("the model gives no output '\(info.name)'")
         }
-        let labels = Labels.parse(try String(contentsOf: resource("labels.txt"), encoding: .utf8))
-        let values = labels.map { scores[$0]?.floatValue ?? .nan }
+        let values = try labels.map { label in
+            guard let score = scores[label] else { throw ModelError("the model gives no score of '\(label)'") }
+            return score.floatValue
+        }
         return Tensor(values, shape: [1, values.count])
     }
 }

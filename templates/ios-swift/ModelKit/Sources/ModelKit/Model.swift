@@ -26,7 +26,7 @@ public actor Model {
     /// - Throws: `ModelError`, or what the runtime throws, where they are missing or do not load.
     public init() async throws {
         let begun = ContinuousClock.now
-        labels = Labels.parse(try String(contentsOf: resource("labels.txt"), encoding: .utf8))
+        labels = try readLabels()
         postprocessor = Postprocessor(labels: labels)
         let opened = try await openRuntime()
         about = opened.about

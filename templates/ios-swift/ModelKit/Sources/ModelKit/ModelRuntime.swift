@@ -16,6 +16,11 @@ public struct ModelError: LocalizedError, Sendable {
     public init(_ text: String) { errorDescription = text }
 }
 
+/// The names of the classes, which the package brings.
+func readLabels() throws -> [String] {
+    Labels.parse(try String(contentsOf: resource("labels.txt"), encoding: .utf8))
+}
+
 /// A file that the package brings.
 ///
 /// - Throws: `ModelError` where it is not there.

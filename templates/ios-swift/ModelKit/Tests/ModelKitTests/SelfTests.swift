@@ -5,7 +5,9 @@ import XCTest
 /// The golden vectors, replayed on this device and compared with what this very file gave on the build host.
 final class SelfTests: XCTestCase {
     func testThePictureBecomesTheTensorOfTheBuild() throws {
-        guard let (picture, wanted) = try Golden().picture, let input = Contract.picture else { return }
+        guard let (picture, wanted) = try Golden().picture, let input = Contract.picture else {
+            throw XCTSkip("the model takes no picture")
+        }
         let preprocessor = Preprocessor(input)
         let frame = preprocessor.frame(picture).picture
         XCTAssertEqual(preprocessor.tensor(frame), wanted)

@@ -4,6 +4,7 @@ import androidx.test.ext.junit.runners.AndroidJUnit4
 import androidx.test.platform.app.InstrumentationRegistry
 import kotlinx.coroutines.runBlocking
 import org.junit.Assert.assertEquals
+import org.junit.Assume.assumeTrue
 import org.junit.Test
 import org.junit.runner.RunWith
 import java.io.FileNotFoundException
@@ -31,7 +32,8 @@ class SelfTest {
 
     @Test
     fun thePictureRuns() = runBlocking {
-        val (picture, _) = golden.picture ?: return@runBlocking
+        assumeTrue("the model takes no picture", golden.picture != null)
+        val (picture, _) = requireNotNull(golden.picture)
         Model.load(InstrumentationRegistry.getInstrumentation().targetContext).use { model ->
             assertEquals(Contract.OUTPUTS.size, model.run(picture).outputs.size)
         }

@@ -19,7 +19,7 @@ class Answer(val outputs: List<Tensor>, val milliseconds: Double, val framing: F
 /**
  * The model with all around it: a picture in, answers out.
  *
- * Calls from many coroutines queue up; none blocks its thread. Load it once and keep it: [load] takes long, and the
+ * Calls from many coroutines queue up, and none blocks the thread that it comes from. Load it once and keep it: [load] takes long, and the
  * first [run] longer than the others.
  */
 class Model private constructor(
@@ -87,7 +87,7 @@ class Model private constructor(
         return carried[name] ?: Tensor.filled(given.type, given.shape, state.initial)
     }
 
-    @Suppress("TooGenericExceptionCaught") // each runtime throws classes of its own
+    /** Each runtime throws classes of its own. */
     private fun attempted(inputs: List<Tensor>): List<Tensor> = synchronized(guard) {
         if (closed) throw ModelException("the model is closed")
         try {
@@ -104,7 +104,6 @@ class Model private constructor(
          *
          * @throws ModelException where they are missing or do not load
          */
-        @Suppress("TooGenericExceptionCaught") // each runtime throws classes of its own
         suspend fun load(context: Context): Model = withContext(Dispatchers.IO) {
             val begun = System.nanoTime()
             try {

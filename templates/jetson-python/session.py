@@ -1,4 +1,7 @@
-"""ONNX Runtime on a Jetson: TensorRT, else CUDA, else the CPU; what is not used is said on stderr."""
+"""How a session of ONNX Runtime begins on a Jetson: TensorRT, else CUDA, else the CPU.
+
+What is not used is said on stderr.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from contract import CONTRACT
@@ -18,33 +22,17 @@ _GPU = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 _CPU = "CPUExecutionProvider"
 
 
-class OnnxRuntime:
-    """An `.onnx` or `.ort` file in ONNX Runtime, run once on zeros: TensorRT builds its engine then."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read on import: no device id, no uploads
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        available = onnxruntime.get_available_providers()
-        wanted = [name for name in (*_GPU, _CPU) if name in available]
-        if wanted[0] == _GPU[0]:
-            print(f"engines are kept in {_cache(path)}; the first start takes minutes", file=sys.stderr)
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=[(name, _provider_options(name, path)) for name in wanted]
-        )
-        self._names = [each.name for each in self._session.get_inputs()]
-        used = self._session.get_providers()
-        self.about = f"ONNX Runtime {onnxruntime.__version__}, {used[0]}, CPU threads: {threads}"
-        _tell_lost(available, used)
-        self.run(_zeros())
-
-    def run(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
-        """The outputs for `inputs`, both in the model's order."""
-        outputs = self._session.run(None, dict(zip(self._names, inputs)))
-        return [np.asarray(output) for output in outputs]
+def opened(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """A session for the file at `path`, run once on zeros: TensorRT builds its engine then."""
+    available = onnxruntime.get_available_providers()
+    wanted = [name for name in (*_GPU, _CPU) if name in available]
+    if wanted[0] == _GPU[0]:
+        print(f"engines are kept in {_cache(path)}; the first start takes minutes", file=sys.stderr)
+    providers = [(name, _provider_options(name, path)) for name in wanted]
+    session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    _tell_lost(available, session.get_providers())
+    session.run(None, dict(zip([each.name for each in session.get_inputs()], _zeros())))
+    return session
 
 
 def _zeros() -> list[NDArray[Any]]:
