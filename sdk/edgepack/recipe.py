@@ -45,6 +45,9 @@ MEANINGS: dict[Scheme, str] = {
 RangeRule = Literal["least-error", "percentile", "min-max"]
 """How an activation's range follows from what calibration saw of it: the clipping that loses the
 least squared error, tensor by tensor; 99.999 % of the values; all of them."""
+Equalization = Literal["none", "exact", "clamped"]
+"""How channels are rescaled and shifted before int8: not at all; so that the float answers stay;
+or also those far below a clamp such as ReLU6, which holds as far as calibration saw."""
 RANGE_RULES: tuple[RangeRule, ...] = get_args(RangeRule)
 
 ROOT = "."
@@ -61,12 +64,11 @@ class Recipe:
     """By module path (`features.3.conv.0`); a path stands for all layers below it, too."""
     ranges: RangeRule = "min-max"
     """Of the activations, in `w8a8`."""
-    equalize: float = 0.0
-    """Strength, 0..1, by which channels are equalized before quantization; 0: not at all."""
+    equalize: Equalization = "none"
     correct_bias: bool = False
     """Whether the mean error of quantized layers is taken out of their biases."""
     feedback: bool = False
-    """Whether weights in palettes make up for each other's errors; nothing in `w8a8`, or without samples."""
+    """Whether weights, in palettes or int8, make up for each other's errors; nothing without samples."""
 
     @property
     def is_float(self) -> bool:
@@ -88,7 +90,7 @@ class _Table(Strict):
     """The format that it is for; empty: every format that none is named for."""
     scheme: Scheme
     ranges: RangeRule = "min-max"
-    equalize: Annotated[float, Field(ge=0, le=1)] = 0.0
+    equalize: Equalization = "none"
     correct_bias: bool = False
     feedback: bool = False
     layers: dict[str, Scheme] = {}  # noqa: RUF012  # pydantic copies it

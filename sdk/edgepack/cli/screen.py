@@ -50,6 +50,7 @@ _WIDTH = 150
 """Columns where the output is no terminal."""
 _LAYERS = 20
 _FEW_STEPS = 3
+_EQUALIZED = {"exact": "channels equalized", "clamped": "channels equalized, also under clamps"}
 _STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 
 
@@ -490,8 +491,10 @@ def _recipe(artifact: Artifact) -> str:
     words = []
     if recipe.scheme in NEEDS_SAMPLES:
         words.append(f"activation ranges by {recipe.ranges}")
-    if recipe.equalize:
-        words.append(f"channels equalized by {recipe.equalize:g}")
+    if recipe.equalize != "none":
+        words.append(_EQUALIZED[recipe.equalize])
+    if recipe.feedback:
+        words.append("weights make up for each other's errors")
     if recipe.correct_bias:
         words.append("biases corrected")
     if recipe.layers:

@@ -23,15 +23,22 @@ _MOST = 32
 """Samples that are held in memory at once, every tensor of them twice."""
 
 
-def correct(graph: GraphModule, recipe: Recipe, ranges: Mapping[str, Range], samples: Samples) -> None:
+def correct(
+    graph: GraphModule,
+    recipe: Recipe,
+    ranges: Mapping[str, Range],
+    samples: Samples,
+    exact: GraphModule | None = None,
+) -> None:
     """Correct the biases of the layers that `recipe` quantizes, in place.
 
-    `ranges` are those that the activations will be quantized by.
+    `ranges` are those that the activations will be quantized by; `exact` is the float graph where the
+    weights of `graph` are no longer those.
     """
     rows = [tuple(torch.from_numpy(array) for array in sample) for sample in samples.inputs[:_MOST]]
     same = [row for row in rows if [each.shape for each in row] == [each.shape for each in rows[0]]]
     pairs = [_Pair([row[n] for row in same], [row[n] for row in same]) for n in range(len(rows[0]))]
-    correction = _Correction(graph, recipe, ranges)
+    correction = _Correction(graph, recipe, ranges, exact or graph)
     with torch.no_grad():
         correction.run(*pairs)
     for target, bias in correction.found.items():
@@ -48,8 +55,11 @@ class _Pair:
 class _Correction(Simulation):
     """Runs float and simulated int8 side by side, all samples at each operator."""
 
-    def __init__(self, graph: GraphModule, recipe: Recipe, ranges: Mapping[str, Range]) -> None:
+    def __init__(
+        self, graph: GraphModule, recipe: Recipe, ranges: Mapping[str, Range], exact: GraphModule
+    ) -> None:
         super().__init__(graph, recipe, ranges)
+        self._exact = exact
         self.found: dict[str, torch.Tensor] = {}
 
     def run_node(self, n: Node) -> Any:
@@ -70,8 +80,9 @@ class _Correction(Simulation):
         if n.op == "call_module":  # torch.export's guards on its inputs, which give nothing
             return None
         if n.op == "get_attr":
-            exact = graphs.constant(self.module, n)  # type: ignore[arg-type]
-            return _Pair([exact], [self._weights.get(str(n.target), exact)])
+            exact = graphs.constant(self._exact, n)
+            rough = graphs.constant(self.module, n)  # type: ignore[arg-type]
+            return _Pair([exact], [self._weights.get(str(n.target), rough)])
         return getattr(self, n.op)(n.target, args, kwargs)
 
     def _called(self, n: Node, args: Any, kwargs: Any) -> Any:

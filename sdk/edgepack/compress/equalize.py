@@ -1,233 +1,253 @@
-"""Equalization: channels rescaled between layers, so that they share a quantization range.
+"""Equalization: channels rescaled and shifted between layers, so that they share a quantization range.
 
 Scaling a channel where a layer writes it, and back where layers read it, leaves the float model's
 answers as they are, as long as all between is blind to scale (ReLU, pooling, addition of tensors that
 are scaled alike, concatenation). Nagel et al. 2019 (arXiv:1906.04721) do so between pairs of layers;
 here each set of tensors that must share a scale is found in the graph, so that residual streams and
-concatenations are reached, too. How much of the activations' spread is moved into the weights is
-`strength`, as in SmoothQuant (Xiao et al. 2022, arXiv:2211.10438).
+concatenations are reached, too. A channel that nothing but sums and unpadded layers read may be
+shifted as well, to lie around zero (Wei et al. 2023, Outlier Suppression+, arXiv:2304.09145).
+
+Under a clamp such as ReLU6, a channel that stays far below it may be scaled up, which is exact as long
+as it does (`clamped`). Scales and shifts are those by which the noise of int8 at the outputs is least,
+as predicted by the influence of each tensor and weight.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.fx import GraphModule, Interpreter, Node
+from torch import Tensor
+from torch.fx import GraphModule, Node
 
 from edgepack.compress import graph as graphs
-from edgepack.compress.graph import ATEN
+from edgepack.compress import influence, simulate
+from edgepack.compress.influence import Influence
+from edgepack.compress.slots import ADDS, Slots, ceiling, constants, plain, shared_constants
+from edgepack.recipe import Recipe
 from edgepack.samples import Samples
 
-Ids = NDArray[np.int64]
-
-_KEEPS = frozenset(
-    {ATEN.relu.default, ATEN.relu_.default, ATEN.leaky_relu.default, ATEN.leaky_relu_.default,
-     ATEN.dropout.default, ATEN.max_pool2d.default, ATEN.avg_pool2d.default, ATEN.adaptive_avg_pool2d.default,
-     ATEN.max_pool1d.default, ATEN.avg_pool1d.default, ATEN.adaptive_avg_pool1d.default,
-     ATEN.contiguous.default}
-)  # fmt: skip
-"""Operators through which the scale of a channel passes."""
-_ADDS = frozenset({ATEN.add.Tensor, ATEN.add_.Tensor})
-_RANKS: Mapping[object, int] = {ATEN.conv1d.default: 3, ATEN.conv2d.default: 4, ATEN.linear.default: 2}
-"""Dimensions of a layer's input that has its channels in dimension 1."""
 _LEAST = 1e-8
-_BOUND = 2.0**12
+_BOUND = 12 * float(np.log(2))
 """Scales are kept within this factor: beyond it a channel is dead, not small."""
+_START = 0.75
+"""How far activations are made alike, at the cost of weights, before the search (Xiao et al. 2022,
+SmoothQuant, arXiv:2211.10438)."""
+_QUIET = 1 / 64
+"""Of the loudest channel of a tensor: quieter ones are taken for that loud."""
+_ROOM, _FLOOR = 2.0, 0.25
+"""Under a clamp a channel is scaled up to half of it, and fourfold, at most."""
+_WEIGHTS = 0.1
+"""Share of the weights' noise that error feedback leaves, about."""
+_STEPS, _RATE = 120, 0.05
+_SHARP = 40.0
+"""How sharply the greatest of a tensor's channels stands for its range, while it is searched."""
 
 
-class Slots:
-    """Sets of channels that must be scaled alike, over all tensors of a graph."""
+def equalize(graph: GraphModule, samples: Samples, inside: str = "none", *, clamped: bool = False) -> int:
+    """Rescale and shift channels of `graph` in place; how many are scaled.
 
-    def __init__(self, graph: GraphModule) -> None:
-        self._parent: list[int] = [0]
-        self.of: dict[Node, Ids] = {}
-        """The slot of each channel (dimension 1) of a tensor; slot 0 is never scaled."""
-        shared = _shared_constants(graph)
-        for node in graph.graph.nodes:
-            if node.op in ("placeholder", "call_function"):
-                self._visit(node, bool(_constants(node) & shared))
-            elif node.op == "output":
-                self._pin(node)
-
-    def find(self, slot: int) -> int:
-        """The slot that stands for its set."""
-        while self._parent[slot] != slot:
-            self._parent[slot] = self._parent[self._parent[slot]]
-            slot = self._parent[slot]
-        return slot
-
-    def settled(self, node: Node) -> Ids:
-        """The slots of a tensor's channels, one number a set."""
-        return np.asarray([self.find(int(each)) for each in self.of[node]], np.int64)
-
-    def _visit(self, node: Node, shared: bool) -> None:
-        channels = _channels(node)
-        if node.op == "placeholder" or shared or channels == 0:
-            self._pin(node)
-            self.of[node] = np.zeros(channels, np.int64)
-        elif graphs.is_layer(node) and _plain(node):
-            first = len(self._parent)
-            self._parent.extend(range(first, first + channels))
-            self.of[node] = np.arange(first, first + channels)
-        elif (ids := self._carried(node, channels)) is not None:
-            self.of[node] = ids
-        else:
-            self._pin(node)
-            self.of[node] = np.zeros(channels, np.int64)
-
-    def _carried(self, node: Node, channels: int) -> Ids | None:
-        """The slots of an operator that passes scales on; None for all others."""
-        tensors = [each for each in node.all_input_nodes if each in self.of]
-        if len(tensors) < len(node.all_input_nodes):
-            return None
-        if node.target in _KEEPS or _is_zero_pad(node) or _is_spatial_mean(node):
-            same = len(self.of[tensors[0]]) == channels
-            return self.of[tensors[0]] if same else None
-        if node.target is ATEN.flatten.using_ints and node.args[1:2] == (1,):
-            return np.repeat(self.of[tensors[0]], channels // max(1, len(self.of[tensors[0]])))
-        if node.target is ATEN.cat.default and node.args[1:2] == (1,):
-            given = node.args[0]
-            assert isinstance(given, (list, tuple))
-            return np.concatenate([self.of[each] for each in given])  # type: ignore[index]
-        if node.target in _ADDS and len(tensors) == 2 and _shape(tensors[0]) == _shape(tensors[1]):
-            for a, b in zip(self.of[tensors[0]], self.of[tensors[1]]):
-                self._join(int(a), int(b))
-            return self.of[tensors[0]]
-        return None
-
-    def _join(self, a: int, b: int) -> None:
-        low, high = sorted((self.find(a), self.find(b)))
-        self._parent[high] = low
-
-    def _pin(self, node: Node) -> None:
-        for each in node.all_input_nodes:
-            for slot in set(self.of.get(each, np.zeros(0, np.int64)).tolist()):
-                self._join(0, slot)
-
-
-def _shape(node: Node) -> tuple[int, ...]:
-    value = node.meta.get("val")
-    return tuple(value.shape) if isinstance(value, torch.Tensor) else ()
-
-
-def _channels(node: Node) -> int:
-    shape = _shape(node)
-    return int(shape[1]) if len(shape) in _RANKS.values() else 0
-
-
-def _weight(node: Node) -> str:
-    return str(graphs.weight_of(node).target) if graphs.is_layer(node) else ""
-
-
-def _constants(node: Node) -> set[str]:
-    """A layer's weight and bias."""
-    if not graphs.is_layer(node):
-        return set()
-    return {str(each.target) for each in (graphs.weight_of(node), graphs.bias_of(node)) if each}
-
-
-def _shared_constants(graph: GraphModule) -> set[str]:
-    """Constants that several operators read: no layer that has one of them is scaled."""
-    uses: dict[str, int] = defaultdict(int)
-    for node in graph.graph.nodes:
-        if node.op == "get_attr":
-            uses[str(node.target)] += len(node.users)
-    return {target for target, count in uses.items() if count > 1}
-
-
-def _plain(node: Node) -> bool:
-    """A layer whose input's dimension 1 is what its weight sums over, and whose bias is constant."""
-    bias = node.args[2] if len(node.args) > 2 else None
-    before = node.args[0]
-    assert isinstance(before, Node)
-    fixed = bias is None or graphs.bias_of(node) is not None
-    return fixed and len(_shape(before)) == _RANKS.get(node.target)
-
-
-def _is_zero_pad(node: Node) -> bool:
-    return node.target is ATEN.pad.default and node.args[2:] in (
-        (),
-        ("constant",),
-        ("constant", 0),
-        ("constant", 0.0),
-    )
-
-
-def _is_spatial_mean(node: Node) -> bool:
-    dims = node.args[1] if node.target is ATEN.mean.dim else None
-    if not isinstance(dims, (list, tuple)) or len(_shape(node)) < 2:
-        return False
-    rank = len(_shape(node.all_input_nodes[0]))
-    return all(each % rank > 1 for each in dims)
-
-
-class _Magnitudes(Interpreter):
-    def __init__(self, graph: GraphModule, wanted: set[Node]) -> None:
-        super().__init__(graph)
-        self._wanted = wanted
-        self.found: dict[Node, torch.Tensor] = {}
-
-    def run_node(self, n: Node) -> Any:
-        value = super().run_node(n)
-        if n in self._wanted:
-            most = value.detach().abs().transpose(0, 1).flatten(1).amax(1)
-            self.found[n] = torch.maximum(self.found[n], most) if n in self.found else most.clone()
-        return value
-
-
-def equalize(graph: GraphModule, samples: Samples, strength: float) -> int:
-    """Rescale channels of `graph` in place; how many are scaled.
-
-    `strength`, 0..1: how far the activations' channels are made alike, at the cost of the weights.
+    `inside`: the activation that the graph itself applies to its first output.
     """
-    slots = Slots(graph)
-    layers = [node for node in graph.graph.nodes if graphs.is_layer(node) and _plain(node)]
-    readers = [node for node in layers if node.args[0] in slots.of]
-    scales = _scales(graph, slots, readers, samples, strength)
-    for node in readers:
-        _rescale_reader(graph, node, _gathered(scales, slots.settled(node.args[0])))
-    for node in layers:
-        _rescale_writer(graph, node, _gathered(scales, slots.settled(node)))
-    return len(scales)
+    wanted = {
+        node
+        for node in graph.graph.nodes
+        if node.name in simulate.quantized_outputs(graph, Recipe("w8a8")) or ceiling(node)
+    }
+    found = influence.measure(graph, samples, wanted, inside)
+    channels = _Channels(graph, found, clamped)
+    if not channels.count:
+        return 0
+    with torch.enable_grad():
+        channels.search()
+    channels.apply()
+    return int((channels.scales()[1:].log().abs() > 1e-6).sum())
 
 
-def _scales(
-    graph: GraphModule, slots: Slots, readers: list[Node], samples: Samples, strength: float
-) -> dict[int, float]:
-    """What the channels of each slot are divided by."""
-    wanted = {node for node in slots.of if slots.of[node].size and slots.settled(node).any()}
-    magnitudes = _Magnitudes(graph, wanted)
-    for sample in samples.inputs:
-        magnitudes.run(*(torch.from_numpy(array) for array in sample))
-    activations: dict[int, float] = defaultdict(float)
-    weights: dict[int, float] = defaultdict(float)
-    for node, most in magnitudes.found.items():
-        _raise(activations, slots.settled(node), most)
-    for node in readers:
-        if node.args[0] in wanted:
-            _raise(weights, slots.settled(node.args[0]), _read_by(graph, node))  # type: ignore[arg-type]
-    usable = [k for k in activations if k and activations[k] > _LEAST and weights.get(k, 0.0) > _LEAST]
-    found = {k: activations[k] ** strength / weights[k] ** (1 - strength) for k in usable}
-    middle = float(np.exp(np.mean(np.log(list(found.values()))))) if found else 1.0
-    return {k: float(np.clip(each / middle, 1 / _BOUND, _BOUND)) for k, each in found.items()}
+class _Channels:
+    """Scales of all slots and shifts of tensors, and the noise that they predict.
+
+    Slot 0 stands for all that is never scaled.
+    """
+
+    def __init__(self, graph: GraphModule, found: Influence, clamped: bool) -> None:
+        self.graph, self.found = graph, found
+        slots = Slots(graph, clamped=clamped)
+        settled = {node: slots.settled(node) for node in slots.of}
+        used = sorted({int(each) for ids in settled.values() for each in ids.tolist()} | {0})
+        self.count = len(used) - 1
+        places = {slot: place for place, slot in enumerate(used)}
+        self.places = {
+            node: torch.tensor([places[each] for each in ids.tolist()], dtype=torch.long)
+            for node, ids in settled.items()
+        }
+        self.layers = [node for node in graph.graph.nodes if graphs.is_layer(node) and plain(node)]
+        self.readers = [node for node in self.layers if node.args[0] in self.places]
+        self.most = {node: _most(graph, node) for node in self.readers}
+        self.tensors = [
+            node
+            for node in found.tensors
+            if node in self.places and len(self.places[node]) == len(found.low[node]) > 0
+        ]
+        self.movable = _movable(graph, self.places)
+        self.shifts = {
+            node: ((found.low[node] + found.high[node]) / 2).requires_grad_()
+            for node in self.layers
+            if node in self.movable and node in found.low
+        }
+        self.movable &= {node for node in self.movable if self._shift(node) is not None}
+        self.least, self.greatest = self._bounds(clamped)
+        self.logs = self._first().requires_grad_()
+
+    def scales(self) -> Tensor:
+        """What the channels of each slot are divided by."""
+        return torch.minimum(torch.maximum(self.logs.detach(), self.least), self.greatest).exp()
+
+    def _bounds(self, clamped: bool) -> tuple[Tensor, Tensor]:
+        """Least and greatest logarithm of each scale; what a clamp's slot is divided by is at most 1."""
+        least = torch.full((self.count + 1,), -_BOUND)
+        greatest = -least
+        for node, places in self.places.items():
+            if clamped and ceiling(node) and node in self.found.early:
+                full = (_ROOM * self.found.early[node] / ceiling(node)).clamp(_FLOOR, 1).log()
+                least.scatter_reduce_(0, places, full, "amax")
+                greatest.scatter_reduce_(0, places, torch.zeros_like(full), "amin")
+        least[0] = greatest[0] = 0
+        return least, greatest
+
+    def _first(self) -> Tensor:
+        """Logarithms of the scales that make activations alike at the cost of weights."""
+        loud, strong = torch.zeros(self.count + 1), torch.zeros(self.count + 1)
+        for node in self.tensors:
+            loud.scatter_reduce_(0, self.places[node], self._magnitudes(node), "amax")
+        for node in self.readers:
+            strong.scatter_reduce_(0, self.places[_read(node)], _by_input(node, self.most[node]), "amax")
+        usable = (loud > _LEAST) & (strong > _LEAST)
+        usable[0] = False
+        logs = _START * loud.clamp_min(_LEAST).log() - (1 - _START) * strong.clamp_min(_LEAST).log()
+        middle = logs[usable].mean() if usable.any() else logs.new_zeros(())
+        self.least, self.greatest = (torch.where(usable, each, 0) for each in (self.least, self.greatest))
+        return torch.where(usable, logs - middle, 0)
+
+    def _magnitudes(self, node: Node) -> Tensor:
+        return torch.maximum(self.found.low[node].abs(), self.found.high[node].abs())
+
+    def search(self) -> None:
+        """Settle scales and shifts where the predicted noise is least."""
+        spans = {node: float((self.found.high[node] - self.found.low[node]).mean()) for node in self.shifts}
+        groups = [{"params": [self.logs], "lr": _RATE}]
+        groups += [{"params": [each], "lr": _RATE * spans[node]} for node, each in self.shifts.items()]
+        optimizer = torch.optim.Adam(groups)
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
+        quiet = self._quiet()
+        for _ in range(_STEPS):
+            optimizer.zero_grad()
+            noise = self._noise(quiet)
+            if not noise.requires_grad or not noise.isfinite() or noise <= 0:
+                break
+            noise.log().backward()
+            optimizer.step()
+            decay.step()
+
+    def _quiet(self) -> Mapping[Node, Tensor]:
+        """How loud each channel of a tensor is taken to be at least."""
+        found = {}
+        for node in self.tensors:
+            scale = self.scales()[self.places[node]]
+            found[node] = _QUIET * (self._magnitudes(node) / scale).amax() * scale
+        return found
+
+    def _noise(self, quiet: Mapping[Node, Tensor]) -> Tensor:
+        """Predicted energy of int8's errors at the outputs."""
+        scales = torch.minimum(torch.maximum(self.logs, self.least), self.greatest).exp()
+        total = torch.zeros(())
+        for node in self.tensors:
+            scale, shift = scales[self.places[node]], self._shift(node)
+            high, low = self.found.high[node], self.found.low[node]
+            if shift is not None:
+                high, low = high - shift, low - shift
+            above, below = (
+                _greatest(torch.maximum(each, quiet[node] * (each > 0)) / scale) for each in (high, -low)
+            )
+            step = (above + below) / 255
+            total = total + step**2 / 12 * (self.found.tensors[node] * scale**2).sum()
+        for node in self.readers:
+            if node in self.found.weights:
+                read = _by_output(node, scales[self.places[_read(node)]], self.most[node])
+                step = (self.most[node] * read).amax(1) / 127
+                total = total + _WEIGHTS * (step**2 / 12 * (self.found.weights[node] / read**2).sum(1)).sum()
+        return total
+
+    def _shift(self, node: Node) -> Tensor | None:
+        """What is taken from a tensor's channels; None where nothing is."""
+        if node in self.shifts:
+            return self.shifts[node]
+        if node not in self.movable or node.target not in ADDS:
+            return None
+        parts = [each for each in map(self._shift, node.all_input_nodes) if each is not None]
+        return parts[0] + parts[1] if len(parts) == 2 else (parts[0] if parts else None)
+
+    def apply(self) -> None:
+        """Put shifts, then scales, into the graph's weights and biases."""
+        with torch.no_grad():
+            for node in self.layers:
+                if node.args[0] in self.movable:
+                    self._move_reader(node)
+            for node, shift in self.shifts.items():
+                _add_to_bias(self.graph, node, -shift)
+            scales = self.scales()
+            for node in self.readers:
+                _rescale_reader(self.graph, node, scales[self.places[_read(node)]])
+            for node in self.layers:
+                _rescale_writer(self.graph, node, scales[self.places[node]])
+
+    def _move_reader(self, layer: Node) -> None:
+        shift = self._shift(_read(layer))
+        assert shift is not None
+        weight = graphs.constant(self.graph, graphs.weight_of(layer))
+        sums = weight.flatten(2).sum(2) if weight.dim() > 2 else weight
+        _add_to_bias(self.graph, layer, (sums * _by_output(layer, shift, sums)).sum(1))
 
 
-def _raise(most: dict[int, float], slots: Ids, values: torch.Tensor) -> None:
-    for slot, value in zip(slots.tolist(), values.tolist()):
-        most[slot] = max(most[slot], value)
+def _greatest(values: Tensor) -> Tensor:
+    """A smooth stand-in for the greatest value, never less than it; 0 where all are below."""
+    sharp = _SHARP / values.detach().amax().clamp_min(_LEAST)
+    return (torch.logsumexp(values * sharp, 0) / sharp).clamp_min(0)
 
 
-def _read_by(graph: GraphModule, layer: Node) -> torch.Tensor:
-    """Greatest weight by which a layer reads each of its input channels."""
-    weight = graphs.constant(graph, graphs.weight_of(layer)).detach()
-    groups = _groups(layer)
-    parts = weight.abs().reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
-    return parts.amax(dim=(1, 3)).flatten()
+def _movable(graph: GraphModule, places: Mapping[Node, Tensor]) -> set[Node]:
+    """Nodes whose channels may be shifted: sums and unpadded layers alone read them."""
+    found: set[Node] = set()
+    shared = shared_constants(graph)
+    able = {
+        node
+        for node in graph.graph.nodes
+        if graphs.is_layer(node) and plain(node) and graphs.bias_of(node) and not constants(node) & shared
+    }
+    for node in reversed(graph.graph.nodes):
+        channels = len(places.get(node, ()))
+        sums = node.target in ADDS and [len(places.get(each, ())) for each in node.all_input_nodes]
+        written = node in able or sums == [channels, channels]
+        readers = [user for user in node.users if user in able and user.args[0] is node and _unpadded(user)]
+        takers = {*readers, *(user for user in node.users if user.target in ADDS and user in found)}
+        if channels and node.users and written and takers == set(node.users):
+            found.add(node)
+    return found
+
+
+def _unpadded(layer: Node) -> bool:
+    if layer.target in graphs.LINEAR:
+        return True
+    padding = layer.args[4] if len(layer.args) > 4 else layer.kwargs.get("padding", 0)
+    sides = padding if isinstance(padding, (list, tuple)) else [padding]
+    return all(each == 0 for each in sides)
+
+
+def _read(layer: Node) -> Node:
+    before = layer.args[0]
+    assert isinstance(before, Node)
+    return before
 
 
 def _groups(layer: Node) -> int:
@@ -236,21 +256,41 @@ def _groups(layer: Node) -> int:
     return groups
 
 
-def _gathered(scales: dict[int, float], slots: Ids) -> torch.Tensor:
-    return torch.tensor([scales.get(slot, 1.0) for slot in slots.tolist()])
+def _most(graph: GraphModule, layer: Node) -> Tensor:
+    """Greatest weight of each kernel, [outputs, inputs a group]."""
+    weight = graphs.constant(graph, graphs.weight_of(layer)).detach().abs()
+    return weight.flatten(2).amax(2) if weight.dim() > 2 else weight
 
 
-def _rescale_reader(graph: GraphModule, layer: Node, scale: torch.Tensor) -> None:
-    target = _weight(layer)
-    weight = graphs.constant(graph, graphs.weight_of(layer))
+def _by_input(layer: Node, most: Tensor) -> Tensor:
+    """Greatest weight by which a layer reads each of its input channels."""
+    return most.reshape(_groups(layer), -1, most.shape[1]).amax(1).flatten()
+
+
+def _by_output(layer: Node, channels: Tensor, weight: Tensor) -> Tensor:
+    """A figure of each input channel beside the weights that read it: [outputs, inputs a group]."""
     groups = _groups(layer)
-    per_row = scale.reshape(groups, weight.shape[1]).repeat_interleave(weight.shape[0] // groups, 0)
-    graphs.set_constant(graph, target, weight * per_row.reshape(*per_row.shape, *[1] * (weight.dim() - 2)))
+    return channels.reshape(groups, weight.shape[1]).repeat_interleave(weight.shape[0] // groups, 0)
 
 
-def _rescale_writer(graph: GraphModule, layer: Node, scale: torch.Tensor) -> None:
-    target = _weight(layer)
-    weight = graphs.constant(graph, graphs.weight_of(layer))
-    graphs.set_constant(graph, target, weight / scale.reshape(-1, *[1] * (weight.dim() - 1)))
+def _add_to_bias(graph: GraphModule, layer: Node, value: Tensor) -> None:
+    bias = graphs.bias_of(layer)
+    assert bias is not None
+    graphs.set_constant(graph, str(bias.target), graphs.constant(graph, bias) + value)
+
+
+def _rescale_reader(graph: GraphModule, layer: Node, scale: Tensor) -> None:
+    node = graphs.weight_of(layer)
+    weight = graphs.constant(graph, node)
+    rows = _by_output(layer, scale, weight)
+    graphs.set_constant(
+        graph, str(node.target), weight * rows.reshape(*rows.shape, *[1] * (weight.dim() - 2))
+    )
+
+
+def _rescale_writer(graph: GraphModule, layer: Node, scale: Tensor) -> None:
+    node = graphs.weight_of(layer)
+    weight = graphs.constant(graph, node)
+    graphs.set_constant(graph, str(node.target), weight / scale.reshape(-1, *[1] * (weight.dim() - 1)))
     if bias := graphs.bias_of(layer):
         graphs.set_constant(graph, str(bias.target), graphs.constant(graph, bias) / scale)

@@ -1,8 +1,11 @@
-"""Error feedback: weights put onto palettes so that later weights make up for the errors of earlier ones.
+"""Error feedback: weights put onto palettes or int8 grids so that later ones make up for the errors of
+earlier ones.
 
-Column after column of a layer's weight matrix is put onto the palette, and its error is spread over the
-columns that are still to come, by the second moments of the layer's inputs (GPTQ: Frantar et al. 2022,
-arXiv:2210.17323). Unlike there, the values are those of a palette, of one tensor; the moments are
+Column after column of a layer's weight matrix is put onto its palette or grid, and its error is spread
+over the columns that are still to come, by the second moments of the layer's inputs (GPTQ: Frantar et al.
+2022,
+arXiv:2210.17323). Unlike there, the values are those of a palette of one tensor, or of an int8 grid a row
+whose greatest weight stays as it is, so that whoever writes a format finds the same grid; the moments are
 taken about the mean, since the bias makes up for that (Nagel et al. 2019, arXiv:1906.04721, 4.2); a
 grouped convolution is solved group by group; and every layer's inputs are the float model's, so that
 what is found for one layer serves every mix of schemes.
@@ -41,7 +44,7 @@ _BLOCK = 128
 
 @dataclass(frozen=True)
 class Snapped:
-    """A layer on a palette."""
+    """A layer on a palette or grid."""
 
     weight: Tensor
     """Of the shape it had."""
@@ -53,7 +56,7 @@ class Snapped:
 
 @dataclass
 class Feedback:
-    """The layers of one float graph on palettes, each found once."""
+    """The layers of one float graph on palettes or int8 grids, each found once."""
 
     module: GraphModule
     """Batch norm folded; it is not changed."""
@@ -61,7 +64,7 @@ class Feedback:
     _found: dict[tuple[str, Scheme], Snapped] = field(default_factory=dict)
 
     def of(self, wanted: Mapping[str, Iterable[Scheme]]) -> Mapping[tuple[str, Scheme], Snapped]:
-        """Layers (by path) in palette schemes. Those that stay as they are have no entry.
+        """Layers (by path) in schemes of palettes, or `w8a8`. Those that stay as they are have no entry.
 
         These are transposed ones, and those whose inputs are no finite numbers.
         """
@@ -85,7 +88,7 @@ class Feedback:
         }
 
     def put(self, recipe: Recipe, module: GraphModule) -> None:
-        """Put the layers that `recipe` keeps in palettes into `module`, a copy of the graph."""
+        """Put the layers that `recipe` keeps in palettes or int8 into `module`, a copy of the graph."""
         found = self.of({path: [recipe.of(path)] for path in candidates(self.module, recipe)})
         layers = graphs.layers(module)
         for (path, _), snapped in found.items():
@@ -101,8 +104,8 @@ class Feedback:
             return
         rows = weight.double().reshape(_groups(layer), -1, inputs.mean.shape[1])
         for scheme in schemes:
-            table = torch.from_numpy(_table(weight, scheme))
-            snapped = _fed_back(rows, table, inputs) if inputs.upper is not None else _nearest(rows, table)
+            grid = Grid.of(rows) if scheme == "w8a8" else Palette(torch.from_numpy(_table(weight, scheme)))
+            snapped = _fed_back(rows, grid, inputs) if inputs.upper is not None else grid.nearest(rows)
             error = rows - snapped
             found = bias
             if bias is not None:
@@ -113,18 +116,18 @@ class Feedback:
 
 
 def candidates(module: GraphModule, recipe: Recipe) -> list[str]:
-    """Paths of the layers that `recipe` keeps in dense palettes, and that can be fed back."""
-    return [
-        path
-        for path, layer in graphs.layers(module).items()
-        if recipe.of(path) in BITS.keys() - NEEDS_ZEROS
-        and layer.target not in graphs.TRANSPOSED
-        and graphs.constant(module, graphs.weight_of(layer)).numel() > FEW
-    ]
+    """Paths of the layers that `recipe` keeps in dense palettes or int8, and that can be fed back."""
+
+    def is_one(path: str, layer: Node) -> bool:
+        scheme, weight = recipe.of(path), graphs.constant(module, graphs.weight_of(layer))
+        in_palette = scheme in BITS.keys() - NEEDS_ZEROS and weight.numel() > FEW
+        return layer.target not in graphs.TRANSPOSED and (in_palette or scheme == "w8a8")
+
+    return [path for path, layer in graphs.layers(module).items() if is_one(path, layer)]
 
 
 def place(module: GraphModule, layer: Node, snapped: Snapped) -> None:
-    """Put a layer on its palette into `module`, which `layer` is of."""
+    """Put a layer on its palette or grid into `module`, which `layer` is of."""
     graphs.set_constant(module, str(graphs.weight_of(layer).target), snapped.weight)
     bias = graphs.bias_of(layer)
     if bias is not None and snapped.bias is not None:
@@ -144,8 +147,50 @@ def _table(weight: Tensor, scheme: Scheme) -> Values:
     return np.unique(found.astype(np.float16)).astype(np.float64)
 
 
-def _nearest(values: Tensor, table: Tensor) -> Tensor:
-    return table[torch.bucketize(values.contiguous(), (table[1:] + table[:-1]) / 2)]
+@dataclass(frozen=True)
+class Palette:
+    """The values that all weights of a layer may have."""
+
+    table: Tensor
+    """Ascending."""
+
+    def nearest(self, values: Tensor) -> Tensor:
+        """Weights, [groups, outputs, any], on the palette."""
+        return self.table[torch.bucketize(values.contiguous(), (self.table[1:] + self.table[:-1]) / 2)]
+
+    def put(self, values: Tensor, _columns: Tensor) -> Tensor:
+        """One weight a row, [groups, outputs], on the palette, wherever it stands."""
+        return self.nearest(values)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """int8 codes, -127..127, a scale a row; a row's greatest weight is its scale's, and stays."""
+
+    scale: Tensor
+    """[groups, outputs]."""
+    greatest: Tensor
+    """[groups, outputs]: the column of the greatest weight of each row."""
+    kept: Tensor
+    """[groups, outputs]: that weight."""
+
+    @classmethod
+    def of(cls, rows: Tensor) -> Grid:
+        """The grid of weights [groups, outputs, inputs]."""
+        greatest = rows.abs().argmax(2)
+        kept = rows.gather(2, greatest[..., None])[..., 0]
+        return cls(kept.abs().clamp_min(1e-12) / 127, greatest, kept)
+
+    def nearest(self, values: Tensor) -> Tensor:
+        """Weights, [groups, outputs, any], on the grid."""
+        scale = self.scale[..., None]
+        return (values / scale).round().clamp(-127, 127) * scale
+
+    def put(self, values: Tensor, columns: Tensor) -> Tensor:
+        """One weight a row, [groups, outputs], on the grid; `columns`, [groups], is where they stand."""
+        return torch.where(
+            self.greatest == columns[:, None], self.kept, self.nearest(values[..., None])[..., 0]
+        )
 
 
 @dataclass(frozen=True)
@@ -167,8 +212,8 @@ class _Inputs:
         return float((error @ self.second * error).sum())
 
 
-def _fed_back(rows: Tensor, table: Tensor, inputs: _Inputs) -> Tensor:
-    """Rows of a weight, [groups, outputs, inputs], on a palette."""
+def _fed_back(rows: Tensor, grid: Palette | Grid, inputs: _Inputs) -> Tensor:
+    """Rows of a weight, [groups, outputs, inputs], on a palette or grid."""
     assert inputs.upper is not None
     order = inputs.order[:, None].expand_as(rows)
     left = rows.gather(2, order)
@@ -177,7 +222,7 @@ def _fed_back(rows: Tensor, table: Tensor, inputs: _Inputs) -> Tensor:
         end = min(begin + _BLOCK, count)
         errors = torch.empty_like(left[..., begin:end])
         for at in range(begin, end):
-            snapped[..., at] = _nearest(left[..., at], table)
+            snapped[..., at] = grid.put(left[..., at], inputs.order[:, at])
             error = (left[..., at] - snapped[..., at]) / upper[:, None, at, at]
             left[..., at + 1 : end] -= error[..., None] * upper[:, None, at, at + 1 : end]
             errors[..., at - begin] = error

@@ -26,7 +26,7 @@ from edgepack.compress.feedback import Feedback, Snapped
 from edgepack.compress.ranges import Range, Seen
 from edgepack.compress.sensitivity import Cost, Damage
 from edgepack.quiet import quiet
-from edgepack.recipe import RANGE_RULES, RangeRule, Recipe, Scheme
+from edgepack.recipe import RANGE_RULES, Equalization, RangeRule, Recipe, Scheme
 from edgepack.samples import Array, Sample, Samples
 from edgepack.source import Source, reweighted, tensors
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 MOST = 512
 """Calibration samples that are used at most."""
-_JUDGED = 24
-"""Calibration samples on which the simulation compares recipes."""
+_JUDGED = 32
+"""Calibration samples, the last ones, on which the simulation compares recipes; what is corrected, is so
+by the first."""
 _SENSED = 8
 """Of these, samples on which single layers are judged."""
 _FLOAT_BYTES = 4
-_STRENGTHS = (0.5, 0.75)
 _GAIN_DB = 0.1
 """A repair is kept where it gains at least this much at the output."""
 _FLOAT_GAIN_DB = 0.5
@@ -77,12 +77,12 @@ class Workbench:
     """Told what begins."""
     seconds: dict[str, float] = field(default_factory=dict)
     """What took how long: calibration, repairs, sensitivity."""
-    _seen: dict[float, tuple[GraphModule, dict[str, Seen]]] = field(default_factory=dict)
+    _seen: dict[Equalization, tuple[GraphModule, dict[str, Seen]]] = field(default_factory=dict)
     _ready: dict[str, Source] = field(default_factory=dict)
     _best: Recipe | None = None
     _damages: tuple[Damage, ...] = ()
     _reference: tuple[Sample, ...] = ()
-    _feedback: Feedback | None = None
+    _feedbacks: dict[Equalization, Feedback] = field(default_factory=dict)
     _noises: dict[str, dict[Scheme, float]] = field(default_factory=dict)
 
     @property
@@ -115,17 +115,18 @@ class Workbench:
         if recipe.scheme != "w8a8":
             self.say(f"feed errors of palettes back, {recipe.scheme}")
             module = self._copied()
-            self._fed_back().put(recipe, module)
+            self._fed_back("none").put(recipe, module)
             return reweighted(self.source, module)
         module, found = self.simulated(recipe)
-        if not recipe.equalize and not recipe.correct_bias:
+        if recipe.equalize == "none" and not recipe.feedback and not recipe.correct_bias:
             return replace(self.source, ranges=found)
         return replace(reweighted(self.source, module), ranges=found)
 
-    def _fed_back(self) -> Feedback:
-        if self._feedback is None:
-            self._feedback = Feedback(self._copied(), self.calib)
-        return self._feedback
+    def _fed_back(self, equalize: Equalization) -> Feedback:
+        if equalize not in self._feedbacks:
+            module = self._calibrated(equalize)[0] if equalize != "none" else self._copied()
+            self._feedbacks[equalize] = Feedback(module, self.calib)
+        return self._feedbacks[equalize]
 
     def _copied(self) -> GraphModule:
         """The float graph, whose constants may be replaced."""
@@ -136,28 +137,33 @@ class Workbench:
 
     def simulated(self, recipe: Recipe) -> tuple[GraphModule, dict[str, Range]]:
         """The float graph as `recipe` repairs it, and the activations' ranges."""
-        module, seen = self._calibrated(recipe.equalize)
-        last = simulate.last(module)
+        exact, seen = self._calibrated(recipe.equalize)
+        last = simulate.last(exact)
         found = {
             name: within(each, "min-max" if name in last else recipe.ranges) for name, each in seen.items()
         }
+        if not recipe.feedback and not recipe.correct_bias:
+            return exact, found
+        with quiet():
+            module = copy.deepcopy(exact)
+        if recipe.feedback:
+            self._fed_back(recipe.equalize).put(recipe, module)
         if recipe.correct_bias:
-            with quiet():
-                module = copy.deepcopy(module)
-            correct.correct(module, recipe, found, self.calib)
+            correct.correct(module, recipe, found, self.calib, exact)
         return module, found
 
-    def _calibrated(self, strength: float) -> tuple[GraphModule, dict[str, Seen]]:
-        if strength not in self._seen:
-            self.say(f"calibrate, channels equalized by {strength:g}" if strength else "calibrate")
+    def _calibrated(self, equalization: Equalization) -> tuple[GraphModule, dict[str, Seen]]:
+        if equalization not in self._seen:
+            how = "" if equalization == "none" else f", channels equalized ({equalization})"
+            self.say(f"calibrate{how}")
             with self.timed("calibration"), torch.no_grad(), quiet():
-                module = self.source.exported.module()
-                assert isinstance(module, GraphModule)
-                if strength:
-                    equalize.equalize(module, self.calib, strength)
+                module = self._copied()
+                if equalization != "none":
+                    clamped = equalization == "clamped"
+                    equalize.equalize(module, self.calib, self.source.inside, clamped=clamped)
                 seen = ranges.observe(module, self.calib, simulate.may_be_quantized)
-                self._seen[strength] = module, simulate.shared(module, seen)
-        return self._seen[strength]
+                self._seen[equalization] = module, simulate.shared(module, seen)
+        return self._seen[equalization]
 
     def score(self, recipe: Recipe) -> Score:
         """What `recipe` does to the outputs, in simulation, on calibration samples."""
@@ -170,14 +176,19 @@ class Workbench:
         """The same for a graph that is repaired already, on `most` samples."""
         return self._judged(simulate.Simulation(module, recipe, found).run, most)
 
+    @property
+    def _held(self) -> tuple[Sample, ...]:
+        """The samples on which recipes are compared."""
+        return self.calib.inputs[-_JUDGED:]
+
     def _judged(self, model: Callable[..., object], most: int) -> Score:
         inside = self.source.inside
         if not self._reference:
             exact = self.source.exported.module()
             with torch.no_grad():
-                self._reference = tuple(_answered(exact, row, inside) for row in self.calib.inputs[:_JUDGED])
+                self._reference = tuple(_answered(exact, row, inside) for row in self._held)
         with torch.no_grad():
-            given = tuple(_answered(model, row, inside) for row in self.calib.inputs[:most])
+            given = tuple(_answered(model, row, inside) for row in self._held[:most])
         return _compared(given, self._reference[:most], self.source.contract.classes is not None)
 
     def recipe(self) -> Recipe:
@@ -189,14 +200,13 @@ class Workbench:
         return self._best
 
     def _repaired(self) -> Recipe:
-        """Equalization, ranges and bias correction, each taken where it measurably helps."""
-        best = self._better(
-            Recipe("w8a8", ranges="least-error"),
-            [Recipe("w8a8", ranges="least-error", equalize=strength) for strength in _STRENGTHS],
-        )
-        ruled = [replace(best, ranges=rule, correct_bias=True) for rule in RANGE_RULES]
-        plain = [Recipe("w8a8", ranges=rule) for rule in RANGE_RULES[1:]]
-        return self._better(best, [*ruled, *plain])
+        """Equalization, feedback, ranges and bias correction, each taken where it measurably helps."""
+        first = Recipe("w8a8", ranges="least-error")
+        fed = replace(first, feedback=True)
+        best = self._better(first, [fed, *(replace(fed, equalize=each) for each in ("exact", "clamped"))])
+        ruled = [replace(best, ranges=rule) for rule in RANGE_RULES[1:]]
+        best = self._better(best, [*ruled, *(Recipe("w8a8", ranges=rule) for rule in RANGE_RULES[1:])])
+        return self._better(best, [replace(best, correct_bias=True)])
 
     def _better(self, first: Recipe, others: list[Recipe], gain: float = _GAIN_DB) -> Recipe:
         best, reached = first, self.score(first).order_db
@@ -223,19 +233,40 @@ class Workbench:
     def sensitivity(self) -> tuple[Damage, ...]:
         """What each layer alone does to the outputs in int8, worst first."""
         if not self._damages:
-            recipe = replace(self.recipe(), correct_bias=False)
+            recipe = replace(self.recipe(), layers={})
+            plain = replace(recipe, correct_bias=False, feedback=False)
             self.say("sensitivity, layer by layer")
             with self.timed("sensitivity"):
-                module, found = self.simulated(recipe)
-                known = costs(self.source)
-                told = [self._damage(path, known, module, found) for path in known]
+                exact, found = self.simulated(plain)
+                with quiet():
+                    module = copy.deepcopy(exact)
+                known, fed = (
+                    costs(self.source),
+                    feedback.candidates(module, recipe) if recipe.feedback else [],
+                )
+                snapped = self._fed_back(recipe.equalize).of({path: ["w8a8"] for path in fed}) if fed else {}
+                layers = graph.layers(module)
+                told = [
+                    self._damage(path, known, module, found, layers[path], snapped.get((path, "w8a8")))
+                    for path in known
+                ]
             self._damages = tuple(sorted(told, key=lambda each: each.sqnr_db))
         return self._damages
 
     def _damage(
-        self, path: str, known: Mapping[str, Cost], module: GraphModule, found: Mapping[str, Range]
+        self,
+        path: str,
+        known: Mapping[str, Cost],
+        module: GraphModule,
+        found: Mapping[str, Range],
+        layer: Node,
+        snapped: Snapped | None,
     ) -> Damage:
+        exact = feedback.taken(module, layer)
+        if snapped:
+            feedback.place(module, layer, snapped)
         score = self.scored(module, Recipe("fp32", {path: "w8a8"}), found, _SENSED)
+        feedback.place(module, layer, exact)
         cost = known[path]
         work = sum(each.multiply_adds for each in known.values())
         return Damage(
@@ -281,7 +312,7 @@ class Workbench:
         with self.timed("repairs"):
             module = self._copied()
             paths = feedback.candidates(module, Recipe("p4"))
-            found = self._fed_back().of(dict.fromkeys(paths, _WIDTHS))
+            found = self._fed_back("none").of(dict.fromkeys(paths, _WIDTHS))
         self.say("sensitivity to palettes, layer by layer")
         with self.timed("sensitivity"):
             for path, layer in graph.layers(module).items():
