@@ -142,10 +142,11 @@ Input = Annotated[ImageInput | TensorInput | AudioInput | TextInput, Field(discr
 class Output(Strict):
     """One output tensor of the model."""
 
-    kind: Literal["classification", "detection", "segmentation", "embedding", "regression", "tensor"] = (
-        "tensor"
-    )
-    """`detection` stands on two outputs, boxes [1, N, 4] first, then scores [1, N] or [1, N, classes];
+    kind: Literal[
+        "classification", "class", "detection", "segmentation", "embedding", "regression", "tensor"
+    ] = "tensor"
+    """`classification` holds a score a class, `class` the number of the best one alone, an integer [1];
+    `detection` stands on two outputs, boxes [1, N, 4] first, then scores [1, N] or [1, N, classes];
     `segmentation` holds scores [1, classes, H, W]."""
     name: str = "output"
     labels: tuple[str, ...] = ()
@@ -170,10 +171,12 @@ class Output(Strict):
             raise ValueError(f"box_format goes with kind 'detection', not '{self.kind}'")
         if self.threshold is not None and self.kind not in _SCORED:
             raise ValueError(f"threshold goes with kind {_either(_SCORED)}, not '{self.kind}'")
+        if self.activation != "none" and self.kind == "class":
+            raise ValueError(f"kind 'class' holds a number, to which no {self.activation} is applied")
         return self
 
 
-_LABELLED = ("classification", "detection", "segmentation")
+_LABELLED = ("classification", "class", "detection", "segmentation")
 _SCORED = ("classification", "detection")
 
 
@@ -227,6 +230,11 @@ class Contract(Strict):
     def classes(self) -> Output | None:
         """The first output, where it holds a score a class."""
         return self.outputs[0] if self.outputs[0].kind == "classification" else None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the first output tells a class, by scores or by its number."""
+        return self.outputs[0].kind in ("classification", "class")
 
     @property
     def labels(self) -> tuple[str, ...]:
