@@ -83,7 +83,7 @@ def without_activation(contract: Contract) -> Contract:
         )
     if scores.threshold is not None:
         raise SourceError(
-            f"the output has a threshold of {scores.threshold:g}, and --bake-argmax leaves no score to hold it to",
+            f"the output has a threshold of {scores.threshold:g}, and --bake-argmax leaves no score for it",
             hint="leave one of them out",
         )
     first = Output.model_validate({**scores.model_dump(), "activation": "none"})
@@ -96,9 +96,7 @@ def numbered(contract: Contract) -> Contract:
     return contract.model_copy(update={"outputs": (first, *contract.outputs[1:])})
 
 
-def clearest_first(
-    evaluation: Samples, reference: tuple[Sample, ...]
-) -> tuple[Samples, tuple[Sample, ...]]:
+def clearest_first(evaluation: Samples, reference: tuple[Sample, ...]) -> tuple[Samples, tuple[Sample, ...]]:
     """Samples and what the float model answers, those first whose best score leads by most.
 
     The first become golden vectors, and run on emulated devices: of a class's number alone nobody could tell
@@ -110,7 +108,7 @@ def clearest_first(
 
 
 def ended(source: Source) -> Source:
-    """`source` as formats write it: where its files are to tell the best class alone, with arg-max at the end.
+    """`source` as formats write it: with arg-max at the end, where files are to tell the best class alone.
 
     Repairs, pruning and lessons work on scores, so arg-max comes last, when a file is written.
     """
@@ -138,7 +136,7 @@ def _with_argmax(program: ExportedProgram) -> ExportedProgram:
     end = module.graph.output_node()
     specs = program.graph_signature.output_specs
     place = next(n for n, each in enumerate(specs) if each.kind.name == "USER_OUTPUT")
-    answers = list(end.args[0])  # type: ignore[arg-type]
+    answers = list(end.args[0])
     with module.graph.inserting_before(end):
         node = module.graph.call_function(torch.ops.aten.argmax.default, (answers[place], -1))
     node.meta = {key: value for key, value in answers[place].meta.items() if key != "val"}

@@ -227,6 +227,14 @@ class Contract(Strict):
         return first if isinstance(first, ImageInput) and len(self.inputs) == 1 else None
 
     @property
+    def sound(self) -> AudioInput | None:
+        """The sound, where the model takes one and nothing else but what it carries."""
+        carried = {each.input for each in self.state}
+        given = [each for each in self.inputs if each.name not in carried]
+        first = given[0] if len(given) == 1 else None
+        return first if isinstance(first, AudioInput) else None
+
+    @property
     def classes(self) -> Output | None:
         """The first output, where it holds a score a class."""
         return self.outputs[0] if self.outputs[0].kind == "classification" else None

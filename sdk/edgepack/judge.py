@@ -78,9 +78,7 @@ def _share(ours: Array | None, theirs: Array | None) -> float | None:
     return float(np.mean(ours == theirs) * 100)
 
 
-def _energies(
-    outputs: tuple[Sample, ...], reference: tuple[Sample, ...], first: int
-) -> tuple[float, float]:
+def _energies(outputs: tuple[Sample, ...], reference: tuple[Sample, ...], first: int) -> tuple[float, float]:
     """Energy of the difference and of the reference, over all samples' outputs from the `first` on."""
     noise = signal = 0.0
     for ours, theirs in zip(outputs, reference, strict=True):
@@ -113,8 +111,8 @@ def _activate(scores: Array, activation: str) -> Array:
 
 
 def cosine(ours: Array, theirs: Array) -> float:
-    """Cosine of the angle between two outputs; 1 where both are zero. Of two whole numbers, such as a class's,
-    which have no angle, 1 where they are the same, else 0."""
+    """Cosine of the angle between two outputs; 1 where both are zero. Of two whole numbers, such as a
+    class's, which have no angle, 1 where they are the same, else 0."""
     if ours.size == 1 and ours.dtype.kind in "iu":
         return float(np.array_equal(ours.ravel(), theirs.ravel()))
     a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
