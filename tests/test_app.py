@@ -75,8 +75,8 @@ def test_a_changed_app_is_not_replaced_without_force(folder: Path) -> None:
 
 
 def test_an_app_that_was_only_run_is_replaced_without_asking(folder: Path) -> None:
-    assert python.run(["-m", "fashion0_app"], folder / "app", "--selftest").returncode == 0
-    assert list((folder / "app").rglob("__pycache__"))
+    assert python.run(["-m", "compileall", "-q"], folder, "app").returncode == 0
+    assert list((folder / "app").rglob("__pycache__/*.pyc"))
     done = app.rendered(folder, folder / "app", Choice(), force=False)
     assert done.changes == ()
 
@@ -226,7 +226,12 @@ def summing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_python_app_carries_state_from_file_to_file(summing: Path) -> None:
-    line = [sys.executable, "-m", "sum_app", *(str(summing.parent.parent / f"{n}.npy") for n in (1, 2, 3))]
+    line = [
+        sys.executable,
+        "-m",
+        f"{summing.parent.parent.name}_app",
+        *(str(summing.parent.parent / f"{n}.npy") for n in (1, 2, 3)),
+    ]
     done = subprocess.run(line, cwd=summing / "app", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     sums = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("[[")][1::2]

@@ -42,7 +42,6 @@ def prove(app: Path, folder: Path) -> list[Row]:
             _row("types (mypy, strict)", typed, typed.stdout.strip().splitlines()[-1:]),
             _row("self-test, as it lies", tested, _told(tested)),
         ]
-        shutil.rmtree(copy / module(app) / "__pycache__")
         if problem := installed(copy, place):
             return [*rows, Row("installed as a package", "failed", problem)]
         shutil.rmtree(copy)
