@@ -142,6 +142,8 @@ def test_its_monitoring_is_read(built: Built, tmp_path: Path) -> None:
     assert (found.top_score, found.input_mean) == ((1, 1, 1), (1, 2))
     assert found.latency_ms is not None
     assert found.latency_ms.p50 == 2.0
+    assert found.preprocess_ms is not None
+    assert found.preprocess_ms.p50 == 4.0
 
 
 def test_any_text_is_a_literal(tools: kotlinc.Tools, tmp_path: Path) -> None:

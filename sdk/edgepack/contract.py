@@ -121,7 +121,17 @@ class AudioInput(Strict):
     """Samples a second, in Hz."""
     shape: Annotated[tuple[Dim, ...], Field(min_length=1)]
     """Batch dimension included; the last is time, in samples."""
+    hop: Annotated[int, Field(ge=1)] | None = None
+    """New samples a call; what the last dimension holds besides, and before them, are those of the calls
+    before, zeros at first. All are new where it is not given."""
     dtype: Literal["float32"] = "float32"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AudioInput:
+        length = self.shape[-1]
+        if self.hop is not None and (isinstance(length, str) or self.hop > length):
+            raise ValueError(f"hop = {self.hop} does not fit into {length} samples")
+        return self
 
 
 class TextInput(Strict):

@@ -215,7 +215,7 @@ class App {
     }
     std::printf("  %s [", printable(told.name).c_str());
     for (std::int64_t size : output.shape) std::printf(" %lld", static_cast<long long>(size));
-    std::printf(" ]:");
+    std::printf(" ]%s%s:", *told.units != '\0' ? " " : "", printable(told.units).c_str());
     for (std::size_t each = 0; each < std::min<std::size_t>(scores.size(), 8); ++each) std::printf(" %.5g", scores[each]);
     std::printf("%s\n", scores.size() > 8 ? " …" : "");
   }

@@ -28,18 +28,15 @@ std::size_t sound_place() {
   return place;
 }
 
-// One piece of a recording, filled up with zeros.
-Tensor piece(const std::vector<float>& sound, std::size_t first, const std::vector<std::int64_t>& shape) {
-  std::vector<float> values(static_cast<std::size_t>(shape.back()), 0.0F);
-  const std::size_t count = std::min(values.size(), sound.size() - first);
-  std::copy_n(sound.begin() + static_cast<std::ptrdiff_t>(first), count, values.begin());
-  Tensor found{"float32", shape, {}};
-  found.bytes.resize(values.size() * sizeof(float));
-  std::memcpy(found.bytes.data(), values.data(), found.bytes.size());
+// `size` samples from `first` on.
+Tensor piece(const std::vector<float>& whole, std::size_t first, std::size_t size, const std::vector<std::int64_t>& shape) {
+  Tensor found{"float32", shape, std::vector<char>(size * sizeof(float))};
+  std::memcpy(found.bytes.data(), whole.data() + first, found.bytes.size());
   return found;
 }
 
-// A recording in pieces of the model's length, one after another; whole where any length will do.
+// A recording as the model takes it, call by call: each adds `hop` samples to the last of those before, zeros where there
+// are none yet, or none any more; whole where any length will do.
 std::vector<Sample> pieces(const std::vector<float>& sound, int rate) {
   const std::size_t place = sound_place();
   std::vector<std::int64_t> shape = contract::inputs()[place].shape;
@@ -48,16 +45,20 @@ std::vector<Sample> pieces(const std::vector<float>& sound, int rate) {
   if (sound.empty()) throw std::runtime_error("there is no sound in it");
   if (shape.back() < 1) shape.back() = static_cast<std::int64_t>(sound.size());
   std::replace_if(shape.begin(), shape.end(), [](std::int64_t size) { return size < 1; }, 1);
-  const auto length = static_cast<std::size_t>(shape.back());
+  const auto size = static_cast<std::size_t>(shape.back());
+  const std::size_t hop = contract::kHop > 0 ? contract::kHop : size;
+  const std::size_t calls = (sound.size() + hop - 1) / hop;
+  std::vector<float> whole(size + (calls - 1) * hop, 0.0F);
+  std::copy(sound.begin(), sound.end(), whole.begin() + static_cast<std::ptrdiff_t>(size - hop));
   std::vector<Sample> found;
-  for (std::size_t first = 0; first < sound.size(); first += length) {
+  for (std::size_t first = 0; first < calls * hop; first += hop) {
     Sample made;
     made.inputs.resize(contract::inputs().size());
-    made.inputs[place] = piece(sound, first, shape);
+    made.inputs[place] = piece(whole, first, size, shape);
     made.mean = mean_of(made.inputs[place]);
     char text[32];
     std::snprintf(text, sizeof text, " at %.3f s", static_cast<double>(first) / rate);
-    if (length < sound.size()) made.place = text;
+    if (calls > 1) made.place = text;
     found.push_back(std::move(made));
   }
   return found;

@@ -22,8 +22,7 @@ bool is_carried(const std::string& input);
 // Files that make one sample.
 std::size_t files_each();
 
-// What files hold: a picture; sound (.wav), in pieces as long as the model takes them, where it takes that; else a .npy
-// for each input that is not carried from call to call. Throws std::runtime_error with a sentence.
+// What files hold: a picture; sound (.wav), call by call, where the model takes that; else a .npy for each input that is not carried from call to call. Throws std::runtime_error with a sentence.
 std::vector<Sample> read_samples(const std::vector<std::string>& paths);
 
 // What the model is fed for a picture.

@@ -27,6 +27,7 @@ class AudioInput(TypedDict):
     name: str
     sample_rate: int  # in Hz
     shape: list[int | str]  # batch dimension included; the last is time
+    hop: int | None  # new samples a call
     dtype: str
 
 class TensorInput(TypedDict):

@@ -49,8 +49,8 @@ class SampleError(Exception):
 
 
 def read(path: Path) -> list[Sample]:
-    """What the file `path` holds: a picture where the model takes one and nothing else; sound, in pieces as
-    long as the model takes them, where it takes that; otherwise a `.npy` (one input) or an `.npz` with an
+    """What the file `path` holds: a picture where the model takes one and nothing else; sound, call
+    by call, where it takes that; otherwise a `.npy` (one input) or an `.npz` with an
     array an input, by name, made ready.
 
     Raises SampleError with a sentence.
@@ -91,21 +91,25 @@ def made_ready(inputs: list[NDArray[Any]]) -> Sample:
 
 
 def _pieces(sound: NDArray[np.float32], contract: AudioInput) -> list[Sample]:
-    """A recording in pieces of the model's length, one after another, the last filled up with zeros; whole
-    where any length will do. Raises ValueError where there is none, or the model takes no single channel."""
+    """A recording as the model takes it, call by call: each adds `hop` samples to the last of those before,
+    zeros where there are none yet, or none any more; whole where any length will do.
+
+    Raises ValueError where there is none, or the model takes more than one channel.
+    """
     *others, length = contract["shape"]
     if any(size != 1 for size in others if isinstance(size, int)):
         raise ValueError(f"a recording has one channel, and the model takes {contract['shape']}")
     if not len(sound):
         raise ValueError("there is no sound in it")
     size = length if isinstance(length, int) else len(sound)
+    hop = contract["hop"] or size
+    calls = -(-len(sound) // hop)
+    whole = np.zeros(size + (calls - 1) * hop, np.float32)
+    whole[size - hop : size - hop + len(sound)] = sound
     found = []
-    for first in range(0, len(sound), size):
-        piece = np.zeros(size, np.float32)
-        part = sound[first : first + size]
-        piece[: len(part)] = part
-        given = piece.reshape([1] * len(others) + [size])
-        place = f" at {first / contract['sample_rate']:.3f} s" if size < len(sound) else ""
+    for first in range(0, calls * hop, hop):
+        given = whole[first : first + size].reshape([1] * len(others) + [size])
+        place = f" at {first / contract['sample_rate']:.3f} s" if calls > 1 else ""
         found.append(Sample(_with_room([given]), float(given.mean(dtype=np.float64)), place=place))
     return found
 
