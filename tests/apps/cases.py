@@ -144,3 +144,11 @@ def full_range(luma: NDArray[np.int64], u: NDArray[np.int64], v: NDArray[np.int6
     green = luma - ((22554 * u + 46802 * v + 32768) >> 16)
     blue = luma + ((116130 * u + 32768) >> 16)
     return np.clip(np.stack([red, green, blue], axis=-1), 0, 255).astype(np.uint8)
+
+
+def decoded(path: Path) -> tuple[NDArray[np.uint8], int]:
+    """A picture's pixels as a platform's decoder gives them, and its EXIF orientation."""
+    with Image.open(path) as opened:
+        orientation = int(opened.getexif().get(0x0112, 1))
+        mode = "RGBA" if opened.has_transparency_data else ("L" if opened.mode == "L" else "RGB")
+        return np.asarray(opened.convert(mode), np.uint8), orientation

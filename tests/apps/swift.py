@@ -29,11 +29,7 @@ GOLDEN = "ModelKit/Tests/ModelKitTests"
 
 def prove(app: Path, folder: Path) -> list[Row]:
     """What came of a rendered app, whose bundle lies in `folder`."""
-    sources = sorted(app.rglob("*.swift"))
-    problems = [
-        f"{path.relative_to(app)}: {found}" for path in sources if (found := problem(path.read_bytes()))
-    ]
-    rows = [of("Swift, parsed", problems, f"{len(sources)} files"), _project(app), _lists(app)]
+    rows = parsed(app)
     what = "compile, warnings as errors"
     if reason := swiftc.absent():
         return [*rows, Row(what, "skipped", reason)]
@@ -52,6 +48,15 @@ def prove(app: Path, folder: Path) -> list[Row]:
                 Row("unit tests, on Linux", "skipped", "programs of the PATH's swiftc are not linked"),
             ]
         return [*rows, _tested(app, made, out), *_driven(app, folder, made, out)]
+
+
+def parsed(app: Path) -> list[Row]:
+    """What needs no compiler."""
+    sources = sorted(app.rglob("*.swift"))
+    problems = [
+        f"{path.relative_to(app)}: {found}" for path in sources if (found := problem(path.read_bytes()))
+    ]
+    return [of("Swift, parsed", problems, f"{len(sources)} files"), _project(app), _lists(app)]
 
 
 def built(app: Path, made: Tools, out: Path) -> str:

@@ -91,7 +91,8 @@ class Tools:
         """The compiler, for people."""
         return f"Swift {VERSION}" if self.compiler else "swiftc of the PATH"
 
-    def _frontend(self) -> list[object]:
+    def frontend(self) -> list[object]:
+        """The beginning of its command line."""
         if self.compiler is None:
             return ["swiftc", "-frontend"]
         swift = self.compiler / _SWIFT
@@ -102,7 +103,7 @@ class Tools:
         """Compile `sources` and the shim into `out`, as a module that others may import from there; what
         went wrong, or empty. Warnings are errors."""
         out.mkdir(parents=True, exist_ok=True)
-        line = [*self._frontend(), "-c", *_LANGUAGE, "-module-name", module]
+        line = [*self.frontend(), "-c", *_LANGUAGE, "-module-name", module]
         line += ["-target", f"{platform.machine()}-pc-linux-gnu", "-module-cache-path", out / "modules"]
         for folder in (out, self.stubs, *against):
             line += ["-I", folder]
