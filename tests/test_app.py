@@ -241,7 +241,7 @@ def test_the_python_app_carries_state_from_file_to_file(summing: Path) -> None:
 @pytest.mark.skipif(bool(cpp.absent()), reason=f"C++ apps are not built: {cpp.absent()}")
 def test_so_does_the_c_app(summing: Path, tmp_path: Path) -> None:
     app.rendered(summing, tmp_path / "app", Choice("linux-cpp"), force=False)
-    assert cpp.built(tmp_path / "app", "build") == ""
+    assert cpp.built(tmp_path / "app", "build", cpp.QUICK) == ""
     files = [summing.parent.parent / f"{n}.npy" for n in (1, 2, 3)]
     done = cpp.run(["build/app", *files], tmp_path / "app", cpp.environment())
     sums = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("sum")]
@@ -350,7 +350,7 @@ def test_the_python_app_tells_what_was_found_and_where(finding: Path, net: str) 
 def test_so_tells_the_c_app(finding: Path, tmp_path: Path, net: str) -> None:
     folder = finding / net / "out" / "raspberry-pi-5"
     app.rendered(folder, tmp_path / "app", Choice("linux-cpp"), force=False)
-    assert cpp.built(tmp_path / "app", "build") == ""
+    assert cpp.built(tmp_path / "app", "build", cpp.QUICK) == ""
     done = cpp.run(["build/app", finding / "half.png"], tmp_path / "app", cpp.environment())
     assert done.returncode == 0, done.stderr
     assert [each.strip() for each in done.stdout.splitlines()[1:]] == FOUND[net]

@@ -112,7 +112,7 @@ def test_names_and_labels_come_through_whatever_they_are_spelt_with(tmp_path: Pa
 def built(fashion_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cpp") / "app"
     app.rendered(fashion_bundle, folder, Choice("linux-cpp", "onnx"), force=False)
-    assert cpp.built(folder, "build") == ""
+    assert cpp.built(folder, "build", cpp.QUICK) == ""
     return folder
 
 

@@ -125,7 +125,7 @@ def compiled(meter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"C++ apps are not built: {cpp.absent()}")
     folder = tmp_path_factory.mktemp("cpp") / "app"
     app.rendered(meter, folder, Choice("linux-cpp"), force=False)
-    assert cpp.built(folder, "build") == ""
+    assert cpp.built(folder, "build", cpp.QUICK) == ""
     return folder
 
 

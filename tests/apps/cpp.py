@@ -19,6 +19,8 @@ from edgepack.emulator.arm import cache, machine
 from edgepack.errors import EdgepackError
 
 BOARD = "raspberry-pi-4"
+QUICK = "-DCMAKE_BUILD_TYPE=Debug"
+"""An option of `built` that compiles in two thirds of the time."""
 
 
 def absent() -> str:
