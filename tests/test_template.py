@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import importlib
 import math
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import tomllib
+from apps import cases
 
 from edgepack import app as apps
 from edgepack import literal, resources, template
@@ -148,6 +151,53 @@ def test_the_package_s_own_description_is_read_back(tmp_path: Path, word: str) -
     assert project["scripts"] == {"net-app": "net_app.main:main"}
 
 
+EVERY = [(name, each) for name in template.names() for each in template.load(name).formats]
+
+
+@pytest.mark.parametrize(("name", "format_name"), EVERY)
+def test_every_app_is_the_same_twice_and_holds_nothing_of_here(
+    tmp_path: Path, name: str, format_name: str
+) -> None:
+    versions = {"executorch": "1.5.1+cpu", "onnxruntime": "1.32.0"}
+    made = app(format=format_name, name=NASTY[3], title=NASTY[3], versions=versions)
+    for folder in ("one", "two"):
+        template.render(name, made, tmp_path / folder)
+    one, two = (
+        {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+        for root in (tmp_path / "one", tmp_path / "two")
+    )
+    assert one == two
+    assert len(one) > 15
+    for place, content in one.items():
+        text = content.decode(errors="replace")
+        for here in (tmp_path, Path.home(), resources.templates()):
+            assert str(here) not in text, place
+        assert not re.search(r"copyright|spdx-|licen[cs]ed? under|all rights reserved", text, re.I), place
+        assert not re.search(r"(import|require|include|depend\w*)\b.*\bedgepack", text, re.I), place
+        assert "model_app" not in f"{place} {text}", place
+
+
+@pytest.mark.parametrize("number", range(len(cases.contracts())))
+def test_the_python_app_gives_the_reference_s_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    image = cases.contracts()[number]
+    contract = Contract(inputs=(image,), outputs=(Output(kind="classification"),))
+    template.render(
+        "linux-python", app(package=f"com.example.bits{number}", contract=contract), tmp_path / "app"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "app"))
+    sample = importlib.import_module(f"bits{number}_app.sample")
+    for path in cases.pictures(tmp_path):
+        (given,) = sample.read(path)
+        (tensor,) = given.inputs
+        wanted = cases.Case(path, image).wanted
+        assert tensor.dtype == wanted.dtype, path.name
+        np.testing.assert_array_equal(tensor, wanted, path.name)
+        assert 0 <= given.mean <= 255
+        assert given.milliseconds > 0
+
+
 def test_a_hole_that_nothing_fills_is_an_error(own_templates: Path) -> None:
     import jinja2
 
@@ -199,11 +249,13 @@ def test_the_rendered_app_reads_its_contract(tmp_path: Path, monkeypatch: pytest
     template.render("linux-python", app(title=NASTY[2]), tmp_path / "app")
     monkeypatch.syspath_prepend(str(tmp_path / "app"))
     scores = importlib.import_module("net_app.scores")
+    every = (*NASTY, *(f"label {n}" for n in range(10_000)))
     (tmp_path / "labels.txt").write_bytes(
-        "".join(f"{apps.on_one_line(each)}\n" for each in NASTY).encode(errors="replace")
+        "".join(f"{apps.on_one_line(each)}\n" for each in every).encode(errors="replace")
     )
     labels = scores.read_labels(tmp_path / "labels.txt")
-    assert labels == [each.replace("\ud83d", "?") for each in NASTY]
+    assert labels[: len(NASTY)] == [each.replace("\ud83d", "?") for each in NASTY]
+    assert labels[len(NASTY) :] == [f"label {n}" for n in range(10_000)]
     for number, word in enumerate(NASTY):
         shown = scores.label(number, labels)
         shown.encode()
