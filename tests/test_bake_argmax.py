@@ -12,11 +12,12 @@ import pytest
 from apps import cases, cpp
 
 import edgepack
-from edgepack import app, bake, bundle, expected, formats, judge, monitor, plan
+from edgepack import app, bake, bundle, expected, formats, judge, monitor, plan, target
 from edgepack.app import Choice
 from edgepack.contract import Contract, ImageInput, Output, TensorInput
 from edgepack.emulator.arm import verdict
 from edgepack.errors import PlanError, SourceError
+from edgepack.goal import Goal
 from edgepack.report import Report
 from edgepack.samples import Samples
 
@@ -161,6 +162,17 @@ def test_what_has_no_best_class_is_refused(output: Output, words: str) -> None:
         bake.without_activation(Contract(inputs=(IMAGE,), outputs=(output,)))
 
 
+def test_a_number_is_not_declared(small_fashion: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small_fashion, folder)
+    settings = folder / "edgepack.toml"
+    text = settings.read_text().replace('kind = "classification"', 'kind = "class"')
+    settings.write_text("\n".join(each for each in text.splitlines() if "activation" not in each))
+    with pytest.raises(SourceError, match="is what --bake-argmax leaves"):
+        edgepack.build(str(folder), targets=["raspberry-pi-5"], out=str(tmp_path / "out"), emulator=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_number_takes_no_activation() -> None:
     with pytest.raises(ValueError, match="no softmax is applied"):
         Output(kind="class", activation="softmax")
@@ -189,5 +201,11 @@ def test_numbers_are_compared_as_numbers() -> None:
         ((three, other), (five, other)), ((three, other), (three, other)), (3, 5), contract
     )
     assert (figures.agreement, figures.accuracy_float, figures.accuracy) == (50, 50, 100)
-    assert figures.exact, "the other output is the same"
+    assert not figures.exact
+    assert figures.scored, "there is another output"
+    contract = contract.model_copy(update={"outputs": contract.outputs[:1]})
+    figures = judge.answers(((three,), (five,)), ((three,), (three,)), None, contract)
+    assert (figures.sqnr_db, figures.exact, figures.scored) == (None, False, False)
+    names = [each.name for each in judge.quality(figures, target.load("pixel-8").budget, Goal(), "w8a8")]
+    assert names == ["agreement"], "numbers of classes are judged by agreement alone"
     assert verdict._same_tops(((three,), (five,)), ((three,), (three,), (five,))) == 50

@@ -174,6 +174,11 @@ def _contract(plan: Plan, loaded: Loaded, inputs: tuple[Input, ...], count: int)
     outputs = list(plan.outputs or ((loaded.output,) if loaded.output else ()))
     if len(outputs) > count:
         raise SourceError(f"{len(outputs)} outputs are declared, the model gives {count}")
+    if any(each.kind == "class" for each in outputs):
+        raise SourceError(
+            "kind = 'class' is what --bake-argmax leaves of a classification, and is not declared",
+            hint="declare 'classification' of a model that gives scores, 'tensor' of one that gives a number",
+        )
     if not outputs:
         outputs = [Output()]
     if plan.labels:
