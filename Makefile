@@ -15,7 +15,7 @@ $(BIN)/.installed: pyproject.toml
 demo: $(BIN)/.installed
 	$(BIN)/edgepack build examples/fashion_mnist --out demo
 	@echo "The bundles are in $(CURDIR)/demo/; try the Raspberry Pi's app here:"
-	@echo "  $(BIN)/python demo/raspberry-pi-5/app/main.py examples/fashion_mnist/pictures/*.png"
+	@echo "  cd demo/raspberry-pi-5/app && $(abspath $(BIN))/python -m fashion_mnist_app $(CURDIR)/examples/fashion_mnist/pictures/*.png"
 
 test: $(BIN)/.installed
 	$(BIN)/python -m pytest

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from apps import cases, cpp
+from apps import cases, cpp, python
 from PIL import Image
 
 from edgepack import app, bundle, template
@@ -42,8 +42,7 @@ def test_rendering_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> N
 def test_an_app_runs_alone_wherever_it_is_copied(folder: Path, tmp_path: Path) -> None:
     shutil.move(folder / "app", tmp_path / "elsewhere")
     shutil.rmtree(folder)
-    command = [sys.executable, "main.py", "--selftest"]
-    done = subprocess.run(command, cwd=tmp_path / "elsewhere", capture_output=True, text=True, check=False)
+    done = python.run(["-m", "fashion0_app"], tmp_path / "elsewhere", "--selftest")
     assert done.returncode == 0, done.stdout + done.stderr
     for content in files(tmp_path / "elsewhere").values():
         assert str(tmp_path).encode() not in content
@@ -52,25 +51,34 @@ def test_an_app_runs_alone_wherever_it_is_copied(folder: Path, tmp_path: Path) -
 
 def test_another_format_s_app_takes_the_place_of_an_untouched_one(folder: Path) -> None:
     done = app.rendered(folder, folder / "app", Choice(format="executorch"), force=False)
-    assert ("new", "model/fashion0-w8a8.pte") in [(each.what, each.place) for each in done.changes]
+    assert ("new", "fashion0_app/assets/fashion0-w8a8.pte") in [
+        (each.what, each.place) for each in done.changes
+    ]
     assert bundle.damage(folder) == []
     assert bundle.open_bundle(folder)[0].app == "model/fashion0-w8a8.pte"
     listed = json.loads((folder / "bundle.json").read_text())["files"]
-    assert "app/model/fashion0-w8a8.pte" in listed
-    assert "app/model/fashion0-w8a8.onnx" not in listed
+    assert "app/fashion0_app/assets/fashion0-w8a8.pte" in listed
+    assert "app/fashion0_app/assets/fashion0-w8a8.onnx" not in listed
 
 
 def test_a_changed_app_is_not_replaced_without_force(folder: Path) -> None:
-    (folder / "app" / "main.py").write_text("# mine\n")
+    (folder / "app" / "pyproject.toml").write_text("# mine\n")
     (folder / "app" / "more.py").write_text("# mine too\n")
-    with pytest.raises(BundleError, match=r"main\.py \(changed\), more\.py \(gone\)") as raised:
+    with pytest.raises(BundleError, match=r"more\.py \(gone\), pyproject\.toml \(changed\)") as raised:
         app.rendered(folder, folder / "app", Choice(), force=False)
     assert "--force" in raised.value.hint
-    assert (folder / "app" / "main.py").read_text() == "# mine\n"
+    assert (folder / "app" / "pyproject.toml").read_text() == "# mine\n"
     assert [each.name for each in folder.iterdir() if each.name.startswith(".edgepack")] == []
     done = app.rendered(folder, folder / "app", Choice(), force=True)
-    assert {each.place for each in done.changes} == {"main.py", "more.py"}
+    assert {each.place for each in done.changes} == {"pyproject.toml", "more.py"}
     assert bundle.damage(folder) == []
+
+
+def test_an_app_that_was_only_run_is_replaced_without_asking(folder: Path) -> None:
+    assert python.run(["-m", "compileall", "-q"], folder, "app").returncode == 0
+    assert list((folder / "app").rglob("__pycache__/*.pyc"))
+    done = app.rendered(folder, folder / "app", Choice(), force=False)
+    assert done.changes == ()
 
 
 def test_a_file_added_to_the_bundle_s_app_is_not_lost_either(folder: Path) -> None:
@@ -134,7 +142,7 @@ def test_slugs_are_names_in_every_language(name: str, slug: str) -> None:
 def test_the_golden_picture_is_what_the_reference_makes_of_it(folder: Path) -> None:
     from edgepack.preprocess import prepare
 
-    golden = folder / "app" / "golden"
+    golden = folder / "app" / "fashion0_app" / "golden"
     picture = np.load(golden / "picture.npy")
     assert picture.dtype == np.uint8
     assert picture.shape[0] % 2 == picture.shape[1] % 2 == 1
@@ -218,7 +226,12 @@ def summing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_python_app_carries_state_from_file_to_file(summing: Path) -> None:
-    line = [sys.executable, "main.py", *(str(summing.parent.parent / f"{n}.npy") for n in (1, 2, 3))]
+    line = [
+        sys.executable,
+        "-m",
+        f"{summing.parent.parent.name}_app",
+        *(str(summing.parent.parent / f"{n}.npy") for n in (1, 2, 3)),
+    ]
     done = subprocess.run(line, cwd=summing / "app", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     sums = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("[[")][1::2]
@@ -228,7 +241,7 @@ def test_the_python_app_carries_state_from_file_to_file(summing: Path) -> None:
 @pytest.mark.skipif(bool(cpp.absent()), reason=f"C++ apps are not built: {cpp.absent()}")
 def test_so_does_the_c_app(summing: Path, tmp_path: Path) -> None:
     app.rendered(summing, tmp_path / "app", Choice("linux-cpp"), force=False)
-    assert cpp.built(tmp_path / "app", "build") == ""
+    assert cpp.built(tmp_path / "app", "build", cpp.QUICK) == ""
     files = [summing.parent.parent / f"{n}.npy" for n in (1, 2, 3)]
     done = cpp.run(["build/app", *files], tmp_path / "app", cpp.environment())
     sums = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("sum")]
@@ -237,13 +250,13 @@ def test_so_does_the_c_app(summing: Path, tmp_path: Path) -> None:
 
 def test_a_jetson_s_app_says_which_providers_it_does_without(folder: Path, tmp_path: Path) -> None:
     app.rendered(folder, tmp_path / "app", Choice("jetson-python"), force=False)
-    command = [sys.executable, "main.py", "--selftest"]
+    command = [sys.executable, "-m", "fashion0_app", "--selftest"]
     done = subprocess.run(command, cwd=tmp_path / "app", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("TensorrtExecutionProvider", "CUDAExecutionProvider"):
         assert f"not used: {name}, which this build of ONNX Runtime lacks" in done.stderr
     assert "CPUExecutionProvider" in done.stderr
-    engine = (tmp_path / "app" / "engine.py").read_text()
+    engine = (tmp_path / "app" / "fashion0_app" / "engine.py").read_text()
     assert "INT8 = True\nFP16 = False\n" in engine
 
 
@@ -326,7 +339,7 @@ def finding(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("net", FOUND)
 def test_the_python_app_tells_what_was_found_and_where(finding: Path, net: str) -> None:
     folder = finding / net / "out" / "raspberry-pi-5" / "app"
-    line = [sys.executable, "main.py", str(finding / "half.png")]
+    line = [sys.executable, "-m", f"{net}_app", str(finding / "half.png")]
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [each.strip() for each in done.stdout.splitlines()[1:]] == FOUND[net]
@@ -337,7 +350,7 @@ def test_the_python_app_tells_what_was_found_and_where(finding: Path, net: str) 
 def test_so_tells_the_c_app(finding: Path, tmp_path: Path, net: str) -> None:
     folder = finding / net / "out" / "raspberry-pi-5"
     app.rendered(folder, tmp_path / "app", Choice("linux-cpp"), force=False)
-    assert cpp.built(tmp_path / "app", "build") == ""
+    assert cpp.built(tmp_path / "app", "build", cpp.QUICK) == ""
     done = cpp.run(["build/app", finding / "half.png"], tmp_path / "app", cpp.environment())
     assert done.returncode == 0, done.stderr
     assert [each.strip() for each in done.stdout.splitlines()[1:]] == FOUND[net]
@@ -349,7 +362,15 @@ def test_a_camera_s_frames_are_labelled(folder: Path, tmp_path: Path) -> None:
         with Image.open(path) as picture:
             picture.convert("RGB").save(tmp_path / f"frame{number}.png")
     # a row of files stands in for a camera: OpenCV reads both through the same class
-    line = [sys.executable, "main.py", "--camera", str(tmp_path / "frame%d.png"), "--monitor", "m.json"]
+    line = [
+        sys.executable,
+        "-m",
+        "fashion0_app",
+        "--camera",
+        str(tmp_path / "frame%d.png"),
+        "--monitor",
+        "m.json",
+    ]
     done = subprocess.run(line, cwd=folder / "app", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = [each.split(maxsplit=1)[1] for each in done.stdout.splitlines()[1::2]]
@@ -365,6 +386,6 @@ def test_a_camera_s_frames_are_labelled(folder: Path, tmp_path: Path) -> None:
     ("device", "words"), [("pi", "python3-picamera2"), ("/none", "cannot be opened as a camera")]
 )
 def test_what_is_no_camera_is_said(folder: Path, device: str, words: str) -> None:
-    line = [sys.executable, "main.py", "--camera", device]
+    line = [sys.executable, "-m", "fashion0_app", "--camera", device]
     done = subprocess.run(line, cwd=folder / "app", capture_output=True, text=True, check=False)
     assert (done.returncode, words in done.stderr) == (2, True), done.stderr

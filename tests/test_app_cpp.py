@@ -47,7 +47,7 @@ def compiled(sources: list[Path], include: Path, out: Path, *libraries: str) -> 
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("driver")
     include = rendered(folder) / "src"
-    sources = [include / f"{name}.cpp" for name in ("picture", "preprocess", "resample")]
+    sources = [include / f"{name}.cpp" for name in ("audio", "picture", "preprocess", "resample")]
     sources.append(Path(cpp.__file__).parent / "cpp" / "tensors.cpp")
     return compiled(sources, include, folder / "tensors", "-ljpeg", "-lpng")
 
@@ -75,6 +75,21 @@ def test_camera_frames_become_rgb_by_the_contract_s_arithmetic(driver: Path, tmp
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize(
+    ("bits", "tag", "extensible"),
+    [(8, 1, False), (16, 1, False), (24, 1, True), (32, 1, False), (32, 3, False), (32, 3, True)],
+)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_sound_becomes_samples_by_the_contract_s_arithmetic(
+    driver: Path, tmp_path: Path, bits: int, tag: int, extensible: bool, channels: int
+) -> None:
+    sound = np.random.default_rng(bits).uniform(-1, 1, (301, channels))
+    want = cases.wav(tmp_path / "a.wav", sound, 8000, bits, tag=tag, extensible=extensible)
+    text = f"wav {tmp_path / 'a.wav'} {tmp_path / 'out'} 8000\n"
+    subprocess.run([driver], input=text, text=True, check=True)
+    assert (tmp_path / "out").read_bytes() == want.tobytes()
+
+
 def test_names_and_labels_come_through_whatever_they_are_spelt_with(tmp_path: Path) -> None:
     main = '#include <cstdio>\n#include "contract.h"\n#include "labels.h"\n'
     main += "int main(int, char** words) { std::fputs(contract::kName, stdout); std::putchar(0);\n"
@@ -97,7 +112,7 @@ def test_names_and_labels_come_through_whatever_they_are_spelt_with(tmp_path: Pa
 def built(fashion_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cpp") / "app"
     app.rendered(fashion_bundle, folder, Choice("linux-cpp", "onnx"), force=False)
-    assert cpp.built(folder, "build") == ""
+    assert cpp.built(folder, "build", cpp.QUICK) == ""
     return folder
 
 

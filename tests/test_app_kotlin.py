@@ -14,8 +14,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from apps import cases, kotlin, kotlinc
-from numpy.typing import NDArray
-from PIL import Image
+from apps.cases import decoded
 
 from edgepack import app, expected, literal, monitor, template
 from edgepack.contract import Contract, ImageInput, Output
@@ -70,14 +69,6 @@ def built(tools: kotlinc.Tools, tmp_path_factory: pytest.TempPathFactory) -> Bui
     (folder / "out").mkdir()
     assert kotlin.built(folder / "app", tools, folder / "out") == ""
     return Built(tools, folder / "app", folder / "out")
-
-
-def decoded(path: Path) -> tuple[NDArray[np.uint8], int]:
-    """A picture's pixels as a platform's decoder gives them, and its EXIF orientation."""
-    with Image.open(path) as opened:
-        orientation = int(opened.getexif().get(0x0112, 1))
-        mode = "RGBA" if opened.has_transparency_data else ("L" if opened.mode == "L" else "RGB")
-        return np.asarray(opened.convert(mode), np.uint8), orientation
 
 
 def test_every_picture_gives_the_bits_of_the_reference(built: Built, tmp_path: Path) -> None:
@@ -142,6 +133,8 @@ def test_its_monitoring_is_read(built: Built, tmp_path: Path) -> None:
     assert (found.top_score, found.input_mean) == ((1, 1, 1), (1, 2))
     assert found.latency_ms is not None
     assert found.latency_ms.p50 == 2.0
+    assert found.preprocess_ms is not None
+    assert found.preprocess_ms.p50 == 4.0
 
 
 def test_any_text_is_a_literal(tools: kotlinc.Tools, tmp_path: Path) -> None:

@@ -103,13 +103,15 @@ def test_each_file_says_so_itself(built: tuple[Path, Report]) -> None:
 def test_repairs_are_judged_before_the_activation(small_fashion: Path, tmp_path: Path) -> None:
     """Near 0 and 1 probabilities hardly change: judged by them, int8 looks another way than it is."""
 
-    def judged(baked: bool) -> float:
-        targets = ("raspberry-pi-5",)
-        choices = plan.Choices(str(small_fashion), targets, out=str(tmp_path / "out"), bake=baked)
+    def judged(baked: bool, argmax: bool = False) -> float:
+        targets, out = ("raspberry-pi-5",), str(tmp_path / "out")
+        choices = plan.Choices(str(small_fashion), targets, out=out, bake=baked, argmax=argmax)
         with source.one_thread():
             return Workbench(source.load(plan.resolve(choices))).score(Recipe("w8a8")).order_db
 
-    assert judged(baked=True) == pytest.approx(judged(baked=False), abs=1.5)
+    plain = judged(baked=False)
+    assert judged(baked=True) == pytest.approx(plain, abs=1.5)
+    assert judged(baked=True, argmax=True) == pytest.approx(plain, abs=1.5)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])

@@ -195,10 +195,10 @@ def test_a_bundle_is_read_back(built: Path) -> None:
 
 
 def test_damage_names_what_changed_and_what_is_missing(bundle_copy: Path) -> None:
-    (bundle_copy / "app" / "main.py").write_text("changed")
+    (bundle_copy / "app" / "pyproject.toml").write_text("changed")
     (bundle_copy / "contract.json").unlink()
     assert bundle.damage(bundle_copy) == [
-        "app/main.py has changed since it was built",
+        "app/pyproject.toml has changed since it was built",
         "contract.json is missing",
     ]
 

@@ -257,8 +257,8 @@ def test_check_of_a_whole_bundle_and_of_one_with_a_changed_app(
     ended = command("check", built)
     assert ended.code == 0, ended.out
     assert "all checks passed" in ended.out
-    (bundle_copy / "app" / "main.py").write_text("changed")
-    assert "app/main.py has changed since it was built" in command("check", bundle_copy).out
+    (bundle_copy / "app" / "pyproject.toml").write_text("changed")
+    assert "app/pyproject.toml has changed since it was built" in command("check", bundle_copy).out
 
 
 def test_check_of_a_changed_model_exits_10(bundle_copy: Path, command: Command) -> None:

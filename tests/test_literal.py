@@ -7,6 +7,7 @@ import json
 from xml.etree import ElementTree
 
 import pytest
+import tomllib
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -51,6 +52,12 @@ def test_a_swift_string_reads_back(text: str) -> None:
     assert found == text
 
 
+@given(TEXTS)
+@example("\\ \" '\x00\x7f\r\n\u2028\u202e🦙")
+def test_a_toml_string_reads_back(text: str) -> None:
+    assert tomllib.loads(f"a = {literal.toml(text)}\n")["a"] == text
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cn"))))
 @example("<a href=\"b\" c='d'>&amp;]]>\n\t")
 def test_xml_reads_back_as_text_and_as_an_attribute(text: str) -> None:
@@ -59,7 +66,7 @@ def test_xml_reads_back_as_text_and_as_an_attribute(text: str) -> None:
     assert ElementTree.fromstring(f'<a b="{shown}"/>').get("b") == text
 
 
-@pytest.mark.parametrize("write", [literal.kotlin, literal.swift, literal.cpp, literal.xml])
+@pytest.mark.parametrize("write", [literal.kotlin, literal.swift, literal.cpp, literal.toml, literal.xml])
 def test_half_a_surrogate_pair_becomes_the_replacement_character(write: object) -> None:
     assert callable(write)
     assert write("a\ud83db") == write("a\ufffdb")

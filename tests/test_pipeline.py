@@ -206,8 +206,10 @@ def test_outputs_that_no_longer_repeat_fail_the_check(
 
 
 def _app(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "app/main.py", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-m", "fashion_mnist_app", *arguments]
+    return subprocess.run(
+        command, cwd=folder / "app", capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_the_app_repeats_the_golden_vectors_and_fails_on_others(
@@ -218,7 +220,7 @@ def test_the_app_repeats_the_golden_vectors_and_fails_on_others(
     shutil.copytree(built[0] / "raspberry-pi-5", folder)
     done = _app(folder, "--selftest")
     assert done.returncode == 0, done.stdout + done.stderr
-    told = folder / "app" / "golden" / "host_0.npy"
+    told = folder / "app" / "fashion_mnist_app" / "golden" / "host_0.npy"
     np.save(told, np.roll(np.load(told), 1, axis=-1))
     assert _app(folder, "--selftest").returncode == 1
 

@@ -93,7 +93,7 @@ kind = "regression"
         ('[input]\nkind = "image"', "key 'input.0.size' is missing"),
         ('[input]\nkind = "picture"\nsize = [8, 8]', "'image', 'tensor'"),
         ("[input]\nsize = [8, 8]", "'kind'"),
-        ('[output]\nkind = "clasification"', "'classification', 'detection', "),
+        ('[output]\nkind = "clasification"', "'classification', 'class', "),
         ('[output]\nlabels = ["a"]', "labels go with kind 'classification'"),
         ('[build]\ntarget = ["pi"]', "unknown key 'build.target': did you mean 'targets'?"),
         ('[data]\ncalibration = "x"', "unknown key 'data.calibration': did you mean 'calib'?"),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import math
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import tomllib
+from apps import cases
 
 from edgepack import app as apps
-from edgepack import resources, template
+from edgepack import literal, resources, template
 from edgepack.contract import Contract, ImageInput, Output, TensorInput
 from edgepack.errors import TargetError
 from edgepack.expected import Expected
@@ -48,7 +53,7 @@ def app(**keys: Any) -> template.App:
 def rendered(folder: Path, **keys: Any) -> SimpleNamespace:
     """The values in the rendered contract.py, which holds nothing but literals."""
     template.render("linux-python", app(**keys), folder / "app")
-    tree = ast.parse((folder / "app" / "contract.py").read_text(encoding="utf-8"))
+    tree = ast.parse((folder / "app" / "net_app" / "contract.py").read_text(encoding="utf-8"))
     values = {}
     for node in tree.body:
         if isinstance(node, ast.Assign):
@@ -70,7 +75,7 @@ def test_names_come_through_whole_whatever_they_are_spelt_with(tmp_path: Path) -
 def test_so_do_title_and_paths(tmp_path: Path, word: str) -> None:
     found = rendered(tmp_path, name=word, title=word, file=f"{word}.onnx")
     assert (word, word) == (found.NAME, found.DEVICE)
-    assert f"model/{word}.onnx" == found.MODEL
+    assert f"assets/{word}.onnx" == found.MODEL
     for path in (tmp_path / "app").rglob("*.py"):
         compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
@@ -94,27 +99,103 @@ def test_the_contract_is_read_back_as_it_was(tmp_path: Path) -> None:
 def test_all_files_but_the_template_s_own_are_there(tmp_path: Path, format_name: str) -> None:
     template.render("linux-python", app(format=format_name), tmp_path / "app")
     root = resources.templates() / "linux-python"
+    others = {"onnx": {"run_executorch.py"}, "executorch": {"run_onnx.py", "session.py"}}[format_name]
     wanted = {
-        path.relative_to(root).as_posix().removesuffix(".j2")
+        path.relative_to(root).as_posix().removesuffix(".j2"): path
         for path in root.rglob("*")
-        if path.is_file() and path.name != "template.toml" and "__pycache__" not in path.parts
+        if path.is_file() and path.name not in {"template.toml", *others} and "__pycache__" not in path.parts
     }
-    there = {path.relative_to(tmp_path / "app").as_posix() for path in (tmp_path / "app").rglob("*")}
-    assert there == wanted
-    assert "main.py" in there
-    for name in wanted:
-        if not (root / f"{name}.j2").exists():
-            assert (tmp_path / "app" / name).read_bytes() == (root / name).read_bytes()
-    requirements = (tmp_path / "app" / "requirements.txt").read_text()
-    assert ("onnxruntime" in requirements) == (format_name == "onnx")
-    assert ("executorch" in requirements) == (format_name == "executorch")
+    there = {path.relative_to(tmp_path / "app").as_posix() for path in (tmp_path / "app").rglob("*.*")}
+    assert there == {name.replace("model_app", "net_app") for name in wanted}
+    assert "net_app/main.py" in there
+    for name, path in wanted.items():
+        if path.suffix != ".j2":
+            made = tmp_path / "app" / name.replace("model_app", "net_app")
+            assert made.read_bytes() == path.read_bytes()
+    needed = tomllib.loads((tmp_path / "app" / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert [each.split(">")[0] for each in needed][2:] == {
+        "onnx": ["onnxruntime"], "executorch": ["executorch", "torch"],
+    }[format_name]  # fmt: skip
 
 
 def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         template.render("linux-python", app(), tmp_path / name)
-    for path in (tmp_path / "one").rglob("*"):
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    one, two = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+        for name in ("one", "two")
+    )
+    assert one == two
+    assert len(one) > 10
+
+
+@pytest.mark.parametrize(
+    ("package", "module", "command"),
+    [
+        ("com.example.net", "net_app", "net-app"),
+        ("com.example.app", "example_app", "example-app"),
+        ("io.Acme.Net_2", "net_2_app", "net-2-app"),
+        ("com.example.torch", "torch_app", "torch-app"),
+    ],
+)
+def test_a_python_package_hides_no_other(package: str, module: str, command: str) -> None:
+    made = app(package=package)
+    assert (made.module, made.command) == (module, command)
+
+
+@pytest.mark.parametrize("word", [*NASTY, "model_app"])
+def test_the_package_s_own_description_is_read_back(tmp_path: Path, word: str) -> None:
+    template.render("linux-python", app(name=word, title=word), tmp_path / "app")
+    project = tomllib.loads((tmp_path / "app" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["description"] == literal.line(f"{word} on {word}")
+    assert project["scripts"] == {"net-app": "net_app.main:main"}
+
+
+EVERY = [(name, each) for name in template.names() for each in template.load(name).formats]
+
+
+@pytest.mark.parametrize(("name", "format_name"), EVERY)
+def test_every_app_is_the_same_twice_and_holds_nothing_of_here(
+    tmp_path: Path, name: str, format_name: str
+) -> None:
+    versions = {"executorch": "1.5.1+cpu", "onnxruntime": "1.32.0"}
+    made = app(format=format_name, name=NASTY[3], title=NASTY[3], versions=versions)
+    for folder in ("one", "two"):
+        template.render(name, made, tmp_path / folder)
+    one, two = (
+        {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+        for root in (tmp_path / "one", tmp_path / "two")
+    )
+    assert one == two
+    assert len(one) > 15
+    for place, content in one.items():
+        text = content.decode(errors="replace")
+        for here in (tmp_path, Path.home(), resources.templates()):
+            assert str(here) not in text, place
+        assert not re.search(r"copyright|spdx-|licen[cs]ed? under|all rights reserved", text, re.I), place
+        assert not re.search(r"(import|require|include|depend\w*)\b.*\bedgepack", text, re.I), place
+        assert "model_app" not in f"{place} {text}", place
+
+
+@pytest.mark.parametrize("number", range(len(cases.contracts())))
+def test_the_python_app_gives_the_reference_s_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    image = cases.contracts()[number]
+    contract = Contract(inputs=(image,), outputs=(Output(kind="classification"),))
+    template.render(
+        "linux-python", app(package=f"com.example.bits{number}", contract=contract), tmp_path / "app"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "app"))
+    sample = importlib.import_module(f"bits{number}_app.sample")
+    for path in cases.pictures(tmp_path):
+        (given,) = sample.read(path)
+        (tensor,) = given.inputs
+        wanted = cases.Case(path, image).wanted
+        assert tensor.dtype == wanted.dtype, path.name
+        np.testing.assert_array_equal(tensor, wanted, path.name)
+        assert 0 <= given.mean <= 255
+        assert given.milliseconds > 0
 
 
 def test_a_hole_that_nothing_fills_is_an_error(own_templates: Path) -> None:
@@ -167,20 +248,19 @@ def test_a_template_that_is_not_there_or_does_not_hold_together(own_templates: P
 def test_the_rendered_app_reads_its_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     template.render("linux-python", app(title=NASTY[2]), tmp_path / "app")
     monkeypatch.syspath_prepend(str(tmp_path / "app"))
-    for name in ("contract", "scores"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    import scores  # type: ignore[import-not-found]
-
+    scores = importlib.import_module("net_app.scores")
+    every = (*NASTY, *(f"label {n}" for n in range(10_000)))
     (tmp_path / "labels.txt").write_bytes(
-        "".join(f"{apps.on_one_line(each)}\n" for each in NASTY).encode(errors="replace")
+        "".join(f"{apps.on_one_line(each)}\n" for each in every).encode(errors="replace")
     )
     labels = scores.read_labels(tmp_path / "labels.txt")
-    assert labels == [each.replace("\ud83d", "?") for each in NASTY]
+    assert labels[: len(NASTY)] == [each.replace("\ud83d", "?") for each in NASTY]
+    assert labels[len(NASTY) :] == [f"label {n}" for n in range(10_000)]
     for number, word in enumerate(NASTY):
         shown = scores.label(number, labels)
         shown.encode()
         assert shown.isprintable() or not word.isprintable()
         assert "\n" not in shown
         assert "\x1b" not in shown
-    for name in ("contract", "scores"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in [each for each in sys.modules if each.partition(".")[0] == "net_app"]:
+        monkeypatch.delitem(sys.modules, name)

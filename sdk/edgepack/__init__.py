@@ -61,6 +61,7 @@ def build(
     seed: int | None = None,
     recipe: str = "",
     bake_preprocessing: bool = False,
+    bake_argmax: bool = False,
     emulator: bool | None = None,
     progress: Progress | None = None,
 ) -> list[Report]:
@@ -94,6 +95,7 @@ def build(
         compress=wishes,
         recipe=recipe,
         bake=bake_preprocessing,
+        argmax=bake_argmax,
         emulator=emulator,
     )
     return pipeline.build(plan.resolve(choices), progress)

@@ -96,8 +96,9 @@ def usable(found: Template, artifacts: tuple[Artifact, ...], format_name: str = 
 
 def write(
     folder: Path, goal: Path, artifact: Artifact, target: Target, contract: Contract, choice: Choice
-) -> None:
-    """Render `choice.template` for a file of the bundle in `folder` into `goal`, which must not exist."""
+) -> str:
+    """Render `choice.template` for a file of the bundle in `folder` into `goal`, which must not exist; the
+    command that tests it, there."""
     found = template.load(choice.template)
     name = Path(artifact.file).stem.removesuffix(f"-{artifact.scheme}")
     made = App(
@@ -115,8 +116,9 @@ def write(
         versions=bundle.versions(),
     )
     template.render(found.name, made, goal)
-    _place_model(folder / artifact.file, goal / found.model, contract)
-    _place_golden(folder / bundle.GOLDEN, goal / found.golden, made.file)
+    _place_model(folder / artifact.file, goal / found.named(found.model, made), contract)
+    _place_golden(folder / bundle.GOLDEN, goal / found.named(found.golden, made), made.file)
+    return found.named(found.selftest, made)
 
 
 def _place_model(path: Path, folder: Path, contract: Contract) -> None:
@@ -154,7 +156,7 @@ def rendered(folder: Path, out: Path, choice: Choice, *, force: bool) -> Rendere
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".edgepack-", dir=out.parent) as scratch:
         made = Path(scratch) / "app"
-        write(folder, made, artifact, target, contract, settled)
+        selftest = write(folder, made, artifact, target, contract, settled)
         changes = compared(out, made) if out.exists() else ()
         if changes and not force and not _untouched(folder, out):
             told = ", ".join(f"{each.place} ({each.what})" for each in changes[:_SHOWN])
@@ -166,8 +168,7 @@ def rendered(folder: Path, out: Path, choice: Choice, *, force: bool) -> Rendere
         bundle.put(made, out)
     if out == folder / bundle.APP:
         bundle.enter_app(folder, artifact.file)
-    selftest, proven = template.load(settled.template).selftest, artifact.verdict == "pass"
-    return Rendered(settled.template, artifact.file, selftest, proven, changes)
+    return Rendered(settled.template, artifact.file, selftest, artifact.verdict == "pass", changes)
 
 
 def _untouched(folder: Path, out: Path) -> bool:
@@ -204,8 +205,14 @@ def compared(old: Path, new: Path) -> tuple[Change, ...]:
     for place in before & after:
         if not filecmp.cmp(old / place, new / place, shallow=False):
             told.append(Change(place, "changed"))
-    return tuple(sorted(told, key=lambda each: each.place))
+    return tuple(sorted(told, key=lambda each: (_LOSS.index(each.what), each.place)))
+
+
+_LOSS = ("gone", "changed", "new")
+"""From what loses most of a user's work to what loses none."""
 
 
 def _places(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    """The files of an app, by their place in it, but for the byte code that running it leaves there."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in found if "__pycache__" not in path.parts}

@@ -121,7 +121,17 @@ class AudioInput(Strict):
     """Samples a second, in Hz."""
     shape: Annotated[tuple[Dim, ...], Field(min_length=1)]
     """Batch dimension included; the last is time, in samples."""
+    hop: Annotated[int, Field(ge=1)] | None = None
+    """New samples a call; what the last dimension holds besides, and before them, are those of the calls
+    before, zeros at first. All are new where it is not given."""
     dtype: Literal["float32"] = "float32"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AudioInput:
+        length = self.shape[-1]
+        if self.hop is not None and (isinstance(length, str) or self.hop > length):
+            raise ValueError(f"hop = {self.hop} does not fit into {length} samples")
+        return self
 
 
 class TextInput(Strict):
@@ -142,10 +152,11 @@ Input = Annotated[ImageInput | TensorInput | AudioInput | TextInput, Field(discr
 class Output(Strict):
     """One output tensor of the model."""
 
-    kind: Literal["classification", "detection", "segmentation", "embedding", "regression", "tensor"] = (
-        "tensor"
-    )
-    """`detection` stands on two outputs, boxes [1, N, 4] first, then scores [1, N] or [1, N, classes];
+    kind: Literal[
+        "classification", "class", "detection", "segmentation", "embedding", "regression", "tensor"
+    ] = "tensor"
+    """`classification` holds a score a class, `class` the number of the best one alone, an integer [1];
+    `detection` stands on two outputs, boxes [1, N, 4] first, then scores [1, N] or [1, N, classes];
     `segmentation` holds scores [1, classes, H, W]."""
     name: str = "output"
     labels: tuple[str, ...] = ()
@@ -170,10 +181,12 @@ class Output(Strict):
             raise ValueError(f"box_format goes with kind 'detection', not '{self.kind}'")
         if self.threshold is not None and self.kind not in _SCORED:
             raise ValueError(f"threshold goes with kind {_either(_SCORED)}, not '{self.kind}'")
+        if self.activation != "none" and self.kind == "class":
+            raise ValueError(f"kind 'class' holds a number, to which no {self.activation} is applied")
         return self
 
 
-_LABELLED = ("classification", "detection", "segmentation")
+_LABELLED = ("classification", "class", "detection", "segmentation")
 _SCORED = ("classification", "detection")
 
 
@@ -224,9 +237,22 @@ class Contract(Strict):
         return first if isinstance(first, ImageInput) and len(self.inputs) == 1 else None
 
     @property
+    def sound(self) -> AudioInput | None:
+        """The sound, where the model takes one and nothing else but what it carries."""
+        carried = {each.input for each in self.state}
+        given = [each for each in self.inputs if each.name not in carried]
+        first = given[0] if len(given) == 1 else None
+        return first if isinstance(first, AudioInput) else None
+
+    @property
     def classes(self) -> Output | None:
         """The first output, where it holds a score a class."""
         return self.outputs[0] if self.outputs[0].kind == "classification" else None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the first output tells a class, by scores or by its number."""
+        return self.outputs[0].kind in ("classification", "class")
 
     @property
     def labels(self) -> tuple[str, ...]:

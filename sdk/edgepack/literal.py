@@ -39,6 +39,11 @@ def cpp(text: str) -> str:
     return f'"{"".join(shown)}"'
 
 
+def toml(text: str) -> str:
+    """A TOML basic string (toml.io, String): `\\U…` escapes."""
+    return f'"{_escaped(_whole(text), {}, lambda char: f"{chr(92)}U{ord(char):08X}")}"'
+
+
 def xml(text: str) -> str:
     """Text for an XML element or attribute, without quotes; what XML 1.0 forbids becomes U+FFFD."""
     allowed = "".join(char if _in_xml(ord(char)) else "\N{REPLACEMENT CHARACTER}" for char in _whole(text))
@@ -93,6 +98,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "swift": swift,
     "android": android,
     "cpp": cpp,
+    "toml": toml,
     "xml": xml,
     "line": line,
     "number": number,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from edgepack import app, bundle, document, expected, formats, judge, plot, recipe, source, template
+from edgepack import app, bake, bundle, document, expected, formats, judge, plot, recipe, source, template
 from edgepack.compress import shrink, teach
 from edgepack.compress.search import Search, Trial
 from edgepack.compress.sensitivity import Damage
@@ -84,6 +84,11 @@ class _Shop:
     def samples(self) -> Path:
         return self.folder / "samples.npz"
 
+    @property
+    def told(self) -> Source:
+        """The source as its files answer, which they are judged by."""
+        return bake.ended(self.source)
+
     def bench(self, loaded: Source) -> Workbench | None:
         """The workbench of a source; None without calibration samples."""
         if loaded.calib is None:
@@ -97,7 +102,7 @@ class _Shop:
                 target=target,
                 samples=self.samples,
                 inputs=self.source.evaluation.inputs,
-                classes=self.source.contract.classes is not None,
+                classes=self.source.contract.classifies,
                 scratch=self.folder / f"device-{target.name}",
                 time_limit=TIME_LIMIT,
                 say=self.progress.step,
@@ -285,7 +290,7 @@ class _Attempts:
         path.parent.mkdir()
         begun = time.perf_counter()
         try:
-            exported = module.export(ready, recipe, self.wanted.target, path)
+            exported = module.export(bake.ended(ready), recipe, self.wanted.target, path)
         except ExportError as cause:
             raise ExportError(str(cause), hint=self._who_could()) from cause
         exported = replace(exported, notes=(*exported.notes, *learnt))
@@ -303,7 +308,7 @@ class _Attempts:
             scratch = self.shop.folder / f"tried-{choice.name}" / f"model{module.SUFFIX}"
             scratch.parent.mkdir()
             try:
-                module.export(self.shop.source, Recipe(scheme), target, scratch)
+                module.export(self.shop.told, Recipe(scheme), target, scratch)
             except ExportError:
                 continue
             able.append(choice.name)
@@ -348,7 +353,7 @@ class _Attempts:
 
     def _on_device(self, artifact: Artifact, path: Path, exported: Exported) -> Artifact:
         """The artifact with what it did on the target's emulated device."""
-        here, loaded, base = self.shop.runs.get(path), self.shop.source, self._baseline()
+        here, loaded, base = self.shop.runs.get(path), self.shop.told, self._baseline()
         if not isinstance(here, host.Run):
             return artifact
         reference = judge.activated(loaded.reference, exported.activation)
@@ -381,16 +386,17 @@ class _Attempts:
         ended = shop.runs[path]
         if isinstance(ended, host.Death):
             return Figures(), judge.died(ended)
-        reference = judge.activated(shop.source.reference, exported.activation)
-        found = judge.figures(ended, reference, shop.source.evaluation.labels, shop.source.contract)
+        told = shop.told
+        reference = judge.activated(told.reference, exported.activation)
+        found = judge.figures(ended, reference, told.evaluation.labels, told.contract)
         if not exported.timed:
             found = replace(found, latency_ratio=None, latency_spread=None)
         budget, pruned = wanted.target.budget, self.source is not shop.source
-        told = judge.checks(ended, found, budget, wanted.goal, recipe.scheme, pruned=pruned)
+        checks = judge.checks(ended, found, budget, wanted.goal, recipe.scheme, pruned=pruned)
         if not instead:
-            return found, told
+            return found, checks
         found = replace(found, load_seconds=None, memory_mb=None)
-        return found, judge.evaluated(told, f"{reason}; {instead}")
+        return found, judge.evaluated(checks, f"{reason}; {instead}")
 
 
 def _details(recipe: Recipe) -> bool:
@@ -451,7 +457,7 @@ def _shrunk(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Shrunk | 
 
 def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, chosen: list[Trial], tried: list[Tried]) -> Report:
     """Put the bundle of one target together; it takes its place once all are whole."""
-    loaded = shop.source
+    loaded = shop.told
     folder = _draft(wanted, shop)
     models = folder / bundle.MODELS
     models.mkdir(parents=True)

@@ -39,6 +39,7 @@ class Choices:
     recipe: str = ""
     emulator: bool | None = None
     bake: bool = False
+    argmax: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class Plan:
     """Recipes to follow instead of a search."""
     bake: bool
     """Whether the graph does pre-processing and activation itself."""
+    argmax: bool
+    """Whether it ends in the best class's number; goes with `bake`."""
     emulator: bool
     """Whether files for ARM devices are run on the emulated device, too."""
     targets: tuple[TargetPlan, ...]
@@ -141,6 +144,10 @@ def resolve(choices: Choices) -> Plan:
         formats.checked(name)
     goal.check(choices.compress)
     book = _book(choices)
+    bake = choices.bake or found.build.bake_preprocessing
+    argmax = choices.argmax or found.build.bake_argmax
+    if argmax and not bake:
+        raise PlanError("--bake-argmax goes with --bake-preprocessing", hint="give both")
     weights = choices.weights or _beside(home, found.model.weights)
     if weights and not Path(weights).is_file():
         raise SourceError(f"there is no weights file {weights}")
@@ -159,7 +166,8 @@ def resolve(choices: Choices) -> Plan:
         eval=evaluation,
         eval_from=_eval_from(calib, evaluation),
         book=book,
-        bake=choices.bake or found.build.bake_preprocessing,
+        bake=bake,
+        argmax=argmax,
         emulator=found.build.emulator if choices.emulator is None else choices.emulator,
         targets=_targets(wanted, asked, _Wish(bool(calib), out, choices.compress.over(found.compress), book)),
     )

@@ -61,7 +61,7 @@ def check(
                     target=target,
                     samples=samples,
                     inputs=inputs,
-                    classes=contract.classes is not None,
+                    classes=contract.classifies,
                     scratch=Path(scratch) / f"device-{number}",
                     time_limit=TIME_LIMIT,
                     say=progress.step,

@@ -78,6 +78,8 @@ class Figures:
     """10 log10 of the float outputs' energy over the difference's; None where they are equal."""
     exact: bool = False
     """Every output is the float model's to the bit."""
+    scored: bool = True
+    """False where the one output is a class's number, of which there is no SQNR."""
     latency_ratio: float | None = None
     """Time of an inference against the format's float artifact in the same runtime, one thread."""
     latency_spread: tuple[float, float] | None = None

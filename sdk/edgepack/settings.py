@@ -38,6 +38,8 @@ class Build(Strict):
     """Whether files for ARM devices are run on the emulated device."""
     bake_preprocessing: bool = False
     """Whether the graph itself takes 8-bit pictures of the model's size and gives scores."""
+    bake_argmax: bool = False
+    """Whether it gives the best class's number instead of scores."""
 
 
 class Settings(Strict):

@@ -49,6 +49,8 @@ class Source:
     """The float model itself, for pruning."""
     inside: str = "none"
     """The activation that the graph itself applies to its first output."""
+    argmax: bool = False
+    """Whether files are to give the best class's number in place of the first output: see `bake.ended`."""
     shared: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
     """What formats made of this very source and can use again, by a key of theirs."""
 
@@ -113,12 +115,15 @@ def load(plan: Plan) -> Source:
     flat = _Flat(loaded.module, loaded.keywords)
     contract = _contract(plan, loaded, inputs, _probe(flat, inputs))
     if plan.bake:
+        contract = bake.without_activation(contract) if plan.argmax else contract
         flat.bake, contract = bake.baked(contract)
     calib, evaluation, notes = _samples(plan, contract)
     reference = tuple(run(flat, sample) for sample in evaluation.inputs)
     _check_reference(flat, evaluation, reference)
     contract, inferred = _infer_classes(contract, evaluation, reference)
     _check_classes(contract, evaluation, reference[0])
+    if plan.argmax:
+        evaluation, reference = bake.clearest_first(evaluation, reference)
     exported = _capture(flat, contract, free=False)
     _check_float_graph(exported)
     return Source(
@@ -132,6 +137,7 @@ def load(plan: Plan) -> Source:
         notes=(*loaded.notes, *notes, *inferred),
         module=flat,
         inside="none" if flat.bake is None else flat.bake.activation,
+        argmax=plan.argmax,
     )
 
 
@@ -168,6 +174,11 @@ def _contract(plan: Plan, loaded: Loaded, inputs: tuple[Input, ...], count: int)
     outputs = list(plan.outputs or ((loaded.output,) if loaded.output else ()))
     if len(outputs) > count:
         raise SourceError(f"{len(outputs)} outputs are declared, the model gives {count}")
+    if any(each.kind == "class" for each in outputs):
+        raise SourceError(
+            "kind = 'class' is what --bake-argmax leaves of a classification, and is not declared",
+            hint="declare 'classification' of a model that gives scores, 'tensor' of one that gives a number",
+        )
     if not outputs:
         outputs = [Output()]
     if plan.labels:

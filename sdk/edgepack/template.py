@@ -44,11 +44,19 @@ class Template(Strict):
     golden: str
     """Folder of the rendered app that holds the golden vectors."""
     package: str = ""
-    """Package that the sources are written in; empty where the language has none."""
+    """Package that the sources are written in, of one part in Python; empty where the language has none."""
     extends: str = ""
     """Template whose files come first; own files take the place of its."""
     only: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Files (patterns, relative to the template) that go with one format alone, by format."""
+
+    def named(self, text: str, app: App) -> str:
+        """`text`, or a path, with the package that the sources are written in become the app's own."""
+        if not self.package:
+            return text
+        own = app.package if "." in self.package else app.module
+        text = text.replace(self.package.replace(".", "/"), own.replace(".", "/"))
+        return text.replace(self.package, own)
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,18 @@ class App:
     expected: Expected
     versions: Mapping[str, str]
     """Of the packages that made the model file, by name."""
+
+    @property
+    def module(self) -> str:
+        """The package's last part as a Python package, which `_app` keeps from hiding another: `net_app` of
+        `com.example.net`, `example_app` of `com.example.app`."""
+        *before, last = self.package.lower().split(".")
+        return f"{before[-1] if last == 'app' else last}_app"
+
+    @property
+    def command(self) -> str:
+        """What the app is called on a command line: `net-app`."""
+        return self.module.replace("_", "-")
 
 
 def names() -> list[str]:
@@ -117,24 +137,18 @@ def render(name: str, app: App, folder: Path) -> None:
     """Write the template `name` into `folder`, which must not exist, without model and golden vectors."""
     engine, own = _engine(), load(name)
     for place, path in files(name, app.format).items():
-        goal = folder / _renamed(place, own, app)
+        goal = folder / own.named(place, app)
         goal.parent.mkdir(parents=True, exist_ok=True)
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:  # a picture, such as an app's icon
             shutil.copyfile(path, goal)
             continue
-        text = text.replace(own.package, app.package) if own.package else text
+        text = own.named(text, app)
         if goal.suffix == ".j2":
             goal, text = goal.with_suffix(""), engine.from_string(text).render(app=app)
         goal.write_text(text, encoding="utf-8", newline="")
         goal.chmod(path.stat().st_mode)
-
-
-def _renamed(place: str, own: Template, app: App) -> str:
-    if not own.package:
-        return place
-    return place.replace(own.package.replace(".", "/"), app.package.replace(".", "/"))
 
 
 def _engine() -> jinja2.Environment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,3 +145,40 @@ def full_range(luma: NDArray[np.int64], u: NDArray[np.int64], v: NDArray[np.int6
     green = luma - ((22554 * u + 46802 * v + 32768) >> 16)
     blue = luma + ((116130 * u + 32768) >> 16)
     return np.clip(np.stack([red, green, blue], axis=-1), 0, 255).astype(np.uint8)
+
+
+def decoded(path: Path) -> tuple[NDArray[np.uint8], int]:
+    """A picture's pixels as a platform's decoder gives them, and its EXIF orientation."""
+    with Image.open(path) as opened:
+        orientation = int(opened.getexif().get(0x0112, 1))
+        mode = "RGBA" if opened.has_transparency_data else ("L" if opened.mode == "L" else "RGB")
+        return np.asarray(opened.convert(mode), np.uint8), orientation
+
+
+def wav(
+    path: Path, sound: NDArray[np.float64], rate: int, bits: int, *, tag: int = 1, extensible: bool = False
+) -> NDArray[np.float32]:
+    """Write `sound` ([samples, channels], from -1 to 1) as PCM (`tag` 1) or floats (3) of so many bits; what
+    CONTRACT.md makes of the file."""
+    samples, channels = sound.shape
+    if tag == 3:
+        raw = sound.astype("<f4")
+        data, values = raw.tobytes(), raw.astype(np.float64)
+    else:
+        whole = np.round(sound * (2.0 ** (bits - 1) - 1)).astype(np.int64)
+        values = whole / 2.0 ** (bits - 1)
+        stored = (whole + 128 if bits == 8 else whole).astype("<i8").reshape(-1, 1)
+        data = stored.view(np.uint8)[:, : bits // 8].tobytes()
+    width = channels * bits // 8
+    head = struct.pack("<HHIIHH", 0xFFFE if extensible else tag, channels, rate, rate * width, width, bits)
+    if extensible:
+        head += struct.pack("<HHIH", 22, bits, 0, tag) + bytes.fromhex("000000001000800000aa00389b71")
+    chunks = [(b"fmt ", head), (b"LIST", b"odd"), (b"data", data)]
+    body = b"".join(
+        name + struct.pack("<I", len(held)) + held + b"\0" * (len(held) % 2) for name, held in chunks
+    )
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body)
+    total = np.zeros(samples)
+    for channel in values.T:
+        total = total + channel
+    return (total / channels).astype(np.float32)

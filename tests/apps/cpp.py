@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
@@ -15,10 +17,12 @@ from tests.apps import Row, of
 from tests.apps.cases import PICTURES, ROOT, called
 
 from edgepack import bundle, target
-from edgepack.emulator.arm import cache, machine
+from edgepack.emulator.arm import build, cache, machine
 from edgepack.errors import EdgepackError
 
 BOARD = "raspberry-pi-4"
+QUICK = "-DCMAKE_BUILD_TYPE=Debug"
+"""An option of `built` that compiles in two thirds of the time."""
 
 
 def absent() -> str:
@@ -68,6 +72,7 @@ def prove(app: Path, folder: Path) -> list[Row]:
         return [Row("build", "failed", problem)]
     rows = [Row("build, warnings as errors", "ok", _version("c++"))]
     rows += _runs(app, folder, environment())
+    rows.append(_installed(app))
     if shutil.which("systemd-analyze"):
         ended = run(["systemd-analyze", "verify", "build/app.service"], app)
         lines = [each for each in ended.stderr.splitlines() if "is not executable" not in each]
@@ -83,6 +88,19 @@ def _runs(app: Path, folder: Path, env: dict[str, str]) -> list[Row]:
     rows = [_selftested("self-test on this host", run(["build/app", "--selftest"], app, env))]
     wrong = [path.stem for path in sorted(PICTURES.glob("*.png")) if not _names(app, path, folder, env)]
     return [*rows, of("labels of real pictures", wrong, "all as their file names say")]
+
+
+def _installed(app: Path) -> Row:
+    """The command with its model, installed elsewhere."""
+    what = "installed, self-test there"
+    with tempfile.TemporaryDirectory() as scratch:
+        ended = run(["cmake", "--install", "build", "--prefix", scratch], app)
+        if ended.returncode:
+            return Row(what, "failed", ended.stderr.strip())
+        if not (Path(scratch) / "lib/systemd/system/app.service").is_file():
+            return Row(what, "failed", "the systemd unit is not there")
+        line = [Path(scratch) / "bin/app", "--selftest", "--data", Path(scratch) / "share/app"]
+        return _selftested(what, run(line, Path(scratch), environment()))
 
 
 def _selftested(what: str, ended: CompletedProcess[str]) -> Row:
@@ -105,11 +123,11 @@ def _on_arm(app: Path) -> list[Row]:
         entry = cache.setup(lambda text: print(text, file=sys.stderr))
     except EdgepackError as cause:
         return [Row(what, "skipped", str(cause))]
+    try:
+        compiler = _cross_compiler(entry)
+    except EdgepackError as cause:
+        return [Row(what, "skipped", str(cause))]
     with tempfile.TemporaryDirectory() as scratch:
-        try:
-            compiler = cache.cross_compiler(entry, Path(scratch) / "cross", lambda _: None, lambda _: None)
-        except EdgepackError as cause:
-            return [Row(what, "skipped", str(cause))]
         root = Path(scratch) / "executorch"
         root.mkdir()
         (root / "include").symlink_to(package("executorch") / "include")
@@ -123,6 +141,14 @@ def _on_arm(app: Path) -> list[Row]:
         if problem := built(app, "build-arm", chain, *options, env={**os.environ, **compiler.environment}):
             return [Row(what, "failed", problem)]
         return [_emulated(what, app, entry)]
+
+
+@functools.cache
+def _cross_compiler(entry: cache.Entry) -> build.Compiler:
+    """Had once for all apps; gone when this program ends."""
+    folder = tempfile.mkdtemp(prefix="edgepack-cross-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return cache.cross_compiler(entry, Path(folder) / "cross", lambda _: None, lambda _: None)
 
 
 def _emulated(what: str, app: Path, entry: cache.Entry) -> Row:

@@ -1,43 +1,164 @@
-"""Proof of the iOS apps: syntax only. No Swift compiler for Apple's systems can be had on Linux.
+"""Proof of the iOS apps: compiled by Swift's own compiler, in Swift 6 mode with warnings as errors, against
+stubs of Apple's frameworks and of the runtimes; their unit tests, pre- and post-processing run on Linux, and
+project files parsed.
 
-Where `swiftc` is on the PATH, what needs no framework of Apple's is type-checked as well.
+No compiler for Apple's systems and none of their frameworks can be had here.
 """
 
 from __future__ import annotations
 
 import plistlib
 import re
-import shutil
-import subprocess
+import tempfile
 from pathlib import Path
 
-from tests.apps import Row, of
+import numpy as np
+from numpy.typing import NDArray
+from tests.apps import Row, of, swiftc
+from tests.apps.cases import PICTURES, Case, called, differing, pictures
+from tests.apps.swiftc import OWN, Tools
 
-PURE = (
-    "Contract",
-    "ContractTypes",
-    "Tensor",
-    "Picture",
-    "Resample",
-    "Preprocessor",
-    "Postprocessor",
-    "Labels",
-)
-"""Sources of ModelKit that stand on Swift and Foundation alone."""
+from edgepack import bundle, formats
+from edgepack.errors import EdgepackError
+from edgepack.preprocess import read_picture
+from edgepack.quiet import captured
+
+KIT = "ModelKit/Sources/ModelKit"
+GOLDEN = "ModelKit/Tests/ModelKitTests"
 
 
 def prove(app: Path, folder: Path) -> list[Row]:
-    """What came of a rendered app."""
+    """What came of a rendered app, whose bundle lies in `folder`."""
+    rows = parsed(app)
+    what = "compile, warnings as errors"
+    if reason := swiftc.absent():
+        return [*rows, Row(what, "skipped", reason)]
+    try:
+        made = swiftc.tools()
+    except EdgepackError as cause:
+        return [*rows, Row(what, "skipped", str(cause))]
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        if said := built(app, made, out):
+            return [*rows, Row(what, "failed", said)]
+        rows.append(Row(what, "ok", f"{made.about}; Apple's frameworks and the runtime are stubs"))
+        if made.compiler is None:
+            return [
+                *rows,
+                Row("unit tests, on Linux", "skipped", "programs of the PATH's swiftc are not linked"),
+            ]
+        return [*rows, _tested(app, made, out), *_driven(app, folder, made, out)]
+
+
+def parsed(app: Path) -> list[Row]:
+    """What needs no compiler."""
     sources = sorted(app.rglob("*.swift"))
     problems = [
         f"{path.relative_to(app)}: {found}" for path in sources if (found := problem(path.read_bytes()))
     ]
-    return [
-        of("Swift, syntax only", problems, f"{len(sources)} files"),
-        _project(app),
-        _lists(app),
-        _typed(app),
+    return [of("Swift, parsed", problems, f"{len(sources)} files"), _project(app), _lists(app)]
+
+
+def built(app: Path, made: Tools, out: Path) -> str:
+    """Compile the package, then the app and the tests against it; what went wrong, or empty."""
+    if said := made.compiled("ModelKit", sorted((app / KIT).glob("*.swift")), out):
+        return said
+    screens = out / "App"
+    screens.mkdir()
+    for path in sorted((app / "App").glob("*.swift")):
+        # the macro that shows a view in Xcode comes with Xcode
+        text = re.sub(r"^#Preview .*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        (screens / path.name).write_text(text, encoding="utf-8")
+    if said := made.compiled("App", sorted(screens.glob("*.swift")), out):
+        return said
+    tests = sorted((app / GOLDEN).glob("*.swift"))
+    listed = out / "UnitTests.swift"
+    listed.write_text(_listed(tests), encoding="utf-8")
+    return made.compiled("ModelKitTests", [*tests, listed, OWN / "Driver.swift"], out)
+
+
+def _listed(tests: list[Path]) -> str:
+    """The unit tests by name, which XCTest finds by itself on Apple's systems alone."""
+    entries = []
+    for path in tests:
+        text = path.read_text(encoding="utf-8")
+        found = re.search(r"class (\w+): XCTestCase", text)
+        names = re.findall(r"func (test\w+)\(\) ((?:throws )?)\{", text)  # one that is async needs the model
+        if found:
+            pairs = ", ".join(
+                f'("{name}", {{ test in {{ {"try " if throws else ""}test.{name}() }} }})'
+                for name, throws in names
+            )
+            entries.append(f"        testCase([{pairs}] as [(String, ({found[1]}) -> () throws -> Void)]),\n")
+    body = "".join(entries)
+    return f"import XCTest\n\nfunc unitTests() -> [XCTestCaseEntry] {{\n    [\n{body}    ]\n}}\n"
+
+
+def driver(made: Tools, out: Path) -> Path:
+    """The program that tests drive, linked."""
+    program = out / "driver"
+    if not program.exists():
+        said = made.linked([out / "ModelKit.o", out / "ModelKitTests.o"], program)
+        assert not said, said
+    return program
+
+
+def driven(made: Tools, out: Path, lines: list[list[object]], resources: Path | None = None) -> str:
+    """What the driver said to lines of words."""
+    text = "".join("\t".join(map(str, words)) + "\n" for words in lines)
+    ended = made.run(driver(made, out), text, resources)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def _tested(app: Path, made: Tools, out: Path) -> Row:
+    ended = made.run(driver(made, out), resources=app / GOLDEN, words=("tests",))
+    said = [each.strip() for each in (ended.stdout + ended.stderr).splitlines()]
+    wrong = [each for each in said if ": error:" in each]
+    told = [each for each in said if re.match(r"Executed [1-9]", each)]
+    fine = not ended.returncode and told and not wrong
+    return Row(
+        "unit tests, on Linux", "ok" if fine else "failed", (wrong[:1] or told[-1:] or said[-1:] or [""])[0]
+    )
+
+
+def _driven(app: Path, folder: Path, made: Tools, out: Path) -> list[Row]:
+    """Pre-processing against the reference; labels of real pictures, by pre-processing in Swift, the model
+    file in Python, and post-processing in Swift again."""
+    image = bundle.open_bundle(folder)[2].image
+    assert image is not None
+    odd, real = pictures(out), sorted(PICTURES.glob("*.png"))
+    every = [Case(path, image) for path in (*odd, *real)]
+    lines: list[list[object]] = []
+    for number, case in enumerate(every):
+        np.save(out / f"{number}.npy", read_picture(case.picture, image.channels))
+        lines.append(["picture", out / f"{number}.npy", 1, out / f"{number}.bin"])
+    driven(made, out, lines)
+    rows = [
+        of("pre-processing, on Linux", differing(every, out), f"{len(every)} pictures, the reference's bits")
     ]
+    tensors = [np.fromfile(out / f"{len(odd) + n}.bin", every[0].wanted.dtype) for n in range(len(real))]
+    labels = _labels(app, folder, made, out, [each.reshape(every[0].wanted.shape) for each in tensors])
+    lost = [path.stem for path, label in zip(real, labels, strict=True) if path.stem != called(label)]
+    return [
+        *rows,
+        of("labels of real pictures", lost, "all as their file names say (the model ran in Python)"),
+    ]
+
+
+def _labels(app: Path, folder: Path, made: Tools, out: Path, tensors: list[NDArray[np.generic]]) -> list[str]:
+    """The best label of each tensor: the model file runs in Python, its outputs are read in Swift."""
+    report, _, contract = bundle.open_bundle(folder)
+    assets = app / KIT / "Assets"
+    artifact = next(each for each in report.artifacts if (assets / Path(each.file).name).exists())
+    lines: list[list[object]] = []
+    with (out / "runtime.log").open("wb") as log, captured(log):
+        run = formats.load(artifact.format).load(folder / artifact.file)
+        for number, tensor in enumerate(tensors):
+            np.save(out / f"answer{number}.npy", run((tensor,))[0])
+            lines.append(["classes", out / f"answer{number}.npy", assets / "labels.txt"])
+    said = driven(made, out, lines).splitlines()
+    return [line.split("\t")[2] for line in said[:: len(contract.labels)]]
 
 
 def problem(source: bytes) -> str:
@@ -89,15 +210,3 @@ def _lists(app: Path) -> Row:
     ]
     wrong += [] if len(manifests) == 2 else [f"{len(manifests)} manifests, not the app's and the package's"]
     return of("privacy manifests, parsed", wrong, "2 files")
-
-
-def _typed(app: Path) -> Row:
-    what = "types of what needs no framework (swiftc)"
-    if not shutil.which("swiftc"):
-        return Row(what, "skipped", "swiftc is not installed")
-    sources = [str(app / f"ModelKit/Sources/ModelKit/{name}.swift") for name in PURE]
-    line = ["swiftc", "-typecheck", "-swift-version", "6", "-warnings-as-errors", *sources]
-    ended = subprocess.run(line, capture_output=True, text=True, check=False)
-    return of(
-        what, ended.stderr.splitlines()[:1] or ["no word"] if ended.returncode else [], f"{len(PURE)} files"
-    )

@@ -133,6 +133,13 @@ Bake = Annotated[
         "transposes them itself, and applies the contract's activation",
     ),
 ]
+Argmax = Annotated[
+    bool,
+    typer.Option(
+        "--bake-argmax",
+        help="with --bake-preprocessing: the graph ends in the best class's number, not in scores",
+    ),
+]
 Emulator = Annotated[
     bool | None,
     typer.Option(
@@ -171,6 +178,7 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
         seed: Seed = None,
         recipe: RecipeFile = "",
         bake_preprocessing: Bake = False,
+        bake_argmax: Argmax = False,
         emulator: Emulator = None,
         json: Json = False,
         debug: Debug = False,
@@ -204,6 +212,7 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
                 recipe=recipe,
                 emulator=emulator,
                 bake=bake_preprocessing,
+                argmax=bake_argmax,
             )
             work(screen, choices, json)
 

@@ -225,6 +225,7 @@ class Screen:
             ("calibrated on", plan.calib or "nothing"), ("judged on", plan.eval_from),
             ("ARM emulator", _emulation(plan)),
             ("pre-processing", "in the graph" if plan.bake else "in the app"),
+            *([("answer", "the best class's number, by arg-max in the graph")] if plan.argmax else []),
         ]  # fmt: skip
         for key, value in rows:
             self._line(f"[bold]{key:>14}[/]  {escape(value)}")

@@ -90,6 +90,8 @@ final class ModelState {
         switch Contract.outputs[0].kind {
         case .classification:
             return post.classes(answer.outputs).map { ($0.label, $0.score) }
+        case .class:
+            return [(post.bestClass(answer.outputs), nil)]
         case .detection:
             guard let framing = answer.framing else { return [] }
             return post.detections(answer.outputs, framing: framing).map { found in

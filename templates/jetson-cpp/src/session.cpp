@@ -112,14 +112,13 @@ std::vector<Provider> added(const ort::Api& api, ort::SessionOptions* options, c
 }  // namespace
 
 // From the fastest provider on; one that does not start is left out, and the rest is tried again.
-Opened open_session(const ort::Api& api, ort::Env* env, const std::string& path, int threads) {
+Opened open_session(const ort::Api& api, const ort::Env* env, const std::string& path, int threads) {
   std::vector<Provider> left{{"TensorRT", add_tensorrt}, {"CUDA", add_cuda}};
   for (;;) {
-    ort::SessionOptions* options = cpu_options(api, threads);
-    left = added(api, options, path, left);
-    Opened opened{nullptr, ""};
+    const auto options = cpu_options(api, threads);
+    left = added(api, options.get(), path, left);
     try {
-      api.check(api.create_session(env, path.c_str(), options, &opened.session));
+      Opened opened{session_of(api, env, path, options.get()), ""};
       for (const Provider& each : left) opened.runs_on += std::string(each.name) + ", ";
       opened.runs_on += "CPU";
       return opened;

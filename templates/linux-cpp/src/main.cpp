@@ -1,4 +1,4 @@
-// Runs the model on pictures, tensors or a camera; replays its golden vectors; times it.
+// Runs the model on pictures, sound, tensors or a camera; replays its golden vectors; times it.
 #include <getopt.h>
 
 #include <algorithm>
@@ -10,7 +10,6 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <numeric>
 #include <optional>
 
 #include "camera.h"
@@ -19,16 +18,15 @@
 #include "labels.h"
 #include "model.h"
 #include "monitor.h"
-#include "npy.h"
 #include "postprocess.h"
-#include "preprocess.h"
+#include "sample.h"
 #include "selftest.h"
 
 namespace {
 
 constexpr const char* kUsage =
     "usage: app [options] FILE...\n"
-    "  FILE               a picture (JPEG, PNG, PPM, PGM), or a .npy for each input that is made ready\n"
+    "  FILE               a picture (JPEG, PNG, PPM, PGM), sound (.wav), or a .npy for each input that is made ready\n"
     "  --camera DEVICE    label the frames of a camera (YUYV), such as /dev/video0, until Ctrl-C\n"
     "  --frames N         of the camera, at most\n"
     "  --selftest         replay the golden vectors\n"
@@ -88,18 +86,6 @@ double since(std::chrono::steady_clock::time_point begun) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
 }
 
-double mean_of(const Tensor& tensor) {
-  const auto values = as_doubles(tensor);
-  return values.empty() ? 0.0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-// What the model is fed once, and the mean that monitoring counts.
-struct Fed {
-  std::vector<Tensor> inputs;
-  double mean = 0.0;
-  int width = 0, height = 0;  // of the picture that was given
-};
-
 // The app: a model with what it has seen, and the state that it carries from call to call.
 class App {
  public:
@@ -122,34 +108,6 @@ class App {
   }
 
  private:
-  static Fed fed(const Picture& picture) {
-    const Picture frame = framed(picture, contract::image());
-    return {{prepared(frame, contract::image())}, mean(frame), picture.width, picture.height};
-  }
-
-  // Inputs from files: one picture, or a .npy for each input that is not carried from call to call.
-  Fed read(const std::vector<std::string>& paths) const {
-    if (contract::kTakesPicture) return fed(read_picture(paths.at(0)));
-    Fed found;
-    std::size_t next = 0;
-    for (const contract::Input& each : contract::inputs())
-      found.inputs.push_back(is_carried(each.name) ? Tensor{} : read_npy(paths.at(next++)));
-    found.mean = mean_of(found.inputs.at(0));
-    return found;
-  }
-
-  static bool is_carried(const std::string& name) {
-    const auto& all = contract::state();
-    return std::any_of(all.begin(), all.end(), [&](const contract::State& each) { return name == each.input; });
-  }
-
-  // Files that make one sample.
-  static std::size_t files_each() {
-    const auto& all = contract::inputs();
-    return static_cast<std::size_t>(
-        std::count_if(all.begin(), all.end(), [](const contract::Input& each) { return !is_carried(each.name); }));
-  }
-
   static Tensor initial(const contract::Input& input, double value) {
     Tensor found{input.dtype, input.shape, {}};
     for (std::int64_t& size : found.shape) size = std::max<std::int64_t>(size, 1);
@@ -176,7 +134,7 @@ class App {
   }
 
   // One inference, recorded.
-  std::vector<Tensor> infer(Fed& sample, double& milliseconds) {
+  std::vector<Tensor> infer(Sample& sample, double& milliseconds) {
     put_state(sample.inputs);
     const auto begun = std::chrono::steady_clock::now();
     std::vector<Tensor> outputs;
@@ -188,9 +146,7 @@ class App {
     }
     milliseconds = since(begun);
     keep_state(outputs);
-    const auto scores = activated(outputs.at(0), contract::outputs()[0].activation);
-    const double highest = scores.empty() ? std::nan("") : *std::max_element(scores.begin(), scores.end());
-    monitor_.record(milliseconds, highest, sample.mean);
+    monitor_.record(milliseconds, sample.milliseconds, highest(outputs.at(0)), sample.mean);
     return outputs;
   }
 
@@ -203,15 +159,11 @@ class App {
     for (std::size_t n = 0; n < options_.files.size(); n += each) {
       const auto first = options_.files.begin() + static_cast<std::ptrdiff_t>(n);
       try {
-        const auto begun = std::chrono::steady_clock::now();
-        Fed sample = read({first, first + static_cast<std::ptrdiff_t>(each)});
-        const double reading = since(begun);
-        if (!warm && contract::state().empty()) model_->run(sample.inputs);  // the first run also allocates and tunes
-        warm = true;
-        double running = 0.0;
-        const auto outputs = infer(sample, running);
-        std::printf("%s: %.2f ms (and %.1f ms to read and prepare)\n", first->c_str(), running, reading);
-        print(outputs, options_.top, sample);
+        for (Sample& sample : read_samples({first, first + static_cast<std::ptrdiff_t>(each)})) {
+          if (!warm) warm_up(sample, 1);
+          warm = true;
+          run_one(sample, *first + sample.place);
+        }
       } catch (const std::runtime_error& cause) {
         std::fprintf(stderr, "app: %s\n", cause.what());
         code = 2;
@@ -220,7 +172,22 @@ class App {
     return code;
   }
 
-  void print(const std::vector<Tensor>& outputs, int wanted, const Fed& sample) const {
+  void run_one(Sample& sample, const std::string& name) {
+    double running = 0.0;
+    const auto outputs = infer(sample, running);
+    std::printf("%s: %.2f ms", name.c_str(), running);
+    if (std::isfinite(sample.milliseconds)) std::printf(" (and %.1f ms to prepare)", sample.milliseconds);
+    std::printf("\n");
+    print(outputs, options_.top, sample);
+  }
+
+  // Runs without counting: the first run also allocates and tunes.
+  void warm_up(Sample& sample, int count) {
+    put_state(sample.inputs);
+    for (int n = 0; n < count; ++n) model_->run(sample.inputs);
+  }
+
+  void print(const std::vector<Tensor>& outputs, int wanted, const Sample& sample) const {
     if (detects() && sample.width > 0) {
       const auto found = detections(outputs, sample.width, sample.height);
       for (std::size_t n = 0; n < std::min(found.size(), static_cast<std::size_t>(wanted)); ++n)
@@ -235,6 +202,10 @@ class App {
   void print_one(const Tensor& output, const contract::Output& told, std::size_t wanted) const {
     const auto scores = activated(output, told.activation);
     const std::string kind = told.kind;
+    if (kind == "class") {
+      std::printf("  %s\n", label_of(labels_, static_cast<std::size_t>(scores.at(0))).c_str());
+      return;
+    }
     if (kind == "classification" || kind == "segmentation") {
       auto found = kind == "segmentation" ? shares(scores, output.shape) : top(scores, wanted, told.threshold);
       found.resize(std::min(found.size(), wanted));
@@ -244,17 +215,20 @@ class App {
     }
     std::printf("  %s [", printable(told.name).c_str());
     for (std::int64_t size : output.shape) std::printf(" %lld", static_cast<long long>(size));
-    std::printf(" ]:");
+    std::printf(" ]%s%s:", *told.units != '\0' ? " " : "", printable(told.units).c_str());
     for (std::size_t each = 0; each < std::min<std::size_t>(scores.size(), 8); ++each) std::printf(" %.5g", scores[each]);
     std::printf("%s\n", scores.size() > 8 ? " …" : "");
   }
 
   void bench() {
-    // the mean of a golden sample is not counted: of a picture it is that of the 8-bit values, which are not here
-    Fed sample = options_.files.empty() ? Fed{golden_sample(options_.data + "/golden"), std::nan(""), 0, 0}
-                                        : read(options_.files);
-    put_state(sample.inputs);
-    for (int n = 0; n < kWarmUp; ++n) model_->run(sample.inputs);
+    Sample sample;
+    if (options_.files.empty()) {
+      sample.inputs = golden_sample(options_.data + "/golden");
+      sample.mean = std::nan("");  // not counted: of a picture it is that of the 8-bit values, which are not here
+    } else {
+      sample = read_samples(options_.files).at(0);
+    }
+    warm_up(sample, kWarmUp);
     double milliseconds = 0.0;
     for (int n = 0; n < options_.bench; ++n) infer(sample, milliseconds);
     std::printf("%s\n", monitor_.summary().c_str());
@@ -266,7 +240,7 @@ class App {
     std::signal(SIGTERM, [](int) { stopped = 1; });
     Camera camera(options_.camera, kCameraWidth, kCameraHeight);
     for (int n = 0; n < options_.frames && stopped == 0; ++n) {
-      Fed sample = fed(camera.frame());
+      Sample sample = of_picture(camera.frame());
       double running = 0.0;
       const auto outputs = infer(sample, running);
       std::printf("frame %d: %.2f ms\n", n, running);

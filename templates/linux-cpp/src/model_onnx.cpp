@@ -37,22 +37,13 @@ const DType& coded(int code) {
 class OnnxModel : public Model {
  public:
   OnnxModel(const std::string& library, const std::string& path, int threads)
-      : api_(ort::open(library.c_str())), threads_(threads) {
-    ort::Env* env = nullptr;
-    ort::Allocator* allocator = nullptr;
-    api_.check(api_.create_env(kErrors, "app", &env));
-    const Opened opened = open_session(api_, env, path, threads);
-    session_ = opened.session;
-    runs_on_ = opened.runs_on;
-    api_.check(api_.cpu_memory(kDeviceAllocator, kDefaultMemory, &memory_));
-    api_.check(api_.allocator(&allocator));
+      : api_(ort::open(library.c_str())), threads_(threads), env_(environment(api_)), memory_(cpu_memory(api_)),
+        opened_(open_session(api_, env_.get(), path, threads)) {
     std::size_t count = 0;
-    api_.check(api_.input_count(session_, &count));
-    in_names_.resize(count);
-    for (std::size_t n = 0; n < count; ++n) api_.check(api_.input_name(session_, n, allocator, &in_names_[n]));
-    api_.check(api_.output_count(session_, &count));
-    out_names_.resize(count);
-    for (std::size_t n = 0; n < count; ++n) api_.check(api_.output_name(session_, n, allocator, &out_names_[n]));
+    api_.check(api_.input_count(opened_.session.get(), &count));
+    for (std::size_t n = 0; n < count; ++n) in_names_.push_back(name(api_.input_name, n));
+    api_.check(api_.output_count(opened_.session.get(), &count));
+    for (std::size_t n = 0; n < count; ++n) out_names_.push_back(name(api_.output_name, n));
   }
 
   std::vector<Tensor> run(const std::vector<Tensor>& inputs) override {
@@ -62,19 +53,20 @@ class OnnxModel : public Model {
     const Values given(api_, held_.size());
     for (std::size_t n = 0; n < held_.size(); ++n) {
       Tensor& each = held_[n];
-      api_.check(api_.create_tensor(memory_, each.bytes.data(), each.bytes.size(), each.shape.data(),
+      api_.check(api_.create_tensor(memory_.get(), each.bytes.data(), each.bytes.size(), each.shape.data(),
                                     each.shape.size(), named(each.dtype).code, &given.all[n]));
     }
     const Values answers(api_, out_names_.size());
-    api_.check(api_.run(session_, nullptr, in_names_.data(), given.all.data(), given.all.size(), out_names_.data(),
-                        out_names_.size(), answers.all.data()));
+    const auto fed = pointers(in_names_), asked = pointers(out_names_);
+    api_.check(api_.run(opened_.session.get(), nullptr, fed.data(), given.all.data(), given.all.size(), asked.data(),
+                        asked.size(), answers.all.data()));
     std::vector<Tensor> found;
     for (ort::Value* each : answers.all) found.push_back(copied(each));
     return found;
   }
 
   std::string about() const override {
-    return std::string("ONNX Runtime ") + api_.version + ", " + runs_on_ + ", CPU threads: " + std::to_string(threads_);
+    return std::string("ONNX Runtime ") + api_.version + ", " + opened_.runs_on + ", CPU threads: " + std::to_string(threads_);
   }
 
  private:
@@ -92,6 +84,35 @@ class OnnxModel : public Model {
    private:
     const ort::Api& api_;
   };
+
+  static ort::Owned<ort::Env> environment(const ort::Api& api) {
+    ort::Env* made = nullptr;
+    api.check(api.create_env(kErrors, "app", &made));
+    return {made, api.release_env};
+  }
+
+  static ort::Owned<ort::MemoryInfo> cpu_memory(const ort::Api& api) {
+    ort::MemoryInfo* made = nullptr;
+    api.check(api.cpu_memory(kDeviceAllocator, kDefaultMemory, &made));
+    return {made, api.release_memory};
+  }
+
+  template <class Ask>
+  std::string name(Ask ask, std::size_t number) const {
+    ort::Allocator* allocator = nullptr;
+    char* text = nullptr;
+    api_.check(api_.allocator(&allocator));
+    api_.check(ask(opened_.session.get(), number, allocator, &text));
+    const std::string found = text;
+    api_.check(api_.free(allocator, text));
+    return found;
+  }
+
+  static std::vector<const char*> pointers(const std::vector<std::string>& names) {
+    std::vector<const char*> found;
+    for (const std::string& each : names) found.push_back(each.c_str());
+    return found;
+  }
 
   Tensor copied(ort::Value* value) const {
     ort::TensorInfo* info = nullptr;
@@ -115,10 +136,10 @@ class OnnxModel : public Model {
 
   ort::Api api_;
   int threads_;
-  std::string runs_on_;
-  ort::Session* session_ = nullptr;
-  ort::MemoryInfo* memory_ = nullptr;
-  std::vector<char*> in_names_, out_names_;
+  ort::Owned<ort::Env> env_;
+  ort::Owned<ort::MemoryInfo> memory_;
+  Opened opened_;  // is released before the environment that it was made in
+  std::vector<std::string> in_names_, out_names_;
   std::vector<Tensor> held_;
 };
 

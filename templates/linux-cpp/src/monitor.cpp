@@ -24,6 +24,16 @@ double percentile(const std::vector<double>& sorted, double share) {
   return sorted[std::max<std::size_t>(rank, 1) - 1];
 }
 
+std::string percentiles(const std::vector<double>& sorted) {
+  if (sorted.empty()) return "null";
+  std::ostringstream out;
+  const double sum = std::accumulate(sorted.begin(), sorted.end(), 0.0);
+  out << "{\"mean\": " << sum / static_cast<double>(sorted.size()) << ", \"p50\": " << percentile(sorted, 0.5)
+      << ", \"p90\": " << percentile(sorted, 0.9) << ", \"p99\": " << percentile(sorted, 0.99)
+      << ", \"max\": " << sorted.back() << "}";
+  return out.str();
+}
+
 std::string quoted(const std::string& text) {
   std::string found = "\"";
   for (char each : text) {
@@ -74,15 +84,16 @@ Monitor::Monitor() {
   if (!contract::input_mean_edges().empty()) input_means_.resize(contract::input_mean_edges().size() + 1);
 }
 
-void Monitor::record(double milliseconds, double top_score, double input_mean) {
-  last_[count_++ % kKept] = milliseconds;
+void Monitor::record(double milliseconds, double prepared, double top_score, double input_mean) {
+  latency_.add(milliseconds);
+  if (std::isfinite(prepared)) prepared_.add(prepared);
   count_in(top_scores_, contract::top_score_edges(), top_score);
   count_in(input_means_, contract::input_mean_edges(), input_mean);
 }
 
-std::vector<double> Monitor::sorted() const {
-  std::vector<double> found(last_.begin(),
-                            last_.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(count_, kKept)));
+std::vector<double> Monitor::Last::sorted() const {
+  std::vector<double> found(values.begin(),
+                            values.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(count, kKept)));
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -91,19 +102,12 @@ std::string Monitor::json(const std::string& runtime) const {
   std::ostringstream out;
   out << "{\"schema_number\": 1, \"model\": " << quoted(contract::kName)
       << ", \"file\": " << quoted(contract::kModelFile) << ", \"runtime\": " << quoted(runtime)
-      << ", \"device\": " << quoted(contract::kDevice) << ", \"count\": " << count_ << ", \"failures\": " << failures_
-      << ", \"load_ms\": " << load_ms_ << ", \"latency_ms\": ";
-  const auto times = sorted();
-  if (times.empty()) {
-    out << "null";
-  } else {
-    const double sum = std::accumulate(times.begin(), times.end(), 0.0);
-    out << "{\"mean\": " << sum / static_cast<double>(times.size()) << ", \"p50\": " << percentile(times, 0.5)
-        << ", \"p90\": " << percentile(times, 0.9) << ", \"p99\": " << percentile(times, 0.99)
-        << ", \"max\": " << times.back() << "}";
-  }
-  out << ", \"memory_mb\": " << memory() << ", \"thermal\": " << thermal()
-      << ", \"top_score\": " << counts(top_scores_) << ", \"input_mean\": " << counts(input_means_) << "}\n";
+      << ", \"device\": " << quoted(contract::kDevice) << ", \"count\": " << latency_.count
+      << ", \"failures\": " << failures_ << ", \"load_ms\": " << load_ms_
+      << ", \"latency_ms\": " << percentiles(latency_.sorted())
+      << ", \"preprocess_ms\": " << percentiles(prepared_.sorted()) << ", \"memory_mb\": " << memory()
+      << ", \"thermal\": " << thermal() << ", \"top_score\": " << counts(top_scores_)
+      << ", \"input_mean\": " << counts(input_means_) << "}\n";
   return out.str();
 }
 
@@ -116,7 +120,7 @@ void Monitor::write(const std::string& path, const std::string& runtime) const {
 }
 
 std::string Monitor::summary() const {
-  const auto times = sorted();
+  const auto times = latency_.sorted();
   if (times.empty()) return "no inference";
   char text[160];
   std::snprintf(text, sizeof text, "%zu inferences, ms: least %.2f, median %.2f, 90 %% %.2f, 99 %% %.2f", times.size(),

@@ -10,8 +10,8 @@ class Monitor {
  public:
   Monitor();
 
-  // One inference. `input_mean` is that of the 8-bit picture as the model saw it, or of the first input.
-  void record(double milliseconds, double top_score, double input_mean);
+  // One inference. `prepared` is the milliseconds of pre-processing, NaN where there was none; `input_mean` is that of the 8-bit picture as the model saw it, or of the first input.
+  void record(double milliseconds, double prepared, double top_score, double input_mean);
   void record_failure() { ++failures_; }
   void loaded(double milliseconds) { load_ms_ = milliseconds; }
 
@@ -26,10 +26,16 @@ class Monitor {
 
  private:
   static constexpr std::size_t kKept = 1024;
-  std::vector<double> sorted() const;
+  // The last of a row of durations.
+  struct Last {
+    std::array<double, kKept> values{};
+    std::uint64_t count = 0;
 
-  std::array<double, kKept> last_{};
-  std::uint64_t count_ = 0;
+    void add(double milliseconds) { values[count++ % kKept] = milliseconds; }
+    std::vector<double> sorted() const;
+  };
+
+  Last latency_, prepared_;
   std::uint64_t failures_ = 0;
   double load_ms_ = 0.0;
   std::vector<std::uint64_t> top_scores_, input_means_;

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -45,15 +46,28 @@ struct Api {
   Status* (*tensor_info)(const Value*, TensorInfo**);
   Status* (*cpu_memory)(int allocator, int kind, MemoryInfo**);
   Status* (*allocator)(Allocator**);
+  Status* (*free)(Allocator*, void*);
+  void (*release_env)(Env*);
+  void (*release_status)(Status*);
+  void (*release_memory)(MemoryInfo*);
+  void (*release_session)(Session*);
   void (*release_value)(Value*);
   void (*release_info)(TensorInfo*);
+  void (*release_options)(SessionOptions*);
   void* const* (*table)(uint32_t version);  // null where the library is older than that version of the API
   const char* version;
 
   void check(Status* status) const {
-    if (status) throw std::runtime_error(error_message(status));
+    if (!status) return;
+    const std::string message = error_message(status);
+    release_status(status);
+    throw std::runtime_error(message);
   }
 };
+
+// What is released by a function of the API's.
+template <class Thing>
+using Owned = std::unique_ptr<Thing, void (*)(Thing*)>;
 
 struct ApiBase {
   void* const* (*get)(uint32_t version);
@@ -90,9 +104,15 @@ inline Api open(const char* library) {
   put(api.dimensions, table, 62);
   put(api.tensor_info, table, 65);
   put(api.cpu_memory, table, 69);
+  put(api.free, table, 76);
   put(api.allocator, table, 78);
+  put(api.release_env, table, 92);
+  put(api.release_status, table, 93);
+  put(api.release_memory, table, 94);
+  put(api.release_session, table, 95);
   put(api.release_value, table, 96);
   put(api.release_info, table, 99);
+  put(api.release_options, table, 100);
   api.table = get_base()->get;
   api.version = get_base()->version();
   return api;

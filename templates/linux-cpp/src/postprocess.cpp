@@ -5,6 +5,8 @@
 #include <map>
 #include <numeric>
 
+#include "contract.h"
+
 namespace {
 
 using Place = std::vector<double>::iterator;
@@ -36,6 +38,24 @@ std::vector<double> activated(const Tensor& output, const std::string& activatio
     std::transform(values.begin(), values.end(), values.begin(), sigmoid);
   }
   return values;
+}
+
+double highest(const Tensor& first) {
+  const contract::Output& told = contract::outputs()[0];
+  const auto scores = activated(first, told.activation);
+  if (scores.empty() || std::string(told.kind) == "class") return std::nan("");
+  return *std::max_element(scores.begin(), scores.end());
+}
+
+bool classifies() {
+  const std::string kind = contract::outputs()[0].kind;
+  return kind == "classification" || kind == "class";
+}
+
+std::size_t told_class(const Tensor& first) {
+  const auto values = as_doubles(first);
+  if (std::string(contract::outputs()[0].kind) == "class") return static_cast<std::size_t>(values.at(0));
+  return static_cast<std::size_t>(std::max_element(values.begin(), values.end()) - values.begin());
 }
 
 std::vector<Scored> top(const std::vector<double>& scores, std::size_t count, double least) {

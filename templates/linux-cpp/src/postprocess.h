@@ -12,6 +12,15 @@ using Scored = std::pair<std::size_t, double>;  // a class's number, and its sco
 // sigmoid.
 std::vector<double> activated(const Tensor& output, const std::string& activation);
 
+// The highest score of the first output; NaN where it is the number of a class.
+double highest(const Tensor& first);
+
+// Whether the first output tells a class, by scores or by its number.
+bool classifies();
+
+// The class that the first output tells.
+std::size_t told_class(const Tensor& first);
+
 // The highest scores that are not below `least`, best first; of equals, the lower number first.
 std::vector<Scored> top(const std::vector<double>& scores, std::size_t count, double least);
 

@@ -1,13 +1,15 @@
-// Pre-processes pictures as the apps do: a case a line on stdin, its tensor's bytes into a file.
+// Pre-processes pictures and sound as the apps do: a case a line on stdin, its tensor's bytes into a file.
 //
 //   picture PATH OUT height width depth bgr planes bytes resize shorter_side pad filter antialias low high mean… std…
 //   yuyv PATH OUT width height
+//   wav PATH OUT rate
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <sstream>
 #include <vector>
 
+#include "audio.h"
 #include "preprocess.h"
 
 namespace {
@@ -41,6 +43,11 @@ int main() {
       const contract::Image wanted = image(words);
       const Tensor tensor = prepared(framed(read_picture(path), wanted), wanted);
       write(out, tensor.bytes.data(), tensor.bytes.size());
+    } else if (kind == "wav") {
+      int rate = 0;
+      words >> rate;
+      const std::vector<float> sound = read_wav(path, rate);
+      write(out, reinterpret_cast<const char*>(sound.data()), sound.size() * sizeof(float));
     } else {
       int width = 0, height = 0;
       words >> width >> height;

@@ -92,7 +92,7 @@ private fun classes(output: Tensor, labels: String) {
 private fun monitored(path: String) {
     val monitor = Monitor()
     monitor.loaded(12.5)
-    for (each in listOf(1.0, 2.0, 3.0)) monitor.record(each, each / 4, each * 50)
+    for (each in listOf(1.0, 2.0, 3.0)) monitor.record(each, each * 2, each / 4, each * 50)
     monitor.failed()
     File(path).writeText(monitor.json("a runtime", "a \"phone\"", Thermal("none")))
 }

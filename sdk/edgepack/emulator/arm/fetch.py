@@ -54,16 +54,17 @@ def permit() -> None:
         raise EdgepackError(f"{OFFLINE} is set, so nothing is fetched", hint="unset it, with a network")
 
 
-def debian(packages: tuple[Debian, ...], folder: Path, tell: Tell) -> None:
+def debian(packages: tuple[Debian, ...], folder: Path, tell: Tell, release: str = "") -> None:
     """Download and unpack packages of the system's archive into `folder`; nothing is installed.
 
+    They are of the system's own release of Debian, or of `release`, which the archive must hold as well.
     Where the archive no longer has a pinned version, its newest is taken, and told.
     Raises EdgepackError where a package cannot be had or is not what its hash says.
     """
     permit()
     debs = folder.with_name(f"{folder.name}-debs")
     debs.mkdir()
-    apt = _Apt(debs)
+    apt = _Apt(debs, release)
     for package in packages:
         path, pinned = apt.download(package)
         found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -77,10 +78,12 @@ def debian(packages: tuple[Debian, ...], folder: Path, tell: Tell) -> None:
 
 
 class _Apt:
-    """apt-get with the system's lists, or with lists of its own where those do not know a package."""
+    """apt-get with the system's lists, or with lists of its own where those do not know a package, or where
+    packages are of another release than the system's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, release: str) -> None:
         self._folder = folder
+        self._release = release
         self._options: list[str] = []
         """Those that name lists of our own; empty while the system's serve."""
         self._said = ""
@@ -98,7 +101,7 @@ class _Apt:
         )
 
     def _get(self, name: str) -> bool:
-        if self._try(name):
+        if (self._options or not self._release) and self._try(name):
             return True
         if not self._options:
             self._update()
@@ -126,9 +129,25 @@ class _Apt:
             "Dir::Cache": own / "cache",
             "Debug::NoLocking": "1",
         }
+        if self._release:
+            sources = own / "sources.list"
+            sources.write_text(f"deb {_archive()} {self._release} main\n", encoding="utf-8")
+            chosen |= {"Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "/dev/null"}
         self._options = [word for key, value in chosen.items() for word in ("-o", f"{key}={value}")]
         said = _run(self._line("update"), "reading the package lists")
         self._unread = "\n".join(each for each in said.splitlines() if each.startswith("W: Failed to fetch"))
+
+
+def _archive() -> str:
+    """Where the system's own packages come from. Raises EdgepackError where it is no Debian."""
+    line = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI) $(COMPONENT)"]
+    told = subprocess.run(line, capture_output=True, text=True, check=False).stdout
+    for each in told.splitlines():
+        origin, _, rest = each.partition(" ")
+        address, _, component = rest.partition(" ")
+        if (origin, component) == ("Debian", "main") and "security" not in address:
+            return address
+    raise EdgepackError("this system's packages come from no archive of Debian's")
 
 
 def wheel(runtime: Runtime, version: str, folder: Path) -> Path:

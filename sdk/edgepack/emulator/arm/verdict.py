@@ -76,8 +76,8 @@ def _steps(ours: Array, theirs: Array) -> float:
 
 
 def _same_tops(outputs: tuple[Sample, ...], others: tuple[Sample, ...]) -> float:
-    same = [int(np.argmax(a[0])) == int(np.argmax(b[0])) for a, b in zip(outputs, others)]
-    return 100 * sum(same) / len(same)
+    first = len(outputs)
+    return float(100 * np.mean(judge.tops(outputs) == judge.tops(others[:first])))
 
 
 def checks(run: Run, found: Agreement, scheme: Scheme) -> tuple[Check, ...]:

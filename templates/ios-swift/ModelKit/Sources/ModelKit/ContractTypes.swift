@@ -34,7 +34,8 @@ public struct InputInfo: Sendable {
     public let shape: [Int]
 }
 
-public enum Kind: Sendable { case classification, detection, segmentation, embedding, regression, tensor }
+/// Of `class`, the number of the best class alone.
+public enum Kind: Sendable { case classification, `class`, detection, segmentation, embedding, regression, tensor }
 
 /// What is still to be applied to an output.
 public enum Activation: Sendable { case none, softmax, sigmoid }

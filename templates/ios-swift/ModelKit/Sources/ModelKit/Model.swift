@@ -39,15 +39,19 @@ public actor Model {
     /// - Throws: `ModelError` where the model takes no picture; what the runtime throws where it fails.
     public func run(_ picture: Picture) throws -> Answer {
         guard let preprocessor else { throw ModelError("\(Contract.name) takes tensors, not a picture") }
+        let begun = ContinuousClock.now
         let frame = preprocessor.frame(picture)
-        return try infer([preprocessor.tensor(frame.picture)], framing: frame.framing, mean: frame.picture.mean)
+        let inputs = [preprocessor.tensor(frame.picture)]
+        let took = Self.milliseconds(since: begun)
+        return try infer(inputs, framing: frame.framing, prepared: took, mean: frame.picture.mean)
     }
 
     /// The answer for `inputs` in the contract's order, ready made; those that are carried from call to call are left
     /// out of account.
     public func run(_ inputs: [Tensor]) throws -> Answer {
         let values = inputs[0].doubles
-        return try infer(inputs, framing: nil, mean: values.reduce(0, +) / Double(max(values.count, 1)))
+        let mean = values.reduce(0, +) / Double(max(values.count, 1))
+        return try infer(inputs, framing: nil, prepared: .nan, mean: mean)
     }
 
     /// Forget what was carried from call to call: the next one begins anew.
@@ -56,7 +60,7 @@ public actor Model {
     /// What was seen so far, as JSON.
     public func monitoring() throws -> Data { try monitor.json(runtime: about) }
 
-    private func infer(_ inputs: [Tensor], framing: Framing?, mean: Double) throws -> Answer {
+    private func infer(_ inputs: [Tensor], framing: Framing?, prepared: Double, mean: Double) throws -> Answer {
         let fed = zip(Contract.inputs, inputs).map { info, given in
             guard let state = Contract.state.first(where: { $0.input == info.name }) else { return given }
             return carried[info.name] ?? Tensor(filledWith: state.initial, type: given.type, shape: given.shape)
@@ -73,7 +77,8 @@ public actor Model {
         for item in Contract.state {
             carried[item.input] = zip(Contract.outputs, outputs).first { $0.0.name == item.output }?.1
         }
-        monitor.record(milliseconds: took, topScore: postprocessor.topScore(outputs), inputMean: mean)
+        let score = postprocessor.topScore(outputs)
+        monitor.record(milliseconds: took, prepared: prepared, topScore: score, inputMean: mean)
         return Answer(outputs: outputs, milliseconds: took, framing: framing)
     }
 

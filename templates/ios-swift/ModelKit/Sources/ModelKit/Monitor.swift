@@ -3,12 +3,10 @@ import Foundation
 /// What the app has seen, in fixed space. `record` takes the same few steps each time and writes nothing; no picture is
 /// kept, and nothing is sent anywhere.
 struct Monitor {
-    private static let kept = 1024
-
-    private(set) var count = 0
     private var failures = 0
     private var loadMs = 0.0
-    private var last = [Double]()
+    private var latencies = Last()
+    private var preparations = Last()
     private let topScoreEdges: [Double]
     private let inputMeanEdges: [Double]
     private var topScores: [Int]
@@ -19,17 +17,17 @@ struct Monitor {
         self.inputMeanEdges = inputMeanEdges
         topScores = [Int](repeating: 0, count: topScoreEdges.count + 1)
         inputMeans = [Int](repeating: 0, count: inputMeanEdges.count + 1)
-        last.reserveCapacity(Self.kept)
     }
 
     mutating func loaded(milliseconds: Double) { loadMs = milliseconds }
 
     mutating func failed() { failures += 1 }
 
-    /// One inference; `inputMean` is that of the 8-bit picture as the model saw it, or of the first input.
-    mutating func record(milliseconds: Double, topScore: Double, inputMean: Double) {
-        if last.count < Self.kept { last.append(milliseconds) } else { last[count % Self.kept] = milliseconds }
-        count += 1
+    /// One inference; `prepared` is the milliseconds of pre-processing, `inputMean` that of the 8-bit picture as the
+    /// model saw it, or of the first input. What is not finite is not counted.
+    mutating func record(milliseconds: Double, prepared: Double, topScore: Double, inputMean: Double) {
+        latencies.add(milliseconds)
+        if prepared.isFinite { preparations.add(prepared) }
         if topScore.isFinite { topScores[topScoreEdges.filter { $0 <= topScore }.count] += 1 }
         if inputMean.isFinite { inputMeans[inputMeanEdges.filter { $0 <= inputMean }.count] += 1 }
     }
@@ -38,8 +36,9 @@ struct Monitor {
     func json(runtime: String) throws -> Data {
         var found: [String: Any] = [
             "schema_number": 1, "model": Contract.name, "file": Contract.modelFile, "runtime": runtime,
-            "device": Self.device(), "count": count, "failures": failures, "load_ms": loadMs,
-            "latency_ms": latency() ?? NSNull(), "memory_mb": Self.peakMemory() ?? NSNull(),
+            "device": Self.device(), "count": latencies.count, "failures": failures, "load_ms": loadMs,
+            "latency_ms": latencies.percentiles() ?? NSNull(), "preprocess_ms": preparations.percentiles() ?? NSNull(),
+            "memory_mb": Self.peakMemory() ?? NSNull(),
         ]
         found["thermal"] = ["state": Self.thermalState(), "celsius": NSNull()] as [String: Any]
         found["top_score"] = topScoreEdges.isEmpty ? NSNull() as Any : topScores as Any
@@ -47,13 +46,25 @@ struct Monitor {
         return try JSONSerialization.data(withJSONObject: found, options: [.sortedKeys])
     }
 
-    /// Nearest-rank percentiles.
-    private func latency() -> Any? {
-        if last.isEmpty { return nil }
-        let times = last.sorted()
-        func rank(_ share: Double) -> Double { times[max(Int((share * Double(times.count)).rounded(.up)), 1) - 1] }
-        let mean = times.reduce(0, +) / Double(times.count)
-        return ["mean": mean, "p50": rank(0.5), "p90": rank(0.9), "p99": rank(0.99), "max": times[times.count - 1]]
+    /// The last of a row of durations.
+    private struct Last {
+        private static let kept = 1024
+        private(set) var count = 0
+        private var values = [Double]()
+
+        mutating func add(_ milliseconds: Double) {
+            if values.count < Self.kept { values.append(milliseconds) } else { values[count % Self.kept] = milliseconds }
+            count += 1
+        }
+
+        /// By nearest rank.
+        func percentiles() -> Any? {
+            if values.isEmpty { return nil }
+            let times = values.sorted()
+            func rank(_ share: Double) -> Double { times[max(Int((share * Double(times.count)).rounded(.up)), 1) - 1] }
+            let mean = times.reduce(0, +) / Double(times.count)
+            return ["mean": mean, "p50": rank(0.5), "p90": rank(0.9), "p99": rank(0.99), "max": times[times.count - 1]]
+        }
     }
 
     private static func thermalState() -> String {

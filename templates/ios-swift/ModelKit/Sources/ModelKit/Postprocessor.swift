@@ -58,10 +58,13 @@ public struct Postprocessor: Sendable {
 
     public func label(_ number: Int) -> String { labels.indices.contains(number) ? labels[number] : "class \(number)" }
 
-    /// The highest score of the first output, after its activation.
+    /// The highest score of the first output, after its activation; not a number where it is the number of a class.
     public func topScore(_ found: [Tensor]) -> Double {
-        Self.activated(found[0], outputs[0].activation).max() ?? .nan
+        outputs[0].kind == .class ? .nan : Self.activated(found[0], outputs[0].activation).max() ?? .nan
     }
+
+    /// Of a model that gives the best class's number alone: its label.
+    public func bestClass(_ found: [Tensor]) -> String { label(Int(found[0].doubles[0])) }
 
     /// Of a classifier: at most `count` classes whose score reaches the contract's threshold, the best first.
     public func classes(_ found: [Tensor], count: Int = 5) -> [Scored] {

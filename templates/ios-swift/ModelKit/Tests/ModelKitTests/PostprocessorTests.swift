@@ -24,6 +24,13 @@ final class PostprocessorTests: XCTestCase {
         XCTAssertEqual(post.classes([Tensor([0.1, 0.7, 0.2], shape: [1, 3])]).map(\.label), ["b", "c"])
     }
 
+    func testAClassSNumberBecomesItsLabel() {
+        let post = Postprocessor(labels: ["a", "b"], outputs: [info(.class)])
+        let found = [Tensor(filledWith: 1, type: .int64, shape: [1])]
+        XCTAssertEqual(post.bestClass(found), "b")
+        XCTAssertTrue(post.topScore(found).isNaN)
+    }
+
     func testOfTwoBoxesThatOverlapTheBetterOneStays() {
         let outputs = [info(.detection, boxFormat: .cxcywh), info(.detection, threshold: 0.3)]
         let post = Postprocessor(labels: ["a", "b"], outputs: outputs)

@@ -113,6 +113,7 @@ class MainViewModel(application: Application) : AndroidViewModel(application) {
         val framing = answer.framing
         return when (Contract.OUTPUTS[0].kind) {
             Kind.CLASSIFICATION -> post.classes(answer.outputs).map { Line(it.label, it.score) }
+            Kind.CLASS -> listOf(Line(post.bestClass(answer.outputs), null))
             Kind.DETECTION -> framing?.let { post.detections(answer.outputs, it) }.orEmpty().map { found ->
                 val (left, top, right, bottom) = found.box
                 Line("${found.what.label}: ${left.toInt()}, ${top.toInt()}, ${right.toInt()}, ${bottom.toInt()}", found.what.score)

@@ -32,7 +32,8 @@ data class PictureInput(
 /** A tensor that the model takes; the batch dimension is the first of [shape]. */
 data class InputInfo(val name: String, val type: DType, val shape: List<Int>)
 
-enum class Kind { CLASSIFICATION, DETECTION, SEGMENTATION, EMBEDDING, REGRESSION, TENSOR }
+/** Of [CLASS], the number of the best class alone. */
+enum class Kind { CLASSIFICATION, CLASS, DETECTION, SEGMENTATION, EMBEDDING, REGRESSION, TENSOR }
 
 /** What is still to be applied to an output. */
 enum class Activation { NONE, SOFTMAX, SIGMOID }

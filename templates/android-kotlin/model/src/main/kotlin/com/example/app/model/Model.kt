@@ -19,8 +19,8 @@ class Answer(val outputs: List<Tensor>, val milliseconds: Double, val framing: F
 /**
  * The model with all around it: a picture in, answers out.
  *
- * Calls from many coroutines queue up, and none blocks the thread that it comes from. Load it once and keep it: [load] takes long, and the
- * first [run] longer than the others.
+ * Calls from many coroutines queue up, and none blocks the thread that it comes from. Load it once and keep it: [load]
+ * takes long, and the first [run] longer than the others.
  */
 class Model private constructor(
     private val runtime: ModelRuntime,
@@ -44,9 +44,12 @@ class Model private constructor(
      * @throws ModelException where the model takes no picture, is closed, or fails
      */
     suspend fun run(picture: Picture): Answer = withContext(Dispatchers.Default) {
-        val prepared = preprocessor ?: throw ModelException("${Contract.NAME} takes tensors, not a picture")
-        val frame = prepared.frame(picture)
-        infer(listOf(prepared.tensor(frame.picture)), frame.framing, frame.picture.mean())
+        val preprocessor = preprocessor ?: throw ModelException("${Contract.NAME} takes tensors, not a picture")
+        val begun = System.nanoTime()
+        val frame = preprocessor.frame(picture)
+        val inputs = listOf(preprocessor.tensor(frame.picture))
+        val took = (System.nanoTime() - begun) / 1e6
+        infer(inputs, frame.framing, took, frame.picture.mean())
     }
 
     /**
@@ -56,7 +59,7 @@ class Model private constructor(
      * @throws ModelException where the model is closed or fails
      */
     suspend fun run(inputs: List<Tensor>): Answer = withContext(Dispatchers.Default) {
-        infer(inputs, null, inputs[0].toDoubles().average())
+        infer(inputs, null, Double.NaN, inputs[0].toDoubles().average())
     }
 
     /** Forget what was carried from call to call: the next one begins anew. */
@@ -71,13 +74,13 @@ class Model private constructor(
         closed = true
     }
 
-    private suspend fun infer(inputs: List<Tensor>, framing: Framing?, mean: Double): Answer = queue.withLock {
+    private suspend fun infer(inputs: List<Tensor>, framing: Framing?, prepared: Double, mean: Double): Answer = queue.withLock {
         val fed = inputs.mapIndexed { n, given -> fedBack(n, given) }
         val begun = System.nanoTime()
         val outputs = attempted(fed)
         val took = (System.nanoTime() - begun) / 1e6
         for (each in Contract.STATE) carried[each.input] = outputs[Contract.OUTPUTS.indexOfFirst { it.name == each.output }]
-        monitor.record(took, postprocessor.topScore(outputs), mean)
+        monitor.record(took, prepared, postprocessor.topScore(outputs), mean)
         Answer(outputs, took, framing)
     }
 

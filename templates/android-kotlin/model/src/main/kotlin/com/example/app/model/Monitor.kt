@@ -18,10 +18,10 @@ class Monitor(
     private val topScoreEdges: List<Double> = Contract.TOP_SCORE_EDGES,
     private val inputMeanEdges: List<Double> = Contract.INPUT_MEAN_EDGES,
 ) {
-    private val last = DoubleArray(KEPT)
+    private val latencies = Last()
+    private val preparations = Last()
     private val topScores = LongArray(topScoreEdges.size + 1)
     private val inputMeans = LongArray(inputMeanEdges.size + 1)
-    private var count = 0L
     private var failures = 0L
     private var loadMs = 0.0
 
@@ -30,10 +30,16 @@ class Monitor(
         loadMs = milliseconds
     }
 
-    /** One inference; [inputMean] is that of the 8-bit picture as the model saw it, or of the first input. */
+    /**
+     * One inference; what is not finite is not counted.
+     *
+     * @param prepared milliseconds of pre-processing
+     * @param inputMean of the 8-bit picture as the model saw it, or of the first input
+     */
     @Synchronized
-    fun record(milliseconds: Double, topScore: Double, inputMean: Double) {
-        last[(count++ % KEPT).toInt()] = milliseconds
+    fun record(milliseconds: Double, prepared: Double, topScore: Double, inputMean: Double) {
+        latencies.add(milliseconds)
+        if (prepared.isFinite()) preparations.add(prepared)
         if (topScore.isFinite()) topScores[bin(topScoreEdges, topScore)]++
         if (inputMean.isFinite()) inputMeans[bin(inputMeanEdges, inputMean)]++
     }
@@ -47,18 +53,30 @@ class Monitor(
     @Synchronized
     fun json(runtime: String, device: String, thermal: Thermal?): String = """
         |{"schema_number": 1, "model": ${quoted(Contract.NAME)}, "file": ${quoted(Contract.MODEL_FILE)},
-        | "runtime": ${quoted(runtime)}, "device": ${quoted(device)}, "count": $count, "failures": $failures,
-        | "load_ms": $loadMs, "latency_ms": ${latency()}, "memory_mb": ${peakMemory() ?: "null"},
+        | "runtime": ${quoted(runtime)}, "device": ${quoted(device)}, "count": ${latencies.count}, "failures": $failures,
+        | "load_ms": $loadMs, "latency_ms": ${latencies.json()}, "preprocess_ms": ${preparations.json()}, "memory_mb": ${peakMemory() ?: "null"},
         | "thermal": ${thermal?.let { """{"state": ${quoted(it.state)}, "celsius": ${it.celsius ?: "null"}}""" } ?: "null"},
         | "top_score": ${counts(topScores, topScoreEdges)}, "input_mean": ${counts(inputMeans, inputMeanEdges)}}
         |
     """.trimMargin()
 
-    private fun latency(): String {
-        val times = last.copyOf(min(count, KEPT.toLong()).toInt()).apply { sort() }
-        if (times.isEmpty()) return "null"
-        fun rank(share: Double) = times[max(ceil(share * times.size).toInt(), 1) - 1]
-        return """{"mean": ${times.average()}, "p50": ${rank(0.5)}, "p90": ${rank(0.9)}, "p99": ${rank(0.99)}, "max": ${times.last()}}"""
+    /** The last of a row of durations. */
+    private class Last {
+        private val values = DoubleArray(KEPT)
+        var count = 0L
+            private set
+
+        fun add(milliseconds: Double) {
+            values[(count++ % KEPT).toInt()] = milliseconds
+        }
+
+        /** Percentiles by nearest rank. */
+        fun json(): String {
+            val times = values.copyOf(min(count, KEPT.toLong()).toInt()).apply { sort() }
+            if (times.isEmpty()) return "null"
+            fun rank(share: Double) = times[max(ceil(share * times.size).toInt(), 1) - 1]
+            return """{"mean": ${times.average()}, "p50": ${rank(0.5)}, "p90": ${rank(0.9)}, "p99": ${rank(0.99)}, "max": ${times.last()}}"""
+        }
     }
 
     private companion object {

@@ -34,8 +34,12 @@ class Postprocessor(
 ) {
     fun label(number: Int): String = labels.getOrElse(number) { "class $number" }
 
-    /** The highest score of the first output, after its activation. */
-    fun topScore(found: List<Tensor>): Double = activated(found[0], outputs[0].activation).maxOrNull() ?: Double.NaN
+    /** The highest score of the first output, after its activation; not a number where it is the number of a class. */
+    fun topScore(found: List<Tensor>): Double =
+        if (outputs[0].kind == Kind.CLASS) Double.NaN else activated(found[0], outputs[0].activation).maxOrNull() ?: Double.NaN
+
+    /** Of a model that gives the best class's number alone: its label. */
+    fun bestClass(found: List<Tensor>): String = label(found[0].toDoubles()[0].toInt())
 
     /** Of a classifier: at most [count] classes whose score reaches the contract's threshold, the best first. */
     fun classes(found: List<Tensor>, count: Int = 5): List<Scored> {

@@ -35,6 +35,14 @@ class PostprocessorTest {
     }
 
     @Test
+    fun aClassSNumberBecomesItsLabel() {
+        val post = Postprocessor(listOf("a", "b"), listOf(info(Kind.CLASS)))
+        val found = listOf(Tensor.filled(DType.INT64, longArrayOf(1), 1.0))
+        assertEquals("b", post.bestClass(found))
+        assertTrue(post.topScore(found).isNaN())
+    }
+
+    @Test
     fun ofTwoBoxesThatOverlapTheBetterOneStays() {
         val outputs = listOf(info(Kind.DETECTION, boxFormat = BoxFormat.CXCYWH), info(Kind.DETECTION, threshold = 0.3))
         val post = Postprocessor(listOf("a", "b"), outputs)

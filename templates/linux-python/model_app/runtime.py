@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from contract import FORMAT
+from .contract import FORMAT
 
 
 class Runtime(Protocol):
@@ -33,17 +34,10 @@ def load(path: Path, threads: int) -> Runtime:
     if not path.is_file():
         raise RuntimeProblem(f"there is no model file {path}")
     try:
-        if FORMAT == "onnx":
-            from run_onnx import OnnxRuntime
-
-            return OnnxRuntime(path, threads)
-        if FORMAT == "executorch":
-            from run_executorch import ExecuTorch
-
-            return ExecuTorch(path, threads)
+        module = importlib.import_module(f".run_{FORMAT}", __package__)
+        found: Runtime = module.opened(path, threads)
+        return found
     except ImportError as cause:
-        fix = "python -m pip install -r requirements.txt"
-        raise RuntimeProblem(f"the runtime is not installed ({cause}): {fix}") from cause
+        raise RuntimeProblem(f"the runtime is not installed ({cause}): see README.md, Set up") from cause
     except Exception as cause:  # each runtime raises classes of its own
         raise RuntimeProblem(f"{path.name} does not load: {cause}") from cause
-    raise RuntimeProblem(f"this app has no runtime for format '{FORMAT}'")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-import preprocess
-from contract import CONTRACT
+from . import audio, preprocess
+from .contract import CONTRACT
 
 if TYPE_CHECKING:
-    from contract import ImageInput, TensorInput
+    from .contract import AudioInput, ImageInput, TensorInput
 
 _INPUTS = CONTRACT["inputs"]
 _CARRIED = {each["input"] for each in CONTRACT["state"]}
@@ -23,34 +25,43 @@ _READ = [spec for spec in _INPUTS if spec["name"] not in _CARRIED]
 _FIRST = _INPUTS[0]
 PICTURE = _FIRST if _FIRST["kind"] == "image" and len(_INPUTS) == 1 else None
 """The picture, where the model takes one and nothing else."""
+SOUND = _READ[0] if len(_READ) == 1 and _READ[0]["kind"] == "audio" else None
+"""The sound, where the model takes one and nothing else but what it carries."""
 
 
 class Sample(NamedTuple):
-    """What a file holds."""
+    """What the model is fed once."""
 
     inputs: list[NDArray[Any]]
     """As the model takes them."""
     mean: float
     """Which monitoring counts: of the picture as the model sees it in 8 bits, or of the first input."""
-    size: tuple[int, int] | None
-    """Width and height of the picture in the file; None of tensors."""
+    milliseconds: float = math.nan
+    """That pre-processing took; not a number where nothing was done."""
+    size: tuple[int, int] | None = None
+    """Width and height of the picture that was given; None of anything else."""
+    place: str = ""
+    """Of a piece of a recording: where it begins, in words."""
 
 
 class SampleError(Exception):
     """A file that cannot be read as what the model takes."""
 
 
-def read(path: Path) -> Sample:
-    """The sample in the file `path`: a picture where the model takes one and nothing else, otherwise
-    a `.npy` (one input) or an `.npz` with an array an input, by name, made ready.
+def read(path: Path) -> list[Sample]:
+    """What the file `path` holds: a picture where the model takes one and nothing else; sound, call
+    by call, where it takes that; otherwise a `.npy` (one input) or an `.npz` with an
+    array an input, by name, made ready.
 
     Raises SampleError with a sentence.
     """
     try:
         if PICTURE is not None:
-            return of_picture(preprocess.read_picture(path, PICTURE["channels"]), PICTURE)
+            return [of_picture(preprocess.read_picture(path, PICTURE["channels"]), PICTURE)]
+        if SOUND is not None and path.suffix.lower() == ".wav":
+            return _pieces(audio.read_wav(path, SOUND["sample_rate"]), SOUND)
         given = [_fitting(array, spec) for array, spec in zip(_arrays(path), _READ)]
-        return Sample(_with_room(given), float(given[0].mean()), None)
+        return [Sample(_with_room(given), float(given[0].mean()))]
     except FileNotFoundError:
         raise SampleError(f"{path}: there is no such file") from None
     except (
@@ -67,8 +78,40 @@ def read(path: Path) -> Sample:
 
 def of_picture(picture: NDArray[np.uint8], contract: ImageInput) -> Sample:
     """What the model is fed for a picture: uint8 [H, W, 3] in RGB, or [H, W]."""
+    start = time.perf_counter()
     frame = preprocess.framed(picture, contract)
-    return Sample([preprocess.prepared(frame, contract)], float(frame.mean()), picture.shape[1::-1])
+    inputs = [preprocess.prepared(frame, contract)]
+    took = (time.perf_counter() - start) * 1e3
+    return Sample(inputs, float(frame.mean()), took, picture.shape[1::-1])
+
+
+def made_ready(inputs: list[NDArray[Any]]) -> Sample:
+    """A sample of inputs as they are, whose mean is not counted: of a picture it would be of 8-bit values."""
+    return Sample(inputs, math.nan)
+
+
+def _pieces(sound: NDArray[np.float32], contract: AudioInput) -> list[Sample]:
+    """A recording as the model takes it, call by call: each adds `hop` samples to the last of those before,
+    zeros where there are none yet, or none any more; whole where any length will do.
+
+    Raises ValueError where there is none, or the model takes more than one channel.
+    """
+    *others, length = contract["shape"]
+    if any(size != 1 for size in others if isinstance(size, int)):
+        raise ValueError(f"a recording has one channel, and the model takes {contract['shape']}")
+    if not len(sound):
+        raise ValueError("there is no sound in it")
+    size = length if isinstance(length, int) else len(sound)
+    hop = contract["hop"] or size
+    calls = -(-len(sound) // hop)
+    whole = np.zeros(size + (calls - 1) * hop, np.float32)
+    whole[size - hop : size - hop + len(sound)] = sound
+    found = []
+    for first in range(0, calls * hop, hop):
+        given = whole[first : first + size].reshape([1] * len(others) + [size])
+        place = f" at {first / contract['sample_rate']:.3f} s" if calls > 1 else ""
+        found.append(Sample(_with_room([given]), float(given.mean(dtype=np.float64)), place=place))
+    return found
 
 
 def _with_room(given: list[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -100,7 +143,7 @@ def _arrays(path: Path) -> list[NDArray[Any]]:
         return [loaded[name] for name in names]
 
 
-def _fitting(array: NDArray[Any], spec: ImageInput | TensorInput) -> NDArray[Any]:
+def _fitting(array: NDArray[Any], spec: ImageInput | AudioInput | TensorInput) -> NDArray[Any]:
     """`array` in the dtype and shape of `spec`; the batch dimension is added where it is left out.
 
     Raises TypeError or ValueError where it does not fit.
@@ -117,7 +160,7 @@ def _fitting(array: NDArray[Any], spec: ImageInput | TensorInput) -> NDArray[Any
     return np.ascontiguousarray(array.astype(spec["dtype"], casting="same_kind"))
 
 
-def _shape(spec: ImageInput | TensorInput) -> list[int | str]:
+def _shape(spec: ImageInput | AudioInput | TensorInput) -> list[int | str]:
     """The shape that `spec` asks for, batch first; a name stands for a free dimension."""
     if spec["kind"] != "image":
         return spec["shape"]

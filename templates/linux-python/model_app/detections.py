@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-import scores
-from contract import CONTRACT
-from preprocess import framing
-from sample import PICTURE
+from . import scores
+from .contract import CONTRACT
+from .preprocess import framing
+from .sample import PICTURE
 
 if TYPE_CHECKING:
-    from contract import Output
+    from .contract import Output
 
 _OUTPUTS = CONTRACT["outputs"]
 BOXES = next((n for n, each in enumerate(_OUTPUTS) if each["box_format"]), None)

@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from contract import DEVICE, INPUT_MEAN_EDGES, MODEL, NAME, TOP_SCORE_EDGES
+from .contract import DEVICE, INPUT_MEAN_EDGES, MODEL, NAME, TOP_SCORE_EDGES
 
 _KEPT = 1024
 
@@ -23,14 +23,17 @@ class Monitor:
         self.failures = 0
         self.load_ms = 0.0
         self._last: deque[float] = deque(maxlen=_KEPT)
+        self._prepared: deque[float] = deque(maxlen=_KEPT)
         self._top_scores = [0] * (len(TOP_SCORE_EDGES) + 1)
         self._input_means = [0] * (len(INPUT_MEAN_EDGES) + 1)
 
-    def record(self, milliseconds: float, top_score: float, input_mean: float) -> None:
-        """One inference; `input_mean` is that of the 8-bit picture as the model saw it, or of the first
-        input. What is not finite is not counted."""
+    def record(self, milliseconds: float, prepared: float, top_score: float, input_mean: float) -> None:
+        """One inference; `prepared` is the milliseconds of pre-processing, `input_mean` that of the 8-bit
+        picture as the model saw it, or of the first input. What is not finite is not counted."""
         self.count += 1
         self._last.append(milliseconds)
+        if math.isfinite(prepared):
+            self._prepared.append(prepared)
         if math.isfinite(top_score):
             self._top_scores[bisect.bisect_right(TOP_SCORE_EDGES, top_score)] += 1
         if math.isfinite(input_mean):
@@ -47,7 +50,8 @@ class Monitor:
             "count": self.count,
             "failures": self.failures,
             "load_ms": self.load_ms,
-            "latency_ms": self._latency(),
+            "latency_ms": _percentiles(self._last),
+            "preprocess_ms": _percentiles(self._prepared),
             "memory_mb": _memory(),
             "thermal": _thermal(),
             "top_score": self._top_scores if TOP_SCORE_EDGES else None,
@@ -60,13 +64,15 @@ class Monitor:
         draft.write_text(json.dumps(self.export(runtime)) + "\n", encoding="utf-8")
         os.replace(draft, path)
 
-    def _latency(self) -> dict[str, float] | None:
-        times = sorted(self._last)
-        if not times:
-            return None
-        ranks = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-        found = {name: times[math.ceil(share * len(times)) - 1] for name, share in ranks.items()}
-        return {"mean": sum(times) / len(times), **found, "max": times[-1]}
+
+def _percentiles(last: deque[float]) -> dict[str, float] | None:
+    """By nearest rank; None where there is nothing."""
+    times = sorted(last)
+    if not times:
+        return None
+    ranks = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    found = {name: times[math.ceil(share * len(times)) - 1] for name, share in ranks.items()}
+    return {"mean": sum(times) / len(times), **found, "max": times[-1]}
 
 
 def _memory() -> float | None:

@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def opened(path: Path, threads: int) -> OnnxRuntime:
+    """The file at `path`, on `threads` CPU threads."""
+    return OnnxRuntime(path, threads)
+
+
 class OnnxRuntime:
     """An `.onnx` or `.ort` file in ONNX Runtime."""
 
@@ -17,7 +22,7 @@ class OnnxRuntime:
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read on import: no device id, no uploads
         import onnxruntime
 
-        import session
+        from . import session
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

@@ -20,10 +20,20 @@ class ImageInput(TypedDict):
     std: list[float]
     dtype: str
 
-class TensorInput(TypedDict):
-    """A tensor made ready elsewhere: any, or sound, or the tokens of a text."""
+class AudioInput(TypedDict):
+    """Sound: samples of one channel, from -1 to 1."""
 
-    kind: Literal["tensor", "audio", "text"]
+    kind: Literal["audio"]
+    name: str
+    sample_rate: int  # in Hz
+    shape: list[int | str]  # batch dimension included; the last is time
+    hop: int | None  # new samples a call
+    dtype: str
+
+class TensorInput(TypedDict):
+    """A tensor made ready elsewhere: any, or the tokens of a text."""
+
+    kind: Literal["tensor", "text"]
     name: str
     shape: list[int | str]  # batch dimension included; a name stands for a free dimension
     dtype: str
@@ -31,7 +41,9 @@ class TensorInput(TypedDict):
 class Output(TypedDict):
     """One output tensor."""
 
-    kind: Literal["classification", "detection", "segmentation", "embedding", "regression", "tensor"]
+    kind: Literal[
+        "classification", "class", "detection", "segmentation", "embedding", "regression", "tensor"
+    ]  # of "class", the number of the best class alone
     name: str
     activation: Literal["none", "softmax", "sigmoid"]  # still to be applied to get scores
     threshold: float | None  # least score that counts
@@ -51,11 +63,12 @@ class Contract(TypedDict):
     """Inputs and outputs in the order in which the model takes and gives them."""
 
     schema_number: int
-    inputs: list[ImageInput | TensorInput]
+    inputs: list[ImageInput | AudioInput | TensorInput]
     outputs: list[Output]
     state: list[State]
 
 NAME: str
+COMMAND: str
 DEVICE: str
 MODEL: str
 LABELS: str

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-import resample
+from . import resample
 
 if TYPE_CHECKING:
-    from contract import ImageInput
+    from .contract import ImageInput
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,

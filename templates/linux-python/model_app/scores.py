@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from unicodedata import category
 import numpy as np
 from numpy.typing import NDArray
 
+from .contract import CONTRACT
+
+_FIRST = CONTRACT["outputs"][0]
 _ESCAPE, _PLAIN = re.compile(r"\\(.)"), {"n": "\n", "r": "\r"}
 _UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories that upset a terminal: controls, lone surrogates, line and paragraph ends."""
@@ -25,6 +29,20 @@ def activate(values: NDArray[Any], activation: str) -> NDArray[Any]:
         powers = np.exp(-np.abs(values))
         return np.asarray(np.where(values >= 0, 1, powers) / (1 + powers))
     return values
+
+
+def highest(outputs: list[NDArray[Any]]) -> float:
+    """The highest score of the first output; not a number where it is the number of a class."""
+    if _FIRST["kind"] == "class":
+        return math.nan
+    return float(activate(outputs[0], _FIRST["activation"]).max(initial=-np.inf))
+
+
+def best(outputs: list[NDArray[Any]]) -> int | None:
+    """The class that the first output tells, by scores or by its number; None where it tells none."""
+    if _FIRST["kind"] == "class":
+        return int(outputs[0].ravel()[0])
+    return int(outputs[0].argmax()) if _FIRST["kind"] == "classification" else None
 
 
 def top(values: NDArray[Any], count: int, least: float | None = None) -> list[tuple[int, float]]:

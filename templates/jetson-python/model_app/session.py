@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract import CONTRACT
-from engine import FP16, INT8
+from .contract import CONTRACT
+from .engine import FP16, INT8
 
 _GPU = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 _CPU = "CPUExecutionProvider"

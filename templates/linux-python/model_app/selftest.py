@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import preprocess
-import scores
-from contract import (
+from . import preprocess, scores
+from .contract import (
     CONTRACT,
     GOLDEN_FLOAT_OUTPUTS,
     GOLDEN_HOST_OUTPUTS,
@@ -22,10 +21,10 @@ from contract import (
     GOLDEN_PICTURE,
     TOLERANCE,
 )
-from runtime import Runtime
-from sample import PICTURE
+from .runtime import Runtime
+from .sample import PICTURE
 
-_FIRST = CONTRACT["outputs"][0]
+_CLASSIFIES = CONTRACT["outputs"][0]["kind"] in ("classification", "class")
 
 
 class GoldenError(Exception):
@@ -47,7 +46,7 @@ def run(bundle: Path, model: Runtime, labels: list[str]) -> bool:
     if not len(inputs) == len(floats) == len(wanted) > 0:
         raise GoldenError("the golden files hold different numbers of samples, or none")
     other = "this file's on the build host" if of_host else "the float model's (no other is kept)"
-    top = ", and the same top class where it is clear" if _FIRST["kind"] == "classification" else ""
+    top = ", and the same top class where it is clear" if _CLASSIFIES else ""
     print(f"outputs here against {other}: cosine of {TOLERANCE} or more{top}")
     same = _same_bits(bundle)
     matching = agreeing = 0
@@ -56,10 +55,10 @@ def run(bundle: Path, model: Runtime, labels: list[str]) -> bool:
         problems = _problems(got, want, labels)
         print(f"sample {number}: {_figures(got, want, labels)} {'; '.join(problems) or 'ok'}")
         matching += not problems
-        agreeing += _top(got) == _top(exact)
+        agreeing += scores.best(got) == scores.best(exact)
     passed = same and matching == len(inputs)
     print(f"{'passed' if passed else 'FAILED'}: {matching} of {len(inputs)} match")
-    if _FIRST["kind"] == "classification":
+    if _CLASSIFIES:
         print(f"top class is the float model's in {agreeing} of {len(inputs)}")
     return passed
 
@@ -100,8 +99,9 @@ def _problems(got: list[NDArray[Any]], want: list[NDArray[Any]], labels: list[st
     problems = []
     if min(_likeness(mine, golden) for mine, golden in zip(got, want)) < TOLERANCE:
         problems.append("too far off")
-    if _top(got) != _top(want) and _margin(want[0]) > _difference(got[0], want[0]):
-        problems.append(f"top should be {scores.label(_top(want), labels)}")
+    wanted = scores.best(want)
+    if wanted is not None and scores.best(got) != wanted and _clear(got[0], want[0]):
+        problems.append(f"top should be {scores.label(wanted, labels)}")
     return problems
 
 
@@ -112,17 +112,18 @@ def _figures(got: list[NDArray[Any]], want: list[NDArray[Any]], labels: list[str
     likeness = min(_likeness(mine, golden) for mine, golden in zip(got, want))
     difference = max(_difference(mine, golden) for mine, golden in zip(got, want))
     text = f"cosine {likeness:.6f}, largest difference {difference:.3g},"
-    if _FIRST["kind"] == "classification":
-        text += f" top: {scores.label(_top(got), labels)},"
-    return text
+    best = scores.best(got)
+    return text if best is None else f"{text} top: {scores.label(best, labels)},"
 
 
 def _likeness(mine: NDArray[Any], golden: NDArray[Any]) -> float:
     """Cosine of two outputs as vectors; of two single numbers, which have no direction, 1 minus
-    their relative difference."""
+    their relative difference, and of two whole ones 0 where they are not the same."""
     a, b = mine.astype(np.float64).ravel(), golden.astype(np.float64).ravel()
     if np.array_equal(a, b):
         return 1.0
+    if a.size == 1 and mine.dtype.kind in "iu":
+        return 0.0
     if a.size == 1:
         return float(1 - abs(a[0] - b[0]) / max(abs(a[0]), abs(b[0])))
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
@@ -133,12 +134,7 @@ def _difference(mine: NDArray[Any], golden: NDArray[Any]) -> float:
     return float(np.abs(mine.astype(np.float64) - golden.astype(np.float64)).max(initial=0))
 
 
-def _top(outputs: list[NDArray[Any]]) -> int:
-    """The class with the highest score; 0 where the first output holds no classes."""
-    return int(outputs[0].argmax()) if _FIRST["kind"] == "classification" else 0
-
-
-def _margin(values: NDArray[Any]) -> float:
-    """How far the highest score is above the second."""
-    best = np.sort(values.astype(np.float64).ravel())[::-1]
-    return float(best[0] - best[1]) if best.size > 1 else 0.0
+def _clear(got: NDArray[Any], want: NDArray[Any]) -> bool:
+    """Whether the best score leads by more than the outputs differ, as a class's number always does."""
+    best = np.sort(want.astype(np.float64).ravel())[::-1]
+    return best.size < 2 or float(best[0] - best[1]) > _difference(got, want)

@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def opened(path: Path, threads: int) -> ExecuTorch:
+    """The file at `path`, on `threads` CPU threads."""
+    return ExecuTorch(path, threads)
+
+
 class ExecuTorch:
     """A `.pte` file in ExecuTorch.
 
