@@ -18,7 +18,7 @@ demo: $(BIN)/.installed
 	@echo "  cd demo/raspberry-pi-5/app && $(abspath $(BIN))/python -m fashion_mnist_app $(CURDIR)/examples/fashion_mnist/pictures/*.png"
 
 test: $(BIN)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(BIN)/.installed
 	$(BIN)/python -m pytest -m slow

@@ -15,7 +15,7 @@ from edgepack.recipe import ROOT, Book, Recipe
 
 FULL: dict[str, Any] = {
     "ranges": "percentile",
-    "equalize": 0.75,
+    "equalize": "clamped",
     "correct_bias": True,
     "feedback": True,
 }

@@ -30,7 +30,7 @@ def artifact(*checks: Check) -> Artifact:
         delegated=None,
         kept_float=('head "☃"',),
         notes=("a\nnote",),
-        recipe=Recipe("w8a8", {"stem": "fp32"}, ranges="percentile", equalize=0.5, correct_bias=True),
+        recipe=Recipe("w8a8", {"stem": "fp32"}, ranges="percentile", equalize="exact", correct_bias=True),
     )
 
 

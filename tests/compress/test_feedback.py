@@ -11,7 +11,7 @@ import torch
 from torch.fx import GraphModule
 
 from edgepack import formats, plan, source, target
-from edgepack.compress import feedback, graph
+from edgepack.compress import feedback, graph, simulate
 from edgepack.compress.palette import FEW
 from edgepack.compress.workbench import Workbench, costs
 from edgepack.recipe import Recipe
@@ -84,7 +84,7 @@ def _plain(given: Source, recipe: Recipe) -> Source:
         layer = graph.layers(module)[path]
         weight = graph.constant(module, graph.weight_of(layer)).detach()
         table = torch.from_numpy(feedback._table(weight, recipe.of(path)))
-        snapped = feedback._nearest(weight.double(), table).float()
+        snapped = feedback.Palette(table).nearest(weight.double()).float()
         graph.set_constant(module, str(graph.weight_of(layer).target), snapped)
     return source.reweighted(given, module)
 
@@ -215,3 +215,19 @@ def test_the_written_package_holds_the_very_same_weights(
     for place, weight in _weights(ready).items():
         if weight.numel() > FEW:
             assert np.array_equal(read[place][0], weight.numpy()), place
+
+
+def test_int8_weights_lose_far_less_than_by_rounding_and_stay_on_the_grid_that_formats_find(
+    grouped: Source,
+) -> None:
+    bench, fed = Workbench(grouped), Recipe("w8a8", feedback=True)
+    exact, _ = bench.simulated(Recipe("w8a8"))
+    module, _ = bench.simulated(fed)
+    rounded = bench.scored(exact, Recipe("w8a8"), {}).sqnr_db
+    assert bench.scored(module, Recipe("w8a8"), {}).sqnr_db > rounded + 6
+    for path, layer in graph.layers(module).items():
+        weight = graph.constant(module, graph.weight_of(layer))
+        if layer.target not in graph.TRANSPOSED:
+            torch.testing.assert_close(simulate.rounded(weight, layer), weight, rtol=1e-5, atol=1e-7)
+            before = graph.constant(exact, graph.weight_of(layer)).flatten(1).abs().amax(1)
+            torch.testing.assert_close(weight.flatten(1).abs().amax(1), before), path

@@ -54,7 +54,7 @@ def test_a_second_time_nothing_is_computed(bench: Workbench) -> None:
     assert bench.sensitivity() is damages
     assert bench.ready(recipe) is ready
     assert bench.ready(Recipe(recipe.scheme, dict(recipe.layers), recipe.ranges, recipe.equalize,
-                              recipe.correct_bias)) is ready  # fmt: skip
+                              recipe.correct_bias, recipe.feedback)) is ready  # fmt: skip
     assert (told, bench.seconds) == ([], seconds)
 
 
@@ -71,8 +71,8 @@ def test_the_recipe_is_no_worse_in_simulation_than_any_single_repair(bench: Work
     reached = bench.score(replace(bench.recipe(), layers={})).order_db
     for rule in RANGE_RULES:
         assert reached >= bench.score(Recipe("w8a8", ranges=rule)).order_db - 0.2
-    for strength in (0.5, 0.75):
-        plain = Recipe("w8a8", ranges="least-error", equalize=strength)
+    for equalize in ("exact", "clamped"):
+        plain = Recipe("w8a8", ranges="least-error", equalize=equalize, feedback=True)
         assert reached >= bench.score(plain).order_db - 0.2
 
 
@@ -81,7 +81,7 @@ def test_the_source_is_left_as_it_was(bench: Workbench, source: Source) -> None:
     np.testing.assert_allclose(
         source.exported.module()(row)[0].numpy(), source.reference[0][0], rtol=1e-4, atol=1e-4
     )
-    repaired = bench.ready(Recipe("w8a8", equalize=0.5, correct_bias=True)).exported.module()(row)[0]
+    repaired = bench.ready(Recipe("w8a8", equalize="exact", correct_bias=True)).exported.module()(row)[0]
     assert not torch.equal(repaired, source.exported.module()(row)[0])
 
 
@@ -97,13 +97,13 @@ def _net(act: type[nn.Module]) -> nn.Sequential:
 
 
 def test_equalization_is_kept_only_where_it_helps() -> None:
-    assert Workbench(source_of(_net(nn.Hardswish), _rows())).recipe().equalize == 0, "nothing to scale"
+    assert Workbench(source_of(_net(nn.Hardswish), _rows())).recipe().equalize == "none", "nothing to scale"
     uneven = _net(nn.ReLU)
     powers = 2.0 ** torch.arange(-8, 8)
     uneven[0].weight.mul_(powers.reshape(-1, 1, 1, 1))
     uneven[0].bias.mul_(powers)
     uneven[2].weight.div_(powers.reshape(1, -1, 1, 1))
-    assert Workbench(source_of(uneven, _rows())).recipe().equalize > 0
+    assert Workbench(source_of(uneven, _rows())).recipe().equalize != "none"
 
 
 def test_damage_is_told_of_the_layer_that_does_it() -> None:

@@ -2,12 +2,11 @@
 earlier ones.
 
 Column after column of a layer's weight matrix is put onto its palette or grid, and its error is spread
-over the columns that are still to come, by the second moments of the layer's inputs (GPTQ: Frantar et al.
-2022,
-arXiv:2210.17323). Unlike there, the values are those of a palette of one tensor, or of an int8 grid a row
-whose greatest weight stays as it is, so that whoever writes a format finds the same grid; the moments are
-taken about the mean, since the bias makes up for that (Nagel et al. 2019, arXiv:1906.04721, 4.2); a
-grouped convolution is solved group by group; and every layer's inputs are the float model's, so that
+over the columns that are still to come, by the second moments of the layer's inputs (GPTQ: Frantar et
+al. 2022, arXiv:2210.17323). Unlike there, the values are those of a palette of one tensor, or of an int8
+grid a row whose greatest weight stays as it is, so that whoever writes a format finds the same grid; the
+moments are taken about the mean, since the bias makes up for that (Nagel et al. 2019, arXiv:1906.04721,
+4.2); a grouped convolution is solved group by group; and every layer's inputs are the float model's, so that
 what is found for one layer serves every mix of schemes.
 """
 
