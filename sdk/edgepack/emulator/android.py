@@ -25,8 +25,12 @@ _TOO_NEW = (
     "is not a registered function/op",
     "Could not find an implementation for",
     "ORT format model version",
+    "Missing operator",
+    "Program identifier",
+    "Serialization Format version identifier",
 )
-"""What ONNX Runtime says of an opset, a file's form or an operator that it does not know yet."""
+"""What ONNX Runtime says of an opset, a file's form or an operator that it does not know yet, and what
+ExecuTorch says of an operator, a file's form or what its delegate was given."""
 
 
 def refuse(target: Target) -> None:
@@ -47,7 +51,7 @@ def _checks(artifact: Artifact, path: Path, on: Device) -> tuple[Check, ...]:
     reason = reason or ("" if libraries else _SETUP) or on.absent
     if reason or libraries is None or entry is None:
         return (_skipped(RUNS, reason or _SETUP),)
-    by = libraries.onnxruntime(entry)
+    by = libraries.build(artifact.format, entry)
     on.say(f"run {path.name} by {by.name}")
     job = Job(artifact.format, str(path), str(on.samples))
     found = device.run(job, on.target, on.scratch / "android", on.time_limit, samples=SAMPLES, by=by)

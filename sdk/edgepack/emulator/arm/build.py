@@ -17,6 +17,7 @@ NATIVE = Path(__file__).parent / "native"
 ANDROID = NATIVE / "android"
 APP = resources.templates() / "linux-cpp" / "src"
 """Of the C++ app, whose header of ONNX Runtime the runner shares."""
+_RUNNER = "runner_executorch.cpp"
 CROSS = "aarch64-linux-gnu-g++"
 _UNPACKED = "usr/bin/aarch64-linux-gnu-g++-12"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -25,7 +26,8 @@ _NEWEST = (2, 38)
 _VERSION = re.compile(rb"GNU C Library .*release version (\d+)\.(\d+)")
 _FLAGS = ["-std=c++17", "-O2", "-w"]
 _EXECUTORCH_LIBRARIES = ("", "_kernels_optimized", "_kernels_quantized", "_backend_xnnpack", "_threadpool")
-_EXECUTORCH_DEFINES = ("C10_USING_CUSTOM_GENERATED_MACROS", "ET_EVENT_TRACER_ENABLED", "ET_USE_THREADPOOL")
+_GENERATED = "C10_USING_CUSTOM_GENERATED_MACROS"
+_EXECUTORCH_DEFINES = (_GENERATED, "ET_EVENT_TRACER_ENABLED", "ET_USE_THREADPOOL")
 """As the wheel's executorch-config.cmake says, which needs a newer CMake than systems have."""
 
 
@@ -101,7 +103,7 @@ def runner(runtime: Runtime, compiler: Compiler, library: Path, out: Path) -> No
         include = library / "include"
         rest = [f"-D{each}" for each in _EXECUTORCH_DEFINES]
         rest += [f"-I{include}", f"-I{include}/executorch/runtime/core/portable_type/c10"]
-        rest += [str(NATIVE / "runner_executorch.cpp"), f"-L{library / 'lib'}", "-Wl,--no-as-needed"]
+        rest += [str(NATIVE / _RUNNER), f"-L{library / 'lib'}", "-Wl,--no-as-needed"]
         rest += [f"-lexecutorch{each}" for each in _EXECUTORCH_LIBRARIES]
     _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
 
@@ -113,8 +115,25 @@ def shim(compiler: Compiler, out: Path) -> None:
     """
     rest = ["-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-soname,libc.so", "-Wl,-z,defs", "-Wl,-z,now"]
     rest += [f"-Wl,--version-script={ANDROID / 'bionic.map'}"]
-    rest += [str(ANDROID / name) for name in ("bionic.cpp", "forward.s")]
+    rest += [str(ANDROID / name) for name in ("bionic.cpp", "forward.s", "jni.s")]
     _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
+
+
+def android_runner(compiler: Compiler, headers: Path, library: Path, out: Path) -> None:
+    """Compile the runner of ExecuTorch for Android's `library`, which is built without a tracer.
+
+    What the library itself asks for is the shim's matter.
+    Raises EdgepackError with the compiler's first error.
+    """
+    rest = [f"-D{_GENERATED}", f"-I{headers}", str(NATIVE / _RUNNER), str(ANDROID / "optional.cpp")]
+    rest += [str(library), "-Wl,--allow-shlib-undefined"]
+    _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
+
+
+def android_sources() -> list[Path]:
+    """The sources of the shim and of that runner."""
+    shared = [NATIVE / name for name in (_RUNNER, "delegates.h", "samples.h")]
+    return [*sorted(ANDROID.iterdir()), *shared]
 
 
 def counter(out: Path) -> str:

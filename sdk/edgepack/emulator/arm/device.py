@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgepack.emulator import host
@@ -13,13 +15,14 @@ from edgepack.emulator.arm import cache, cost, machine, pins, tensors
 from edgepack.emulator.arm.cache import Entry
 from edgepack.emulator.host import Death, Job
 from edgepack.errors import EdgepackError
+from edgepack.quiet import quiet
 from edgepack.report import Cost
 from edgepack.samples import Sample
 from edgepack.target import Target
 
 _SYSTEM, _SAMPLES, _OUTPUTS, _COUNTS, _LOG = "system", "samples.bin", "outputs.bin", "counts.txt", "log.txt"
-_UNRESOLVED = "Missing operator"
-"""ExecuTorch logs it before it fails with a number."""
+_TELLING = ("Missing operator", "Program identifier", "Serialization Format version identifier")
+"""What ExecuTorch logs, of an operator or a file's form, before it fails with a number."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Run:
     runtime: str
     """The runtime that ran it, with its version."""
     seconds: float
+    delegates: Mapping[str, int] = field(default_factory=dict)
+    """Instructions of an inference within each delegate; empty where the runtime tells of none."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,21 @@ def run(
         about=machine.about(target),
         runtime=by.name,
         seconds=time.perf_counter() - begun,
+        delegates={} if no_cost else _delegates(job, cost.calls(scratch / _COUNTS)),
     )
+
+
+def _delegates(job: Job, calls: Mapping[str, int]) -> Mapping[str, int]:
+    """Instructions by delegate, of those by the places of its calls in the program."""
+    found: Counter[str] = Counter()
+    if calls:  # only ExecuTorch tells of them
+        with quiet():
+            from edgepack.formats.executorch import contents
+
+            names = contents.delegate_calls(Path(job.path))
+        for place, instructions in calls.items():
+            found[names[place]] += instructions
+    return found
 
 
 def _for_linux(job: Job, entry: Entry) -> Build:
@@ -129,6 +148,6 @@ def _run(line: list[str], entry: Entry, scratch: Path, time_limit: float) -> Dea
 
 
 def _told(log: Path) -> str:
-    """The log, a line on an operator that does not resolve last."""
+    """The log, a line that tells of the cause last."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(sorted(lines, key=lambda line: _UNRESOLVED in line))
+    return "\n".join(sorted(lines, key=lambda line: any(word in line for word in _TELLING)))
