@@ -28,9 +28,10 @@ _TOO_NEW = (
     "Missing operator",
     "Program identifier",
     "Serialization Format version identifier",
+    "Failed to create",
 )
 """What ONNX Runtime says of an opset, a file's form or an operator that it does not know yet, and what
-ExecuTorch says of an operator, a file's form or what its delegate was given."""
+ExecuTorch says of an operator, a file's form or an operator that its delegate was given."""
 
 
 def refuse(target: Target) -> None:

@@ -21,8 +21,13 @@ from edgepack.samples import Sample
 from edgepack.target import Target
 
 _SYSTEM, _SAMPLES, _OUTPUTS, _COUNTS, _LOG = "system", "samples.bin", "outputs.bin", "counts.txt", "log.txt"
-_TELLING = ("Missing operator", "Program identifier", "Serialization Format version identifier")
-"""What ExecuTorch logs, of an operator or a file's form, before it fails with a number."""
+_TELLING = (
+    "Missing operator",
+    "Program identifier",
+    "Serialization Format version identifier",
+    "Failed to create",
+)
+"""What ExecuTorch logs, of an operator, a file's form or XNNPACK's own refusal, before it fails with a number."""
 
 
 @dataclass(frozen=True)
