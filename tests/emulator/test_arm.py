@@ -123,6 +123,43 @@ def test_an_older_core_runs_other_kernels(emulator: arm.Entry, written: Path, tm
     assert new.cost.instructions < old.cost.instructions
 
 
+class _Parted(torch.nn.Module):
+    """A convolution and a linear layer for XNNPACK, and a running sum between them that it leaves alone."""
+
+    def __init__(self, *, sums: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head, self.sums = torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 8), sums
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for _ in range(self.sums):
+            x = torch.cumsum(x, 2)
+        return self.head(x.mean((2, 3), keepdim=True).flatten(1))
+
+
+@pytest.mark.parametrize("sums", [0, 1, 4])
+def test_instructions_are_told_by_delegate(emulator: arm.Entry, tmp_path: Path, sums: int) -> None:
+    if emulator.made.no_counts:
+        pytest.skip(emulator.made.no_counts)
+    source = source_of(_Parted(sums=sums), [torch.randn(1, 3, 16, 16)])
+    exported = formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "net.pte")
+    host.write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
+    job = Job("executorch", str(tmp_path / "net.pte"), str(tmp_path / "samples.npz"))
+    first, second = (_ran(job, PI_5, tmp_path / each) for each in ("first", "second"))
+    assert first.delegates == second.delegates, "they repeat exactly"
+    assert set(first.delegates) == {"XnnpackBackend"}
+    assert first.cost is not None
+    inside = first.delegates["XnnpackBackend"]
+    outside = first.cost.instructions - inside
+    assert inside > 20_000
+    assert (outside > 8 * 14 * 14 * sums) if sums else (outside < 2500), "an instruction an element at least"
+    assert exported.delegation is not None
+    (told,) = exported.delegation.counted(first.cost.instructions, first.delegates).delegates
+    assert told.instructions == inside
+    assert told.share_of_instructions == pytest.approx(inside / first.cost.instructions)
+
+
 def test_what_stands_in_for_a_core_says_what_it_lacks(
     emulator: arm.Entry, written: Path, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _NEWEST = (2, 38)
 """Of C libraries that Zig is asked to compile for; what is made for an old one runs on all newer."""
 _VERSION = re.compile(rb"GNU C Library .*release version (\d+)\.(\d+)")
+_STATIC = ("-l:libstdc++.a",)
 _FLAGS = ["-std=c++17", "-O2", "-w"]
 _EXECUTORCH_LIBRARIES = ("", "_kernels_optimized", "_kernels_quantized", "_backend_xnnpack", "_threadpool")
 _GENERATED = "C10_USING_CUSTOM_GENERATED_MACROS"
@@ -38,19 +39,22 @@ class Compiler:
     line: tuple[str, ...]
     about: str
     environment: dict[str, str] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    """What links its own C++ library into a program, named before a library that has another inside; empty
+    where that comes first by itself."""
 
 
 def cross() -> Compiler | None:
     """The cross compiler on the PATH, or None."""
     found = shutil.which(CROSS)
-    return Compiler((found,), f"{CROSS} of this host") if found else None
+    return Compiler((found,), f"{CROSS} of this host", own=_STATIC) if found else None
 
 
 def unpacked(root: Path) -> Compiler:
     """The cross compiler in a folder of unpacked Debian packages."""
     line = (str(root / _UNPACKED), f"--sysroot={root}")
     about = "g++-12-aarch64-linux-gnu of Debian, unpacked and not kept"
-    return Compiler(line, about, {"LD_LIBRARY_PATH": str(root / _LIBRARIES)})
+    return Compiler(line, about, {"LD_LIBRARY_PATH": str(root / _LIBRARIES)}, _STATIC)
 
 
 def host() -> Compiler | None:
@@ -80,7 +84,9 @@ def zig(folder: Path, libraries: Path, found: tuple[str, ...]) -> Compiler:
     line += ["-nostdinc++", "-nostdlib++", *(f"-I{each}" for each in found)]
     line += [str(libraries / each) for each in ("libstdc++.so.6", "libgcc_s.so.1")]
     places = {f"ZIG_{each}_CACHE_DIR": str(folder / "cache") for each in ("GLOBAL", "LOCAL")}
-    return Compiler(tuple(line), f"zig {ZIG[0]} of PyPI, not kept", places)
+    return Compiler(
+        tuple(line), f"zig {ZIG[0]} of PyPI, not kept", places, (str(libraries / "libstdc++.so.6"),)
+    )
 
 
 def _c_library(libraries: Path) -> str:
@@ -105,6 +111,7 @@ def runner(runtime: Runtime, compiler: Compiler, library: Path, out: Path) -> No
         rest += [f"-I{include}", f"-I{include}/executorch/runtime/core/portable_type/c10"]
         rest += [str(NATIVE / _RUNNER), f"-L{library / 'lib'}", "-Wl,--no-as-needed"]
         rest += [f"-lexecutorch{each}" for each in _EXECUTORCH_LIBRARIES]
+        rest += ["-ldl"]
     _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
 
 
@@ -120,13 +127,13 @@ def shim(compiler: Compiler, out: Path) -> None:
 
 
 def android_runner(compiler: Compiler, headers: Path, library: Path, out: Path) -> None:
-    """Compile the runner of ExecuTorch for Android's `library`, which is built without a tracer.
+    """Compile the runner of ExecuTorch for Android's `library`; what that asks for is the shim's matter.
 
-    What the library itself asks for is the shim's matter.
+    The library has a C++ library inside, and exports some of it; the runner has its own.
     Raises EdgepackError with the compiler's first error.
     """
     rest = [f"-D{_GENERATED}", f"-I{headers}", str(NATIVE / _RUNNER), str(ANDROID / "optional.cpp")]
-    rest += [str(library), "-Wl,--allow-shlib-undefined"]
+    rest += [*compiler.own, str(library), "-Wl,--allow-shlib-undefined", "-Wl,--exclude-libs,ALL", "-ldl"]
     _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
 
 

@@ -19,13 +19,13 @@ COUNTED = 5
 """Inferences that are counted at least."""
 
 
-_CALL = "call"
+_DELEGATE = "delegate"
 _KINDS = tuple(each.name for each in fields(Cost) if each.name != "spread")
 
 
 def read(path: Path) -> Cost | None:
     """What the counter wrote, a line an inference; None where it wrote too little."""
-    inferences = [row for row in _rows(path) if _CALL not in row]
+    inferences = [row for row in _rows(path) if _DELEGATE not in row]
     steady = [{kind: int(row[kind]) for kind in _KINDS} for row in inferences[WARM_UP:]]
     if not steady:
         return None
@@ -34,12 +34,12 @@ def read(path: Path) -> Cost | None:
     return Cost(**found, spread=(max(taken) - min(taken)) / found["instructions"])
 
 
-def calls(path: Path) -> Mapping[str, int]:
-    """Instructions within each call of a delegate, by the place of the call: its chain and instruction."""
+def delegates(path: Path) -> Mapping[str, int]:
+    """Instructions of the last inference within each delegate, of the two whose calls are marked."""
+    rows = [row for row in _rows(path) if _DELEGATE in row]
     found: Counter[str] = Counter()
-    for row in _rows(path):
-        if _CALL in row:
-            found[row[_CALL]] += int(row["instructions"])
+    for row in rows[len(rows) // 2 :]:
+        found[row[_DELEGATE]] += int(row["instructions"])
     return found
 
 

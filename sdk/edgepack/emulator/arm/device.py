@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ from edgepack.emulator.arm import cache, cost, machine, pins, tensors
 from edgepack.emulator.arm.cache import Entry
 from edgepack.emulator.host import Death, Job
 from edgepack.errors import EdgepackError
-from edgepack.quiet import quiet
 from edgepack.report import Cost
 from edgepack.samples import Sample
 from edgepack.target import Target
@@ -27,7 +25,7 @@ _TELLING = (
     "Serialization Format version identifier",
     "Failed to create",
 )
-"""What ExecuTorch logs, of an operator, a file's form or XNNPACK's own refusal, before it fails with a number."""
+"""What ExecuTorch logs, of an operator, a file's form or XNNPACK's refusal, before it fails with a number."""
 
 
 @dataclass(frozen=True)
@@ -90,21 +88,8 @@ def run(
         about=machine.about(target),
         runtime=by.name,
         seconds=time.perf_counter() - begun,
-        delegates={} if no_cost else _delegates(job, cost.calls(scratch / _COUNTS)),
+        delegates={} if no_cost else cost.delegates(scratch / _COUNTS),
     )
-
-
-def _delegates(job: Job, calls: Mapping[str, int]) -> Mapping[str, int]:
-    """Instructions by delegate, of those by the places of its calls in the program."""
-    found: Counter[str] = Counter()
-    if calls:  # only ExecuTorch tells of them
-        with quiet():
-            from edgepack.formats.executorch import contents
-
-            names = contents.delegate_calls(Path(job.path))
-        for place, instructions in calls.items():
-            found[names[place]] += instructions
-    return found
 
 
 def _for_linux(job: Job, entry: Entry) -> Build:

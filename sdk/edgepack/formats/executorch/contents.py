@@ -66,20 +66,6 @@ def program(path: Path) -> Any:
         return _Program(path.read_bytes()).program
 
 
-def delegate_calls(path: Path) -> dict[str, str]:
-    """The delegate that is called, by the place of the call in the method forward: its chain and instruction.
-
-    Raises BundleError where the file cannot be read.
-    """
-    (plan,) = (each for each in program(path).execution_plan if each.name == "forward")
-    return {
-        f"{number}.{place}": plan.delegates[each.instr_args.delegate_index].id
-        for number, chain in enumerate(plan.chains)
-        for place, each in enumerate(chain.instructions)
-        if type(each.instr_args).__name__ == "DelegateCall"
-    }
-
-
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Damage and absence of `path` become BundleErrors."""

@@ -2,7 +2,7 @@
  *
  * The guest marks an inference by getpgid(0x5EED0001) and getpgid(0x5EED0000). For each, a line of
  * figures goes into the file given as out=. Data addresses are followed inside inferences only. Calls of
- * delegates, marked by getpgid(0x5EED0011, chain, instruction) and getpgid(0x5EED0010), have lines of their own.
+ * delegates, marked by getpgid(0x5EED0011) and getpgid(0x5EED0010, name in four registers), have lines of their own.
  * The prototypes are those of qemu-plugin.h, which Debian ships in no package.
  */
 #include <stdint.h>
@@ -113,19 +113,19 @@ static void end(void) {
   fflush(out);
 }
 
-static void end_call(uint64_t chain, uint64_t instruction) {
-  fprintf(out, "call=%lu.%lu instructions=%lu\n", chain, instruction, counts[ALL] - before_call);
+static void end_call(const uint64_t *letters) {
+  fprintf(out, "delegate=%.32s instructions=%lu\n", (const char *)letters, counts[ALL] - before_call);
   fflush(out);
 }
 
 static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t first, uint64_t b, uint64_t c, uint64_t d,
                        uint64_t e, uint64_t f, uint64_t g, uint64_t h) {
-  (void)id, (void)cpu, (void)d, (void)e, (void)f, (void)g, (void)h;
+  (void)id, (void)cpu, (void)f, (void)g, (void)h;
   if (number != GETPGID) return;
   if (first == 0x5EED0001) begin();
   if (first == 0x5EED0000) end();
   if (first == 0x5EED0011) before_call = counts[ALL];
-  if (first == 0x5EED0010) end_call(b, c);
+  if (first == 0x5EED0010) end_call((uint64_t[]){b, c, d, e});
 }
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;

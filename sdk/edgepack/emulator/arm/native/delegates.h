@@ -1,75 +1,59 @@
 // Tells the emulator's counter where each call of a delegate begins and ends.
+//
+// The runtime finds a delegate by get_backend_class; the program's own comes before the runtime's, and gives
+// one that marks its calls while `marked_backends()` says so. The runtime's own tracer would not do: told of
+// one, XNNPACK times each of its operators.
 #pragma once
 
-#include <executorch/runtime/core/event_tracer.h>
+#include <dlfcn.h>
+#include <executorch/runtime/backend/interface.h>
 
-#include <cstring>
+#include <map>
+#include <string>
 
 #include "samples.h"
 
-#ifdef ET_EVENT_TRACER_ENABLED
-
-// What the runtime tells of its work; of all of it only the calls of delegates are marked.
-class DelegateMarks : public executorch::runtime::EventTracer {
-  using AllocatorID = executorch::runtime::AllocatorID;
-  using ChainID = executorch::runtime::ChainID;
-  using DebugHandle = executorch::runtime::DebugHandle;
-  using Entry = executorch::runtime::EventTracerEntry;
-  using Index = executorch::runtime::DelegateDebugIntId;
-  using Logged = executorch::runtime::Result<bool>;
-  using Tensor = executorch::aten::Tensor;
-  using Time = et_timestamp_t;
-
- public:
-  bool on = false;
-
-  // Outside of the codegen layer the number of the instruction stands in the tracer itself.
-  Entry start_profiling(const char* name, ChainID, DebugHandle) override {
-    Entry entry{};
-    entry.event_id = on && !std::strcmp(name, "DELEGATE_CALL");
-    entry.chain_id = current_chain_id();
-    entry.debug_handle = current_debug_handle();
-    if (entry.event_id) mark_call(true, entry.chain_id, entry.debug_handle);
-    return entry;
-  }
-  void end_profiling(Entry entry) override {
-    if (entry.event_id) mark_call(false, entry.chain_id, entry.debug_handle);
-  }
-
-  void create_event_block(const char*) override {}
-  Entry start_profiling_delegate(const char*, Index) override { return {}; }
-  void end_profiling_delegate(Entry, const void*, size_t) override {}
-  void log_profiling_delegate(const char*, Index, Time, Time, const void*, size_t) override {}
-  void track_allocation(AllocatorID, size_t) override {}
-  AllocatorID track_allocator(const char*) override { return 0; }
-  Logged log_evalue(const executorch::runtime::EValue&, executorch::runtime::LoggedEValueType) override { return false; }
-  Logged log_intermediate_output_delegate(const char*, Index, const Tensor&) override { return false; }
-  Logged log_intermediate_output_delegate(const char*, Index, executorch::runtime::ArrayRef<Tensor>) override {
-    return false;
-  }
-  Logged log_intermediate_output_delegate(const char*, Index, const int&) override { return false; }
-  Logged log_intermediate_output_delegate(const char*, Index, const bool&) override { return false; }
-  Logged log_intermediate_output_delegate(const char*, Index, const double&) override { return false; }
-  void set_delegation_intermediate_output_filter(executorch::runtime::EventTracerFilterBase*) override {}
-};
-
-// One more inference, after one that is not marked; apart from those that are counted, since telling costs.
-template <class Loadable>
-void mark_delegates(Loadable& model, const Sample& sample) {
-  DelegateMarks marks;
-  model.load(&marks);
-  for (bool on : {false, true}) {
-    marks.on = on;
-    model.take(sample);
-    model.run();
-  }
-  model.load(nullptr);
+// Whether methods that are loaded from now on have their delegates marked.
+inline bool& marked_backends() {
+  static bool on = false;
+  return on;
 }
 
-#else
+class MarkedBackend : public executorch::runtime::BackendInterface {
+  using Error = executorch::runtime::Error;
+  using EValue = executorch::runtime::EValue;
+  using Handle = executorch::runtime::DelegateHandle;
 
-// A runtime that is built without a tracer tells nothing.
-template <class Loadable>
-void mark_delegates(Loadable&, const Sample&) {}
+ public:
+  BackendInterface* own = nullptr;
+  std::string name;
 
-#endif
+  bool is_available() const override { return own->is_available(); }
+  executorch::runtime::Result<Handle*> init(
+      executorch::runtime::BackendInitContext& context, executorch::runtime::FreeableBuffer* processed,
+      executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> specs) const override {
+    return own->init(context, processed, specs);
+  }
+  Error execute(executorch::runtime::BackendExecutionContext& context, Handle* handle,
+                executorch::runtime::Span<EValue*> values) const override {
+    mark_call(true, name);
+    Error found = own->execute(context, handle, values);
+    mark_call(false, name);
+    return found;
+  }
+  void destroy(Handle* handle) const override { own->destroy(handle); }
+};
+
+namespace executorch::runtime {
+BackendInterface* get_backend_class(const char* name) {
+  using Find = BackendInterface* (*)(const char*);
+  static const Find find = reinterpret_cast<Find>(dlsym(RTLD_NEXT, "_ZN10executorch7runtime17get_backend_classEPKc"));
+  static std::map<std::string, MarkedBackend> marked;
+  BackendInterface* own = find(name);
+  if (!own || !marked_backends()) return own;
+  MarkedBackend& found = marked[name];
+  found.own = own;
+  found.name = name;
+  return &found;
+}
+}  // namespace executorch::runtime

@@ -22,7 +22,6 @@ using executorch::aten::TensorImpl;
 using executorch::extension::MmapDataLoader;
 using executorch::runtime::Error;
 using executorch::runtime::EValue;
-using executorch::runtime::EventTracer;
 using executorch::runtime::HierarchicalAllocator;
 using executorch::runtime::MemoryAllocator;
 using executorch::runtime::MemoryManager;
@@ -76,12 +75,12 @@ class Heap : public MemoryAllocator {
 // The method, loaded, with the memory that was planned for it.
 class Loaded {
  public:
-  Loaded(const Program& program, EventTracer* tracer)
+  explicit Loaded(const Program& program)
       : buffers_(planned(program)),
         spans_(spans(buffers_)),
         planned_({spans_.data(), spans_.size()}),
         memory_(&heap_, &planned_, &scratch_),
-        method(got(program.load_method(kMethod, &memory_, tracer), "loading the method forward")) {}
+        method(got(program.load_method(kMethod, &memory_), "loading the method forward")) {}
 
  private:
   static std::vector<std::vector<uint8_t>> planned(const Program& program) {
@@ -136,13 +135,12 @@ class ExecutorchModel : public Model {
       : loader_(got(MmapDataLoader::from(path, MmapDataLoader::MlockConfig::NoMlock), std::string("opening ") + path)),
         program_(got(Program::load(&loader_, Program::Verification::InternalConsistency),
                      std::string("loading ") + path)) {
-    load(nullptr);
+    load();
   }
 
-  // From here on with `tracer` told of what happens.
-  void load(EventTracer* tracer) {
+  void load() {
     loaded_.reset();
-    loaded_ = std::make_unique<Loaded>(program_, tracer);
+    loaded_ = std::make_unique<Loaded>(program_);
   }
 
   void take(const Sample& inputs) override {
@@ -185,6 +183,17 @@ class ExecutorchModel : public Model {
   std::vector<EValue> values_;
 };
 
+// Two more inferences, the first to warm up, with the calls of delegates marked: apart from those that are
+// counted, since marks cost. Weights are packed anew for it.
+void run_marked(ExecutorchModel& model, const Sample& sample) {
+  marked_backends() = true;
+  model.load();
+  for (int n = 0; n < 2; ++n) {
+    model.take(sample);
+    model.run();
+  }
+}
+
 }  // namespace
 
 int main(int, char** arguments) {
@@ -194,7 +203,7 @@ int main(int, char** arguments) {
     ExecutorchModel model(arguments[1]);
     const std::vector<Sample> samples = read_samples(arguments[2], kTypes);
     serve(model, samples, arguments[3], std::stoul(arguments[4]));
-    mark_delegates(model, samples[0]);
+    run_marked(model, samples[0]);
   } catch (const std::exception& cause) {
     std::cerr << "error: " << cause.what() << std::endl;
     return 1;
