@@ -84,9 +84,7 @@ def zig(folder: Path, libraries: Path, found: tuple[str, ...]) -> Compiler:
     line += ["-nostdinc++", "-nostdlib++", *(f"-I{each}" for each in found)]
     line += [str(libraries / each) for each in ("libstdc++.so.6", "libgcc_s.so.1")]
     places = {f"ZIG_{each}_CACHE_DIR": str(folder / "cache") for each in ("GLOBAL", "LOCAL")}
-    return Compiler(
-        tuple(line), f"zig {ZIG[0]} of PyPI, not kept", places, (str(libraries / "libstdc++.so.6"),)
-    )
+    return Compiler(tuple(line), f"zig {ZIG[0]} of PyPI, not kept", places)
 
 
 def _c_library(libraries: Path) -> str:
