@@ -29,8 +29,10 @@ Kernel: TypeAlias = "torch._ops.OpOverload | None"
 class Part(Protocol):
     """What a delegate was given, runnable."""
 
-    takes: int
-    """How many tensors it takes; the others of its call are its answers."""
+    @property
+    def takes(self) -> int:
+        """How many tensors it takes; the others of its call are its answers."""
+        ...
 
     def __call__(self, given: Sequence[Array]) -> Sequence[Array]:
         """Its answers, in order."""
