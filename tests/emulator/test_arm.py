@@ -18,8 +18,10 @@ from onnx import TensorProto, helper
 from edgepack import formats, target
 from edgepack.emulator import arm, host
 from edgepack.emulator.arm import build, cache, fetch, machine, part, pins, tensors, verdict
+from edgepack.emulator.device import Device
 from edgepack.emulator.host import Death, Job
 from edgepack.recipe import Recipe, Scheme
+from edgepack.report import Artifact, Figures
 from edgepack.source import Source
 
 FILES: list[tuple[str, Scheme, str]] = [
@@ -248,6 +250,84 @@ def test_where_host_and_device_part_is_told_by_layer(emulator: arm.Entry, tmp_pa
     assert found.before < 1e-5
     small = (np.array([[0.5, 1.0, 2.0, 4.0]], np.float32),)
     assert part.parted(tmp_path / "model.onnx", small, PI_5, tmp_path / "run", 300) is None
+
+
+class _Large(torch.nn.Module):
+    """A float too large for an integer between layers that XNNPACK takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        whole = (self.first(x) * 1e6).to(torch.int32)
+        return self.last(whole.to(torch.float32) * 1e-6)
+
+
+def test_where_they_part_in_a_pte_is_found_by_cutting_it(emulator: arm.Entry, tmp_path: Path) -> None:
+    small, large = torch.ones(1, 4), torch.full((1, 4), 1e6)
+    source = source_of(_Large(), [small])
+    formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "net.pte")
+    found = part.parted(tmp_path / "net.pte", (large.numpy(),), PI_5, tmp_path / "run", 300)
+    assert found is not None
+    assert found.layer == "dim_order_ops::_to_dim_order_copy #1"
+    assert found.operator == "dim_order_ops::_to_dim_order_copy"
+    assert found.before < 1e-5 < found.relative
+    assert part.parted(tmp_path / "net.pte", (small.numpy(),), PI_5, tmp_path / "run", 300) is None
+
+
+def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -> None:
+    """The check fails, and the note says where device and host part."""
+    large = torch.full((1, 4), 1e6)
+    source = source_of(_Large(), [large])
+    path = tmp_path / "net.pte"
+    formats.load("executorch").export(source, Recipe("fp32"), PI_5, path)
+    host.write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
+    on = Device(
+        target=PI_5,
+        samples=tmp_path / "samples.npz",
+        inputs=source.evaluation.inputs,
+        classes=False,
+        scratch=tmp_path / "scratch",
+        time_limit=300,
+        say=lambda _: None,
+        absent="",
+    )
+    recipe = Recipe("fp32")
+    artifact = Artifact(
+        "net.pte", "executorch", "fp32", 1, 1, 1.0, 0.0, Figures(), (), None, None, (), (), recipe
+    )
+    runner = formats.load("executorch").load(path)
+    here = tuple(runner(sample) for sample in source.evaluation.inputs)
+    judged = on.judged(artifact, path, here, source.reference, None)
+    assert [(check.name, check.verdict) for check in judged.checks] == [
+        ("device runs", "pass"),
+        ("device agrees", "fail"),
+    ]
+    (note,) = judged.notes
+    assert note.startswith("device and host part at dim_order_ops::_to_dim_order_copy '")
+
+
+def test_files_whose_layers_cannot_be_asked_for_say_so(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"\.ort files do not give what their layers answer"):
+        part.parted(tmp_path / "net.ort", (np.ones(1),), PI_5, tmp_path / "run", 1)
+
+
+@pytest.mark.parametrize(("count", "first"), [(1, 0), (2, 1), (7, 0), (66, 41), (66, 65)])
+def test_bisection_finds_the_layer_in_few_runs(count: int, first: int) -> None:
+    asked: list[int] = []
+
+    def differs(number: int) -> tuple[float, float]:
+        asked.append(number)
+        return (0.5 if number >= first else 1e-7), 1e-4
+
+    found = part.bisected(count, differs)
+    assert found is not None
+    assert (found.number, found.relative) == (first, 0.5)
+    assert found.before == (1e-7 if first else 0)
+    assert len(asked) <= 1 + np.ceil(np.log2(count + 1))
+    assert part.bisected(count, lambda _: (0.0, 0.0)) is None
 
 
 def _here(name: str) -> str:

@@ -89,8 +89,6 @@ class Device:
 
     def _parted(self, path: Path) -> str:
         """Where device and host part, in words."""
-        if path.suffix != ".onnx":
-            return f"where device and host part is not told for {path.suffix} files"
         try:
             found = part.parted(path, self.inputs[0], self.target, self.scratch / "part", self.time_limit)
         except RuntimeError as cause:

@@ -1,11 +1,13 @@
-"""Where host and device part: the first layer of an `.onnx` whose answers differ by more than a tolerance.
+"""Where host and device part: a layer whose answers differ by more than a tolerance, those before by less.
 
-The file is first optimized as the runtime does before it lays tensors out for a processor, so that
-asking for what its layers answer does not keep it from fusing them.
+An `.onnx` gives the answers of all its layers in one run. It is first optimized as the runtime does before
+it lays tensors out for a processor, so that asking for them does not keep it from fusing layers. A `.pte` is
+cut off behind one layer after another, by bisection.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from edgepack import formats
 from edgepack.emulator import host
 from edgepack.emulator.arm import device, verdict
 from edgepack.emulator.host import Death, Job
+from edgepack.errors import BundleError
 from edgepack.quiet import quiet
 from edgepack.samples import Array, Sample
 from edgepack.target import Target
@@ -34,19 +37,77 @@ class Parting:
 
     layer: str
     operator: str
-    tensor: str
     relative: float
     """Largest difference over the largest value."""
     before: float
-    """The same, of the layers before it: how well what it was given agrees."""
+    """The same, of layers before it: how well what it was given agrees."""
 
 
 def parted(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Parting | None:
-    """The first layer of an `.onnx` that parts for one sample; None where all agree, layer by layer.
+    """A layer that parts for one sample, where those before it do not; None where all agree.
 
-    Raises RuntimeError where the file with its layers' outputs cannot be run on the device.
+    Raises RuntimeError where its layers cannot be asked for, or run on the device.
     """
     scratch.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".onnx":
+        return _tapped(path, sample, target, scratch, time_limit)
+    if path.suffix != ".pte":
+        raise RuntimeError(f"{path.suffix} files do not give what their layers answer")
+    with quiet():
+        from edgepack.formats.executorch.cut import Cut
+
+        try:
+            whole = Cut(path)
+        except BundleError as cause:
+            raise RuntimeError(str(cause)) from cause
+    host.write_samples((sample,), scratch / "samples.npz")
+
+    def differs(number: int) -> tuple[float, float]:
+        layer = whole.layers[number]
+        cut = scratch / "cut.pte"
+        whole.write(layer, cut)
+        with quiet():
+            (here,) = formats.load("executorch").load(cut)(sample)
+        job = Job("executorch", str(cut), str(scratch / "samples.npz"))
+        there = device.run(job, target, scratch / "run", time_limit, samples=1)
+        if isinstance(there, Death):
+            raise RuntimeError(f"behind {layer.name}: {there.reason}")
+        return verdict.relative(there.outputs[0][0], here), _tolerance(here)
+
+    found = bisected(len(whole.layers), differs)
+    if found is None:
+        return None
+    layer = whole.layers[found.number]
+    return Parting(layer.name, layer.kind, found.relative, found.before)
+
+
+@dataclass(frozen=True)
+class Bisected:
+    """A layer that parts by its number, with its difference and that of the one before."""
+
+    number: int
+    relative: float
+    before: float
+
+
+def bisected(count: int, differs: Callable[[int], tuple[float, float]]) -> Bisected | None:
+    """A layer of `count` whose difference is over its tolerance, as `differs` tells both, while that of the
+    one before it is not; None where the last is not over its own."""
+    agrees, parts, before = -1, count - 1, 0.0
+    relative, tolerance = differs(parts) if count else (0.0, 0.0)
+    if relative <= tolerance:
+        return None
+    while parts - agrees > 1:
+        middle = (agrees + parts) // 2
+        found, tolerance = differs(middle)
+        if found > tolerance:
+            parts, relative = middle, found
+        else:
+            agrees, before = middle, found
+    return Bisected(parts, relative, before)
+
+
+def _tapped(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Parting | None:
     tapped, samples = scratch / "tapped.onnx", scratch / "samples.npz"
     nodes = _tap(path, tapped)
     host.write_samples((sample,), samples)
@@ -63,7 +124,7 @@ def _first(nodes: list[onnx.NodeProto], here: Sample, there: Sample) -> Parting 
     for (node, name), a, b in zip(places, there[-len(places) :], here[-len(places) :], strict=True):
         found = verdict.relative(a, b)
         if found > _tolerance(b):
-            return Parting(node.name or name, node.op_type, name, found, before)
+            return Parting(node.name or name, node.op_type, found, before)
         before = max(before, found)
     return None
 

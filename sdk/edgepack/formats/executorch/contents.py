@@ -174,7 +174,7 @@ class _Program:
             for each in core_ml.operators(payload):
                 yield _Operator("", each.kind, each.constants, delegated=True)
             return
-        graph = _xnnpack_graph(payload) if delegate.id == "XnnpackBackend" else None
+        graph = xnnpack_graph(payload) if delegate.id == "XnnpackBackend" else None
         if graph is None:
             self._opaque.append(delegate.id)
             size = self._claim(("payload", delegate.processed.index), len(payload))
@@ -268,7 +268,12 @@ def _value(entry: Any) -> tuple[Any, int]:
     return union.get("tensor_value", union), union.get("quant_params", {}).get("scale_buffer_idx", 0)
 
 
-def _xnnpack_graph(payload: bytes) -> Any | None:
+def xnnpack_values(graph: Any) -> dict[int, Any]:
+    """The values of XNNPACK's graph by their numbers."""
+    return {value["id_out"]: value for value, _ in map(_value, graph["xvalues"])}
+
+
+def xnnpack_graph(payload: bytes) -> Any | None:
     """XNNPACK's graph, by ExecuTorch's schema; None where the payload is of another version."""
     try:
         header = xnnpack.XNNHeader.from_bytes(payload[: xnnpack.XNNHeader.EXPECTED_LENGTH])
