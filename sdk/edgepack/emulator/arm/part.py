@@ -26,6 +26,7 @@ from edgepack.target import Target
 if TYPE_CHECKING:
     import onnx
 
+_SAMPLES = "samples.npz"
 INTEGER_TOLERANCE = 0.02
 """Most relative error of a layer that answers integers: a few codes of 255, as rounding may leave."""
 FLOAT_TOLERANCE = 1e-4
@@ -49,10 +50,15 @@ def parted(path: Path, sample: Sample, target: Target, scratch: Path, time_limit
     Raises RuntimeError where its layers cannot be asked for, or run on the device.
     """
     scratch.mkdir(parents=True, exist_ok=True)
+    host.write_samples((sample,), scratch / _SAMPLES)
     if path.suffix == ".onnx":
         return _tapped(path, sample, target, scratch, time_limit)
-    if path.suffix != ".pte":
-        raise RuntimeError(f"{path.suffix} files do not give what their layers answer")
+    if path.suffix == ".pte":
+        return _cut(path, sample, target, scratch, time_limit)
+    raise RuntimeError(f"{path.suffix} files do not give what their layers answer")
+
+
+def _cut(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Parting | None:
     with quiet():
         from edgepack.formats.executorch.cut import Cut
 
@@ -60,25 +66,29 @@ def parted(path: Path, sample: Sample, target: Target, scratch: Path, time_limit
             whole = Cut(path)
         except BundleError as cause:
             raise RuntimeError(str(cause)) from cause
-    host.write_samples((sample,), scratch / "samples.npz")
 
     def differs(number: int) -> tuple[float, float]:
-        layer = whole.layers[number]
-        cut = scratch / "cut.pte"
+        layer, cut = whole.layers[number], scratch / "cut.pte"
         whole.write(layer, cut)
         with quiet():
             (here,) = formats.load("executorch").load(cut)(sample)
-        job = Job("executorch", str(cut), str(scratch / "samples.npz"))
-        there = device.run(job, target, scratch / "run", time_limit, samples=1)
-        if isinstance(there, Death):
-            raise RuntimeError(f"behind {layer.name}: {there.reason}")
-        return verdict.relative(there.outputs[0][0], here), _tolerance(here)
+        (there,) = _there("executorch", cut, target, scratch, time_limit)
+        return verdict.relative(there, here), _tolerance(here)
 
     found = bisected(len(whole.layers), differs)
     if found is None:
         return None
     layer = whole.layers[found.number]
     return Parting(layer.name, layer.kind, found.relative, found.before)
+
+
+def _there(format_name: str, path: Path, target: Target, scratch: Path, time_limit: float) -> Sample:
+    """What the file answers to the sample on the device. Raises RuntimeError."""
+    job = Job(format_name, str(path), str(scratch / _SAMPLES))
+    found = device.run(job, target, scratch / "run", time_limit, samples=1)
+    if isinstance(found, Death):
+        raise RuntimeError(found.reason)
+    return found.outputs[0]
 
 
 @dataclass(frozen=True)
@@ -108,14 +118,11 @@ def bisected(count: int, differs: Callable[[int], tuple[float, float]]) -> Bisec
 
 
 def _tapped(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Parting | None:
-    tapped, samples = scratch / "tapped.onnx", scratch / "samples.npz"
+    tapped = scratch / "tapped.onnx"
     nodes = _tap(path, tapped)
-    host.write_samples((sample,), samples)
     here = formats.load("onnx").load(tapped)(sample)
-    there = device.run(Job("onnx", str(tapped), str(samples)), target, scratch / "run", time_limit, samples=1)
-    if isinstance(there, Death):
-        raise RuntimeError(there.reason)
-    return _first(nodes, here, there.outputs[0])
+    there = _there("onnx", tapped, target, scratch, time_limit)
+    return _first(nodes, here, there)
 
 
 def _first(nodes: list[onnx.NodeProto], here: Sample, there: Sample) -> Parting | None:

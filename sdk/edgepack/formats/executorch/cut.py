@@ -63,16 +63,16 @@ class Cut:
             self._file: Any = contents.file(path)
             self._plan: Any = _forward(self._file.program)
             self._calls = [each.instr_args for each in self._plan.chains[0].instructions]
-            self._graphs = {
-                number: contents.xnnpack_graph(self._payload(call)) for number, call in self._xnnpack_calls()
-            }
+            self._graphs = dict(self._read())
             self.layers = tuple(self._layers())
 
-    def _xnnpack_calls(self) -> Iterator[tuple[int, Any]]:
+    def _read(self) -> Iterator[tuple[int, Any]]:
+        """XNNPACK's graphs that can be read, by their instruction."""
         for number, call in enumerate(self._calls):
             delegated = type(call).__name__ == "DelegateCall"
             if delegated and self._plan.delegates[call.delegate_index].id == _XNNPACK:
-                yield number, call
+                if graph := contents.xnnpack_graph(self._payload(call)):
+                    yield number, graph
 
     def _payload(self, call: Any) -> bytes:
         index = self._plan.delegates[call.delegate_index].processed.index
@@ -183,4 +183,4 @@ def _written(graph: Any, before: bytes) -> bytes:
     length = xnnpack._aligned_size(len(packed), align)
     constants = before[header.constant_data_offset :][: header.constant_data_size]
     made = xnnpack.XNNHeader(begin, len(packed), begin + length, len(constants))
-    return xnnpack._pad_to(made.to_bytes(), begin) + xnnpack._pad_to(packed, length) + constants
+    return b"".join([xnnpack._pad_to(made.to_bytes(), begin), xnnpack._pad_to(packed, length), constants])
