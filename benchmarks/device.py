@@ -131,10 +131,10 @@ def _row(
         spread=(max(counts) - min(counts)) / middle,
         ratio=1.0,
         delegated=_delegated(ran[0]),
-        relative=found.relative,
-        cosine=found.cosine,
-        tops=found.tops,
-        tops_float=found.tops_float,
+        relative=found.to_host.relative,
+        cosine=found.to_host.cosine,
+        tops=found.to_host.tops,
+        tops_float=found.to_float.tops,
         seconds=ran[0].seconds,
     )
 

@@ -78,8 +78,8 @@ def test_a_file_answers_on_the_device_as_on_the_host_and_its_cost_repeats(
     here = tuple(runner(sample) for sample in small_source.evaluation.inputs[:8])
     found = verdict.agreement(first, here, small_source.reference, scheme, classes=True)
     checks = verdict.checks(first, found, scheme)
-    assert [check.verdict for check in checks] == ["pass", "pass"]
-    assert found.tops == 100
+    assert [check.verdict for check in checks] == ["pass", "pass", "pass"]
+    assert found.to_host.tops == 100
     assert found.lsbs is None if scheme == "fp32" else found.lsbs is not None
     if emulator.made.no_counts:
         pytest.skip(emulator.made.no_counts)
@@ -304,6 +304,7 @@ def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -
     assert [(check.name, check.verdict) for check in judged.checks] == [
         ("device runs", "pass"),
         ("device agrees", "fail"),
+        ("device agrees with float", "fail"),
     ]
     (note,) = judged.notes
     assert note.startswith("device and host part at dim_order_ops::_to_dim_order_copy '")
@@ -369,17 +370,40 @@ def test_every_core_that_a_target_may_name_has_its_model() -> None:
     assert all(core == model.name for core, model in machine.MODELS.items())
 
 
+def _run_of(*rows: list[float]) -> arm.Run:
+    outputs = tuple((np.array([row], np.float32),) for row in rows)
+    return arm.Run(outputs, None, "", "one core", "a runtime", 1.0)
+
+
+def _verdicts(run: arm.Run, here: arm.Run, reference: arm.Run, scheme: Scheme) -> list[str]:
+    found = verdict.agreement(run, here.outputs, reference.outputs, scheme, classes=True)
+    return [check.verdict for check in verdict.checks(run, found, scheme)]
+
+
 def test_answers_that_differ_fail_the_verdict() -> None:
-    here = ((np.array([[1.0, 2.0, 4.0]], np.float32),),)
-    there = ((np.array([[4.0, 2.0, 1.0]], np.float32),),)
-    run = arm.Run(there, None, "", "one core", "a runtime", 1.0)
+    here, there = _run_of([1.0, 2.0, 4.0]), _run_of([4.0, 2.0, 1.0])
     for scheme in ("fp32", "w8a8"):
-        found = verdict.agreement(run, here, here, scheme, classes=True)
-        assert [check.verdict for check in verdict.checks(run, found, scheme)] == ["pass", "fail"]
-        assert found.tops == 0
+        found = verdict.agreement(there, here.outputs, here.outputs, scheme, classes=True)
+        assert _verdicts(there, here, here, scheme) == ["pass", "fail", "fail"]
+        assert found.to_host.tops == 0
     assert found.lsbs == 3
-    broken = arm.Run(((np.array([[np.nan]], np.float32),),), None, "", "one core", "a runtime", 1.0)
+    broken = _run_of([np.nan])
     assert [check.verdict for check in verdict.checks(broken, found, "w8a8")] == ["fail"]
+
+
+def test_what_the_host_itself_lacks_to_float_is_no_failure_of_the_device() -> None:
+    off, reference = _run_of([1.0, 2.0, 4.0]), _run_of([4.0, 2.0, 1.0])
+    for scheme in ("fp32", "w8a8"):
+        assert _verdicts(off, off, reference, scheme) == ["pass", "pass", "pass"]
+    assert _verdicts(_run_of([1.0, 2.0, 4.01]), reference, reference, "w8a8") == ["pass", "fail", "fail"]
+
+
+def test_one_near_tie_passes_and_two_do_not() -> None:
+    """Cosine alone would let all tops be others."""
+    rows, tied = [[1.0, 0.999]] * 8, [0.999, 1.0]
+    here = _run_of(*rows)
+    assert _verdicts(_run_of(*rows[1:], tied), here, here, "w8a8") == ["pass", "pass", "pass"]
+    assert _verdicts(_run_of(*rows[2:], tied, tied), here, here, "w8a8") == ["pass", "fail", "fail"]
 
 
 def test_the_emulated_system_shows_the_devices_core_and_no_other(tmp_path: Path) -> None:

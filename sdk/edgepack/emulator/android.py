@@ -81,9 +81,7 @@ def _compared(
         ran = Check(RUNS, "pass", None, None, "", found.runtime)
         return ran, _skipped(AGREES, "the runtime's build for Linux gave no answers to compare with")
     agreement = verdict.agreement(found, linux.outputs, linux.outputs, artifact.scheme, classes=on.classes)
-    runs, *agrees = verdict.checks(found, agreement, artifact.scheme)
-    against = f"against {linux.runtime} for Linux"
-    named = [
-        replace(each, name=AGREES, reason=", ".join(filter(None, (against, each.reason)))) for each in agrees
-    ]
-    return replace(runs, name=RUNS), *named
+    runs = verdict.checks(found, agreement, artifact.scheme)[0]
+    agrees = verdict.to_host(agreement, artifact.scheme)
+    reason = ", ".join(filter(None, (f"against {linux.runtime} for Linux", agrees.reason)))
+    return replace(runs, name=RUNS), replace(agrees, name=AGREES, reason=reason)

@@ -69,10 +69,13 @@ class Cut:
     def _read(self) -> Iterator[tuple[int, Any]]:
         """XNNPACK's graphs that can be read, by their instruction."""
         for number, call in enumerate(self._calls):
-            delegated = type(call).__name__ == "DelegateCall"
-            if delegated and self._plan.delegates[call.delegate_index].id == _XNNPACK:
-                if graph := contents.xnnpack_graph(self._payload(call)):
-                    yield number, graph
+            if (
+                type(call).__name__ != "DelegateCall"
+                or self._plan.delegates[call.delegate_index].id != _XNNPACK
+            ):
+                continue
+            if graph := contents.xnnpack_graph(self._payload(call)):
+                yield number, graph
 
     def _payload(self, call: Any) -> bytes:
         index = self._plan.delegates[call.delegate_index].processed.index
