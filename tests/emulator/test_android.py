@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from edgepack import formats, target
 from edgepack.emulator import android as checks
 from edgepack.emulator import arm, host
-from edgepack.emulator.arm import android, cache
+from edgepack.emulator.arm import android, build, cache, fetch
 from edgepack.emulator.device import Device
 from edgepack.errors import EdgepackError, TargetError
 from edgepack.recipe import FLOATS, Recipe, Scheme
@@ -219,6 +219,36 @@ def test_what_its_older_xnnpack_does_not_take_is_told_and_no_failure(
     (check,) = _checked(path, samples, tmp_path / "run", "fp16", "executorch")
     assert check.verdict == "skipped"
     assert "Failed to create depthwise convolution" in check.reason
+
+
+@pytest.mark.slow
+def test_a_shim_and_a_runner_that_zig_compiles_answer_the_same(
+    libraries: android.Libraries, small_source: Source, tmp_path: Path
+) -> None:
+    entry, package = cache.entry(), android.PACKAGES["executorch"]
+    assert entry is not None
+    fetch.zig(tmp_path / "zig")
+    compiler = build.zig(tmp_path / "zig", entry.libraries, build.headers())
+    other = android.Libraries(tmp_path / "libraries")
+    other.folder.mkdir()
+    android._unpack(package, fetch.npm(package.name, package.version, package.sha256), other.folder)
+    own = other.build("executorch", entry)
+    build.shim(compiler, other.folder / own.preload)
+    build.android_runner(compiler, other.folder / package.headers, other.folder / package.kept, own.runner)
+    for name in android._SYSTEM:
+        (other.folder / name).symlink_to(own.preload)
+    path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
+    formats.load("executorch").export(small_source, Recipe("w8a8"), PIXEL_8, path)
+    host.write_samples(small_source.evaluation.inputs[:2], samples)
+    job = host.Job("executorch", str(path), str(samples))
+    ran = [
+        arm.run(job, PIXEL_8, tmp_path / "run", 300, samples=2, by=each.build("executorch", entry))
+        for each in (libraries, other)
+    ]
+    first, second = ran
+    assert isinstance(first, arm.Run), first
+    assert isinstance(second, arm.Run), second
+    assert np.array_equal(first.outputs, second.outputs)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _NEWEST = (2, 38)
 """Of C libraries that Zig is asked to compile for; what is made for an old one runs on all newer."""
 _VERSION = re.compile(rb"GNU C Library .*release version (\d+)\.(\d+)")
-_STATIC = ("-l:libstdc++.a",)
+_STATIC = ("-l:libstdc++.a", "-Wl,--exclude-libs,ALL")
 _FLAGS = ["-std=c++17", "-O2", "-w"]
 _EXECUTORCH_LIBRARIES = ("", "_kernels_optimized", "_kernels_quantized", "_backend_xnnpack", "_threadpool")
 _GENERATED = "C10_USING_CUSTOM_GENERATED_MACROS"
@@ -40,8 +40,8 @@ class Compiler:
     about: str
     environment: dict[str, str] = field(default_factory=dict)
     own: tuple[str, ...] = ()
-    """What links its own C++ library into a program, named before a library that has another inside; empty
-    where that comes first by itself."""
+    """What links its own C++ library into a program, and keeps it there, named before a library that has
+    another inside; empty where that comes first by itself."""
 
 
 def cross() -> Compiler | None:
@@ -131,7 +131,7 @@ def android_runner(compiler: Compiler, headers: Path, library: Path, out: Path) 
     Raises EdgepackError with the compiler's first error.
     """
     rest = [f"-D{_GENERATED}", f"-I{headers}", str(NATIVE / _RUNNER), str(ANDROID / "optional.cpp")]
-    rest += [*compiler.own, str(library), "-Wl,--allow-shlib-undefined", "-Wl,--exclude-libs,ALL", "-ldl"]
+    rest += [*compiler.own, str(library), "-Wl,--allow-shlib-undefined", "-ldl"]
     _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
 
 
