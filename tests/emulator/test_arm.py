@@ -140,7 +140,7 @@ class _Parted(torch.nn.Module):
         return self.head(x.mean((2, 3), keepdim=True).flatten(1))
 
 
-@pytest.mark.parametrize("sums", [0, 1, 4])
+@pytest.mark.parametrize("sums", [0, 4])
 def test_instructions_are_told_by_delegate(emulator: arm.Entry, tmp_path: Path, sums: int) -> None:
     if emulator.made.no_counts:
         pytest.skip(emulator.made.no_counts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgepack import formats
-from edgepack.emulator import arm
+from edgepack.emulator import arm, twin
 from edgepack.emulator.arm import part, verdict
 from edgepack.emulator.host import Death, Job
 from edgepack.report import Artifact, Check
@@ -52,10 +52,11 @@ class Device:
         """`artifact`, whose file is at `path` and gave `here` on the host, with the device's checks.
 
         `reference` is what the float model answers. The cost is set against that of `float_file`, where
-        one is given. Unchanged for iOS, whose runtimes are not built for Linux.
+        one is given. For iOS, whose runtimes are not built for Linux, the evaluator is held against Core ML
+        where that ran the file.
         """
         if self.target.platform == "ios":
-            return artifact
+            return twin.told(artifact, path, self.inputs, here)
         if reason := arm.unsuited(self.target, artifact.format) or self.absent:
             return _with(artifact, (Check(NAME, "skipped", None, None, "", reason),))
         ran = self._run(artifact.format, path)
