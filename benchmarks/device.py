@@ -52,6 +52,8 @@ class Row:
     """Most less least instructions of the processes, over the median."""
     ratio: float
     """Instructions over those of the float file."""
+    delegated: float | None
+    """Instructions within delegates, percent; None where the format has none."""
     relative: float
     """Largest difference from this host's answers over their largest value."""
     cosine: float
@@ -128,10 +130,11 @@ def _row(
         instructions=round(middle),
         spread=(max(counts) - min(counts)) / middle,
         ratio=1.0,
-        relative=found.relative,
-        cosine=found.cosine,
-        tops=found.tops,
-        tops_float=found.tops_float,
+        delegated=_delegated(ran[0]),
+        relative=found.to_host.relative,
+        cosine=found.to_host.cosine,
+        tops=found.to_host.tops,
+        tops_float=found.to_float.tops,
         seconds=ran[0].seconds,
     )
 
@@ -156,6 +159,10 @@ def _instructions(ran: arm.Run) -> int:
     return ran.cost.instructions
 
 
+def _delegated(ran: arm.Run) -> float | None:
+    return 100 * sum(ran.delegates.values()) / _instructions(ran) if ran.delegates else None
+
+
 COLUMNS = (
     "device",
     "core",
@@ -165,6 +172,7 @@ COLUMNS = (
     "M instructions",
     "spread",
     "× float",
+    "in delegates %",
     "to host, relative",
     "to host, cosine",
     "to host, top-1 %",
@@ -199,6 +207,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.instructions / 1e6:.2f}",
         "exact" if row.spread == 0 else f"{row.spread:.1e}",
         f"{row.ratio:.2f}",
+        _percent(row.delegated),
         f"{row.relative:.1e}",
         f"{row.cosine:.4f}",
         _percent(row.tops),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 _FEW = 4
 
@@ -20,6 +21,10 @@ class Delegate:
     """0..1, of all operators of the program."""
     share_of_work: float | None
     """0..1, of all multiply-adds of the program; None where it has none."""
+    instructions: int | None = None
+    """Within its calls, of one inference on the emulated device; None where they were not counted."""
+    share_of_instructions: float | None = None
+    """0..1, of all instructions of that inference."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,20 @@ class Delegation:
         inside = sum(each.operators for each in self.delegates)
         return 100 * inside / max(1, self.operators), "% of operators"
 
+    def counted(self, instructions: int, inside: Mapping[str, int]) -> Delegation:
+        """The same, with what of an inference's `instructions` was counted `inside` each delegate."""
+        counts = [inside.get(each.name, 0) for each in self.delegates]
+        made = [
+            replace(each, instructions=count, share_of_instructions=count / instructions)
+            for each, count in zip(self.delegates, counts)
+        ]
+        return replace(self, delegates=tuple(made))
+
+    def uncounted(self) -> Delegation:
+        """The same, without counts, which are of one device and one run."""
+        made = [replace(each, instructions=None, share_of_instructions=None) for each in self.delegates]
+        return replace(self, delegates=tuple(made))
+
     def __str__(self) -> str:
         """Each delegate's shares, in words."""
         told = []
@@ -63,6 +82,8 @@ class Delegation:
             words = f"{each.name} {100 * each.share_of_operators:.4g} % of operators"
             if each.share_of_work is not None:
                 words += f", {100 * each.share_of_work:.4g} % of multiply-adds"
+            if each.share_of_instructions is not None:
+                words += f", {100 * each.share_of_instructions:.4g} % of instructions"
             told.append(words + (f" in {each.parts} parts" if each.parts > 1 else ""))
         return "; ".join(told) or "nothing: the program runs without a delegate"
 

@@ -154,7 +154,9 @@ def evaluated(checks: tuple[Check, ...], reason: str) -> tuple[Check, ...]:
     return tuple(ran if each.name == "runs" and each.verdict == "pass" else each for each in kept)
 
 
-QUALITY = frozenset({"runs", "agreement", "drop", "sqnr", "device runs", "device agrees"})
+QUALITY = frozenset(
+    {"runs", "agreement", "drop", "sqnr", "device runs", "device agrees", "device agrees with float"}
+)
 """Names of the checks that tell how well a file answers, not what it costs."""
 
 

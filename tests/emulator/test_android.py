@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from conftest import source_of
 from onnx import TensorProto, helper
 
 from edgepack import formats, target
 from edgepack.emulator import android as checks
 from edgepack.emulator import arm, host
-from edgepack.emulator.arm import android, cache
+from edgepack.emulator.arm import android, build, cache, fetch
 from edgepack.emulator.device import Device
 from edgepack.errors import EdgepackError, TargetError
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import FLOATS, Recipe, Scheme
 from edgepack.report import Artifact, Check, Figures
 from edgepack.source import Source
 
@@ -34,7 +36,7 @@ def libraries(users_cache: None) -> android.Libraries:
     """Those in the user's own cache."""
     found = android.libraries()
     if arm.unsuited(PIXEL_8, "onnx") or arm.status() is None or found is None:
-        pytest.skip("not in the cache: `edgepack emulator setup --android-libs` (200 MB)")
+        pytest.skip("not in the cache: `edgepack emulator setup --android-libs` (230 MB)")
     return found
 
 
@@ -115,7 +117,7 @@ def test_a_format_whose_library_is_not_had_is_skipped_with_the_reason(
 def test_a_package_that_cannot_be_had_leaves_nothing_behind(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes | None
 ) -> None:
-    package = android.ONNX_RUNTIME
+    package = android.PACKAGES["onnx"]
     folder = tmp_path / "registry" / package.name / "-"
     folder.mkdir(parents=True)
     if kept:
@@ -136,23 +138,41 @@ def test_offline_nothing_is_fetched(own_cache: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_changed_pin_is_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     before = android._name()
-    monkeypatch.setattr(android, "ONNX_RUNTIME", replace(android.ONNX_RUNTIME, sha256="0" * 64))
+    changed = replace(android.PACKAGES["executorch"], sha256="0" * 64)
+    monkeypatch.setitem(android.PACKAGES, "executorch", changed)
     assert android._name() != before
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "ending"), [("fp32", ".onnx"), ("w8a8", ".onnx"), ("w8a8", ".ort")])
+@pytest.mark.parametrize(
+    ("name", "scheme", "ending"),
+    [
+        ("onnx", "fp32", ".onnx"),
+        ("onnx", "w8a8", ".onnx"),
+        ("onnx", "w8a8", ".ort"),
+        ("executorch", "fp32", ".pte"),
+        ("executorch", "w8a8", ".pte"),
+        ("executorch", "w4", ".pte"),
+    ],
+)
 def test_androids_library_answers_as_the_build_for_linux(
-    libraries: android.Libraries, small_source: Source, tmp_path: Path, scheme: Scheme, ending: str
+    libraries: android.Libraries,
+    small_source: Source,
+    tmp_path: Path,
+    name: str,
+    scheme: Scheme,
+    ending: str,
 ) -> None:
-    formats.load("onnx").export(small_source, Recipe(scheme), PIXEL_8, tmp_path / "model.onnx")
+    module = formats.load(name)
+    module.export(small_source, Recipe(scheme), PIXEL_8, tmp_path / f"model{module.SUFFIX}")
     host.write_samples(small_source.evaluation.inputs[:8], tmp_path / "samples.npz")
     path = (tmp_path / "model").with_suffix(ending)
-    runs, agrees = _checked(path, tmp_path / "samples.npz", tmp_path / "run", scheme)
+    runs, agrees = _checked(path, tmp_path / "samples.npz", tmp_path / "run", scheme, name)
     assert (runs.name, runs.verdict) == ("android libs run", "pass")
-    assert f"onnxruntime {libraries.made.runtime} for Android" in runs.reason
+    assert android.PACKAGES[name].about in runs.reason
+    assert android.PACKAGES[name].about in libraries.made.runtimes
     assert (agrees.name, agrees.verdict) == ("android libs agree", "pass")
-    assert agrees.figure == pytest.approx(0 if scheme == "fp32" else 1, abs=1e-5)
+    assert agrees.figure == pytest.approx(0 if scheme in FLOATS else 1, abs=1e-5)
     assert "for Linux" in agrees.reason
 
 
@@ -165,7 +185,82 @@ def test_what_is_too_new_for_it_is_told_and_no_failure(
     _model(tmp_path / "model.onnx", **newer)
     (check,) = _checked(tmp_path / "model.onnx", samples, tmp_path / "run")
     assert check.verdict == "skipped"
-    assert f"too new for onnxruntime {libraries.made.runtime} for Android" in check.reason
+    assert "too new for onnxruntime 1.29.0 for Android" in check.reason
+
+
+def _pooled(path: Path, samples: Path) -> None:
+    """A .pte with a kernel that ExecuTorch did not have yet when Android's library was built."""
+    source = source_of(torch.nn.AdaptiveAvgPool2d(3), [torch.ones(1, 2, 7, 7)])
+    formats.load("executorch").export(source, Recipe("fp32"), PIXEL_8, path)
+    host.write_samples(source.evaluation.inputs, samples)
+
+
+@pytest.mark.slow
+def test_an_operator_that_is_too_new_for_executorch_s_is_told_and_no_failure(
+    libraries: android.Libraries, tmp_path: Path
+) -> None:
+    path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
+    _pooled(path, samples)
+    (check,) = _checked(path, samples, tmp_path / "run", name="executorch")
+    assert check.verdict == "skipped"
+    assert "too new for executorch of react-native-executorch 0.8.5 for Android" in check.reason
+    assert "Missing operator" in check.reason
+    assert "aten::_adaptive_avg_pool2d" in check.reason
+
+
+@pytest.mark.slow
+def test_what_its_older_xnnpack_does_not_take_is_told_and_no_failure(
+    libraries: android.Libraries, small_source: Source, tmp_path: Path
+) -> None:
+    """A depthwise convolution whose weights are in half precision."""
+    path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
+    formats.load("executorch").export(small_source, Recipe("fp16"), PIXEL_8, path)
+    host.write_samples(small_source.evaluation.inputs[:1], samples)
+    (check,) = _checked(path, samples, tmp_path / "run", "fp16", "executorch")
+    assert check.verdict == "skipped"
+    assert "Failed to create depthwise convolution" in check.reason
+
+
+@pytest.mark.slow
+def test_a_shim_and_a_runner_that_zig_compiles_answer_the_same(
+    libraries: android.Libraries, small_source: Source, tmp_path: Path
+) -> None:
+    entry, package = cache.entry(), android.PACKAGES["executorch"]
+    assert entry is not None
+    fetch.zig(tmp_path / "zig")
+    compiler = build.zig(tmp_path / "zig", entry.libraries, build.headers())
+    other = android.Libraries(tmp_path / "libraries")
+    other.folder.mkdir()
+    android._unpack(package, fetch.npm(package.name, package.version, package.sha256), other.folder)
+    own = other.build("executorch", entry)
+    build.shim(compiler, other.folder / own.preload)
+    build.android_runner(compiler, other.folder / package.headers, other.folder / package.kept, own.runner)
+    for name in android._SYSTEM:
+        (other.folder / name).symlink_to(own.preload)
+    path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
+    formats.load("executorch").export(small_source, Recipe("w8a8"), PIXEL_8, path)
+    host.write_samples(small_source.evaluation.inputs[:2], samples)
+    job = host.Job("executorch", str(path), str(samples))
+    ran = [
+        arm.run(job, PIXEL_8, tmp_path / "run", 300, samples=2, by=each.build("executorch", entry))
+        for each in (libraries, other)
+    ]
+    first, second = ran
+    assert isinstance(first, arm.Run), first
+    assert isinstance(second, arm.Run), second
+    assert np.array_equal(first.outputs, second.outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["half of it", "an operator of nobody's"])
+def test_a_pte_that_it_cannot_load_fails(libraries: android.Libraries, tmp_path: Path, damage: str) -> None:
+    path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
+    _pooled(path, samples)
+    data = path.read_bytes()
+    half = damage == "half of it"
+    path.write_bytes(data[: len(data) // 2] if half else data.replace(b"aten::_adaptive", b"aten::_unheard_"))
+    (check,) = _checked(path, samples, tmp_path / "run", name="executorch")
+    assert (check.name, check.verdict) == ("android libs run", "fail")
 
 
 @pytest.mark.slow
@@ -203,7 +298,7 @@ def test_a_shim_that_comes_too_late_says_so(
     _model(tmp_path / "model.onnx")
     entry = cache.entry()
     assert entry is not None
-    late = replace(libraries.onnxruntime(entry), preload="")
+    late = replace(libraries.build("onnx", entry), preload="")
     job = host.Job("onnx", str(tmp_path / "model.onnx"), str(samples))
     death = arm.run(job, PIXEL_8, tmp_path / "run", 300, by=late)
     assert isinstance(death, host.Death)

@@ -18,8 +18,10 @@ from onnx import TensorProto, helper
 from edgepack import formats, target
 from edgepack.emulator import arm, host
 from edgepack.emulator.arm import build, cache, fetch, machine, part, pins, tensors, verdict
+from edgepack.emulator.device import Device
 from edgepack.emulator.host import Death, Job
 from edgepack.recipe import Recipe, Scheme
+from edgepack.report import Artifact, Figures
 from edgepack.source import Source
 
 FILES: list[tuple[str, Scheme, str]] = [
@@ -76,8 +78,8 @@ def test_a_file_answers_on_the_device_as_on_the_host_and_its_cost_repeats(
     here = tuple(runner(sample) for sample in small_source.evaluation.inputs[:8])
     found = verdict.agreement(first, here, small_source.reference, scheme, classes=True)
     checks = verdict.checks(first, found, scheme)
-    assert [check.verdict for check in checks] == ["pass", "pass"]
-    assert found.tops == 100
+    assert [check.verdict for check in checks] == ["pass", "pass", "pass"]
+    assert found.to_host.tops == 100
     assert found.lsbs is None if scheme == "fp32" else found.lsbs is not None
     if emulator.made.no_counts:
         pytest.skip(emulator.made.no_counts)
@@ -121,6 +123,43 @@ def test_an_older_core_runs_other_kernels(emulator: arm.Entry, written: Path, tm
     assert old.cost.dot == 0, "a Cortex-A53 has no dot products"
     assert new.cost.dot > 0
     assert new.cost.instructions < old.cost.instructions
+
+
+class _Parted(torch.nn.Module):
+    """A convolution and a linear layer for XNNPACK, and a running sum between them that it leaves alone."""
+
+    def __init__(self, *, sums: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head, self.sums = torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 8), sums
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for _ in range(self.sums):
+            x = torch.cumsum(x, 2)
+        return self.head(x.mean((2, 3), keepdim=True).flatten(1))
+
+
+@pytest.mark.parametrize("sums", [0, 4])
+def test_instructions_are_told_by_delegate(emulator: arm.Entry, tmp_path: Path, sums: int) -> None:
+    if emulator.made.no_counts:
+        pytest.skip(emulator.made.no_counts)
+    source = source_of(_Parted(sums=sums), [torch.randn(1, 3, 16, 16)])
+    exported = formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "net.pte")
+    host.write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
+    job = Job("executorch", str(tmp_path / "net.pte"), str(tmp_path / "samples.npz"))
+    first, second = (_ran(job, PI_5, tmp_path / each) for each in ("first", "second"))
+    assert first.delegates == second.delegates, "they repeat exactly"
+    assert set(first.delegates) == {"XnnpackBackend"}
+    assert first.cost is not None
+    inside = first.delegates["XnnpackBackend"]
+    outside = first.cost.instructions - inside
+    assert inside > 20_000
+    assert (outside > 8 * 14 * 14 * sums) if sums else (outside < 2500), "an instruction an element at least"
+    assert exported.delegation is not None
+    (told,) = exported.delegation.counted(first.cost.instructions, first.delegates).delegates
+    assert told.instructions == inside
+    assert told.share_of_instructions == pytest.approx(inside / first.cost.instructions)
 
 
 def test_what_stands_in_for_a_core_says_what_it_lacks(
@@ -213,6 +252,85 @@ def test_where_host_and_device_part_is_told_by_layer(emulator: arm.Entry, tmp_pa
     assert part.parted(tmp_path / "model.onnx", small, PI_5, tmp_path / "run", 300) is None
 
 
+class _Large(torch.nn.Module):
+    """A float too large for an integer between layers that XNNPACK takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        whole = (self.first(x) * 1e6).to(torch.int32)
+        return self.last(whole.to(torch.float32) * 1e-6)
+
+
+def test_where_they_part_in_a_pte_is_found_by_cutting_it(emulator: arm.Entry, tmp_path: Path) -> None:
+    small, large = torch.ones(1, 4), torch.full((1, 4), 1e6)
+    source = source_of(_Large(), [small])
+    formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "net.pte")
+    found = part.parted(tmp_path / "net.pte", (large.numpy(),), PI_5, tmp_path / "run", 300)
+    assert found is not None
+    assert found.layer == "dim_order_ops::_to_dim_order_copy #1"
+    assert found.operator == "dim_order_ops::_to_dim_order_copy"
+    assert found.before < 1e-5 < found.relative
+    assert part.parted(tmp_path / "net.pte", (small.numpy(),), PI_5, tmp_path / "run", 300) is None
+
+
+def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -> None:
+    """The check fails, and the note says where device and host part."""
+    large = torch.full((1, 4), 1e6)
+    source = source_of(_Large(), [large])
+    path = tmp_path / "net.pte"
+    formats.load("executorch").export(source, Recipe("fp32"), PI_5, path)
+    host.write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
+    on = Device(
+        target=PI_5,
+        samples=tmp_path / "samples.npz",
+        inputs=source.evaluation.inputs,
+        classes=False,
+        scratch=tmp_path / "scratch",
+        time_limit=300,
+        say=lambda _: None,
+        absent="",
+    )
+    recipe = Recipe("fp32")
+    artifact = Artifact(
+        "net.pte", "executorch", "fp32", 1, 1, 1.0, 0.0, Figures(), (), None, None, (), (), recipe
+    )
+    runner = formats.load("executorch").load(path)
+    here = tuple(runner(sample) for sample in source.evaluation.inputs)
+    judged = on.judged(artifact, path, here, source.reference, None)
+    assert [(check.name, check.verdict) for check in judged.checks] == [
+        ("device runs", "pass"),
+        ("device agrees", "fail"),
+        ("device agrees with float", "fail"),
+    ]
+    (note,) = judged.notes
+    assert note.startswith("device and host part at dim_order_ops::_to_dim_order_copy '")
+
+
+def test_files_whose_layers_cannot_be_asked_for_say_so(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"\.ort files do not give what their layers answer"):
+        part.parted(tmp_path / "net.ort", (np.ones(1),), PI_5, tmp_path / "run", 1)
+
+
+@pytest.mark.parametrize(("count", "first"), [(1, 0), (2, 1), (7, 0), (66, 41), (66, 65)])
+def test_bisection_finds_the_layer_in_few_runs(count: int, first: int) -> None:
+    asked: list[int] = []
+
+    def differs(number: int) -> tuple[float, float]:
+        asked.append(number)
+        return (0.5 if number >= first else 1e-7), 1e-4
+
+    found = part.bisected(count, differs)
+    assert found is not None
+    assert (found.number, found.relative) == (first, 0.5)
+    assert found.before == (1e-7 if first else 0)
+    assert len(asked) <= 1 + np.ceil(np.log2(count + 1))
+    assert part.bisected(count, lambda _: (0.0, 0.0)) is None
+
+
 def _here(name: str) -> str:
     """The folder of a runtime's libraries of this host."""
     module = pytest.importorskip(name)
@@ -252,17 +370,40 @@ def test_every_core_that_a_target_may_name_has_its_model() -> None:
     assert all(core == model.name for core, model in machine.MODELS.items())
 
 
+def _run_of(*rows: list[float]) -> arm.Run:
+    outputs = tuple((np.array([row], np.float32),) for row in rows)
+    return arm.Run(outputs, None, "", "one core", "a runtime", 1.0)
+
+
+def _verdicts(run: arm.Run, here: arm.Run, reference: arm.Run, scheme: Scheme) -> list[str]:
+    found = verdict.agreement(run, here.outputs, reference.outputs, scheme, classes=True)
+    return [check.verdict for check in verdict.checks(run, found, scheme)]
+
+
 def test_answers_that_differ_fail_the_verdict() -> None:
-    here = ((np.array([[1.0, 2.0, 4.0]], np.float32),),)
-    there = ((np.array([[4.0, 2.0, 1.0]], np.float32),),)
-    run = arm.Run(there, None, "", "one core", "a runtime", 1.0)
+    here, there = _run_of([1.0, 2.0, 4.0]), _run_of([4.0, 2.0, 1.0])
     for scheme in ("fp32", "w8a8"):
-        found = verdict.agreement(run, here, here, scheme, classes=True)
-        assert [check.verdict for check in verdict.checks(run, found, scheme)] == ["pass", "fail"]
-        assert found.tops == 0
+        found = verdict.agreement(there, here.outputs, here.outputs, scheme, classes=True)
+        assert _verdicts(there, here, here, scheme) == ["pass", "fail", "fail"]
+        assert found.to_host.tops == 0
     assert found.lsbs == 3
-    broken = arm.Run(((np.array([[np.nan]], np.float32),),), None, "", "one core", "a runtime", 1.0)
+    broken = _run_of([np.nan])
     assert [check.verdict for check in verdict.checks(broken, found, "w8a8")] == ["fail"]
+
+
+def test_what_the_host_itself_lacks_to_float_is_no_failure_of_the_device() -> None:
+    off, reference = _run_of([1.0, 2.0, 4.0]), _run_of([4.0, 2.0, 1.0])
+    for scheme in ("fp32", "w8a8"):
+        assert _verdicts(off, off, reference, scheme) == ["pass", "pass", "pass"]
+    assert _verdicts(_run_of([1.0, 2.0, 4.01]), reference, reference, "w8a8") == ["pass", "fail", "fail"]
+
+
+def test_one_near_tie_passes_and_two_do_not() -> None:
+    """Cosine alone would let all tops be others."""
+    rows, tied = [[1.0, 0.999]] * 8, [0.999, 1.0]
+    here = _run_of(*rows)
+    assert _verdicts(_run_of(*rows[1:], tied), here, here, "w8a8") == ["pass", "pass", "pass"]
+    assert _verdicts(_run_of(*rows[2:], tied, tied), here, here, "w8a8") == ["pass", "fail", "fail"]
 
 
 def test_the_emulated_system_shows_the_devices_core_and_no_other(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import Command
 
 from edgepack import target
 from edgepack.emulator import arm
@@ -127,13 +128,36 @@ def test_qemus_max_is_refused(tmp_path: Path) -> None:
         target.load(str(tmp_path / "mine.toml"))
 
 
+def test_the_commands_tell_what_is_there_and_what_cannot_be(own_cache: Path, command: Command) -> None:
+    assert "not set up: run `edgepack emulator setup`" in command("emulator", "status").out
+    assert "nothing was there" in command("emulator", "clean").out
+    ended = command("emulator", "setup", "--target", "iphone-15")
+    assert ended.code == TargetError("").exit_code
+    assert "iphone-15 is not emulated" in ended.err
+    ended = command("emulator", "setup", "--target", "raspberry-pi-5")
+    assert ended.code != 0
+    assert "EDGEPACK_OFFLINE is set" in ended.err
+    own = own_cache / "arm-of-before"
+    own.mkdir()
+    assert str(own) in command("emulator", "clean").out
+    assert not own.exists()
+
+
+def _ordinary() -> list[str]:
+    """What makes a command that of a user without rights: nothing, unless these tests are root's own."""
+    if os.geteuid():
+        return []
+    line = ["unshare", "--user"]
+    if not shutil.which(line[0]) or subprocess.run([*line, "true"], capture_output=True).returncode:
+        pytest.skip("root cannot become a user without rights here: no user namespaces")
+    return line
+
+
 @pytest.mark.slow
-def test_two_at_once_with_no_home_make_one_entry(online: Path) -> None:
+def test_two_at_once_of_an_ordinary_user_with_no_home_make_one_entry(online: Path) -> None:
     environment = {**os.environ, "HOME": "/nonexistent"}
-    children = [
-        subprocess.Popen([sys.executable, "-c", SETUP], env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    line = [*_ordinary(), sys.executable, "-c", SETUP]
+    children = [subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     logs = [child.communicate()[0] for child in children]
     assert [child.returncode for child in children] == [0, 0]
     assert sum("compiling" in log for log in logs) == 1

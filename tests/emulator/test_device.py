@@ -46,6 +46,23 @@ def test_a_build_runs_its_files_on_the_emulated_board(built: Report) -> None:
     assert 0.2 < artifact.figures.instructions_ratio < 0.9, "int8 takes fewer instructions on this core"
 
 
+def test_report_check_and_inspect_tell_the_delegates_instructions(built: Report) -> None:
+    (artifact,) = built.artifacts
+    if artifact.figures.cost is None:
+        pytest.skip("this host's QEMU counts nothing")
+    assert artifact.delegation is not None
+    (delegate,) = artifact.delegation.delegates
+    assert delegate.instructions is not None
+    assert 0.9 < delegate.instructions / artifact.figures.cost.instructions < 1, "all but the runtime's own"
+    assert " % of instructions" in str(artifact.delegation)
+    (again,) = recheck.check(Path(built.folder)).artifacts
+    assert again.delegation == artifact.delegation, "counts repeat exactly"
+    (without,) = recheck.check(Path(built.folder), emulator=False).artifacts
+    assert without.delegation == artifact.delegation.uncounted()
+    told = edgepack.inspect(Path(built.folder) / artifact.file).delegation
+    assert told == artifact.delegation
+
+
 def test_a_check_runs_them_again_and_holds_the_cost_against_another_bundle(built: Report) -> None:
     again = recheck.check(Path(built.folder))
     assert again.passed

@@ -235,6 +235,15 @@ def test_several_delegates_count_together() -> None:
     assert str(found).startswith("CoreMLBackend 40 % of operators, 50 % of multiply-adds in 2 parts; Xnn")
 
 
+def test_counted_instructions_are_told_and_go_again() -> None:
+    first = Delegate("CoreMLBackend", 1, 4, 100, 0.4, 0.5)
+    found = _delegation(first, Delegate("XnnpackBackend", 2, 5, 50, 0.5, 0.25))
+    counted = found.counted(1000, {"XnnpackBackend": 250})
+    assert str(counted).endswith("50 % of operators, 25 % of multiply-adds, 25 % of instructions in 2 parts")
+    assert [each.instructions for each in counted.delegates] == [0, 250]
+    assert counted.uncounted() == found
+
+
 def test_only_the_largest_outside_are_named() -> None:
     many = tuple(Outside(f"aten::op{number}", "", 1, 0) for number in range(6))
     assert _delegation(outside=many).left == "aten::op0, aten::op1, aten::op2, aten::op3 and 2 more"

@@ -1,4 +1,4 @@
-"""A `.pte` whose operators Core ML runs: written here, taken apart again, and evaluated as a whole."""
+"""A `.pte` whose operators Core ML runs, or some of them: written here, taken apart again, and evaluated."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="Core ML itself
 
 PHONE = target.load("iphone-15")
 EVALUATED = "evaluated in torch, operation by operation (not Core ML)"
+BESIDE = "operators beside its part by torch's kernels, not ExecuTorch's"
 
 
 @pytest.mark.parametrize(
@@ -92,13 +93,13 @@ def lowered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[torch.nn.Modu
     """A module's `.pte` for Core ML."""
     folder = tmp_path_factory.mktemp("lowered")
 
-    def lower(module: torch.nn.Module, example: tuple[Any, ...]) -> Path:
+    def lower(module: torch.nn.Module, example: tuple[Any, ...], floor: str = "iOS17") -> Path:
         from edgepack.formats.executorch import core_ml, program
 
         with quiet(), core_ml.repeatable():
             exported = torch.export.export(module.eval(), example, strict=False)
-            written, _ = program.lowered(exported, CONTRACT, core_ml.partitioner("fp32", "iOS17"))
-        path = folder / f"{type(module).__name__}.pte"
+            written, _ = program.lowered(exported, CONTRACT, core_ml.partitioner("fp32", floor))
+        path = folder / f"{type(module).__name__}-{floor}.pte"
         path.write_bytes(written)
         return path
 
@@ -118,14 +119,52 @@ def test_inputs_and_outputs_keep_their_order_and_types(
         assert (mine.dtype.name, mine.shape) == (tensor.dtype, tensor.shape)
 
 
-def test_a_program_with_operators_outside_is_not_evaluated_and_says_so(
+def test_a_program_with_operators_outside_is_evaluated_whole(
     lowered: Callable[[torch.nn.Module, tuple[Any, ...]], Path],
 ) -> None:
-    module, path = formats.load("executorch"), lowered(_Asinh(), (torch.randn(2, 4),))
-    assert module.cannot_run(path).startswith("Core ML runs on macOS only, and what is outside")
-    assert module.evaluator(path) == ""
-    assert not formats.runs("executorch", path)
+    torch.manual_seed(0)
+    net = _Asinh()
+    module, path = formats.load("executorch"), lowered(net, (torch.randn(2, 4),))
+    assert module.cannot_run(path) == "Core ML runs on macOS only"
+    assert module.evaluator(path) == f"{EVALUATED}; {BESIDE}"
+    assert formats.runs("executorch", path)
     assert formats.describe(path).outside == {"aten::asinh": 1}
+    given = torch.randn(2, 4)
+    (found,) = module.load(path)((given.numpy(),))
+    np.testing.assert_allclose(found, net(given).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_an_operator_beside_that_torch_has_not_is_an_error_that_names_it(
+    lowered: Callable[[torch.nn.Module, tuple[Any, ...]], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "unheard.pte"
+    data = lowered(_Asinh(), (torch.randn(2, 4),)).read_bytes()
+    path.write_bytes(data.replace(b"aten::asinh", b"aten::asinX"))
+    with pytest.raises(BundleError, match=r"aten::asinX\.out cannot be run here"):
+        formats.load("executorch").load(path)
+
+
+class _Counter(torch.nn.Module):
+    """What it was given so far, kept by Core ML, and a part of it that Core ML does not take."""
+
+    total: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros(1, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.total.add_(x)
+        return torch.asinh(self.total * 2)
+
+
+@pytest.mark.parametrize("floor", ["iOS17", "iOS18"])
+def test_state_is_kept_from_run_to_run(lowered: Callable[..., Path], floor: str) -> None:
+    """From iOS 18 on it is Core ML's own, before that the program's."""
+    run = formats.load("executorch").load(lowered(_Counter(), (torch.zeros(1, 4),), floor))
+    given = np.array([[1, 2, 3, 4]], np.float32)
+    for times in (1, 2, 3):
+        np.testing.assert_allclose(run((given,))[0], np.arcsinh(2 * times * given), rtol=1e-3)
 
 
 def test_a_damaged_part_is_refused(
@@ -198,7 +237,11 @@ def test_a_build_of_what_core_ml_does_not_take_whole(here: Path, command: Comman
     told = " ".join(ended.out.split())
     assert "in 2 parts" in told
     assert "outside executorch .pte fp16: aten::asinh at net.py:13" in told
-    assert "runs: Core ML runs on macOS only, and what is outside of it is not run without it" in told
+    assert f"runs: Core ML runs on macOS only; {EVALUATED}; {BESIDE}" in told
+    (artifact,) = edgepack.check(here / "out" / "phone").artifacts
+    assert artifact.figures.sqnr_db is not None
+    assert artifact.figures.sqnr_db > 40, "half precision"
+    assert {each.name: each.verdict for each in artifact.checks}["repeats"] == "pass"
 
 
 def test_what_its_core_ml_part_cannot_carry(fashion: Source, tmp_path: Path) -> None:

@@ -493,7 +493,8 @@ def setup(
     android_libs: Annotated[
         bool,
         typer.Option(
-            "--android-libs", help="Android's own ONNX Runtime, too, for `check --android-libs` (200 MB down)"
+            "--android-libs",
+            help="Android's own ONNX Runtime and ExecuTorch, too, for `check --android-libs` (230 MB down)",
         ),
     ] = False,
     debug: Debug = False,

@@ -415,7 +415,9 @@ class Screen:
         """Android's libraries that are set up."""
         made = found.made
         self._line(f"{escape(str(found.folder))}, {made.bytes / 1e6:.0f} MB, made in {made.seconds:.0f} s")
-        self._line(f"  onnxruntime {made.runtime} for Android; its shim is built by {escape(made.compiler)}")
+        for each in made.runtimes:
+            self._line(f"  {escape(each)}")
+        self._line(f"  the shim below them is built by {escape(made.compiler)}")
 
     def host(self, found: Host) -> None:
         """What the doctor found."""

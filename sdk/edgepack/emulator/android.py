@@ -25,8 +25,13 @@ _TOO_NEW = (
     "is not a registered function/op",
     "Could not find an implementation for",
     "ORT format model version",
+    "Missing operator",
+    "Program identifier",
+    "Serialization Format version identifier",
+    "Failed to create",
 )
-"""What ONNX Runtime says of an opset, a file's form or an operator that it does not know yet."""
+"""What ONNX Runtime says of an opset, a file's form or an operator that it does not know yet, and what
+ExecuTorch says of an operator, a file's form or an operator that its delegate was given."""
 
 
 def refuse(target: Target) -> None:
@@ -47,7 +52,7 @@ def _checks(artifact: Artifact, path: Path, on: Device) -> tuple[Check, ...]:
     reason = reason or ("" if libraries else _SETUP) or on.absent
     if reason or libraries is None or entry is None:
         return (_skipped(RUNS, reason or _SETUP),)
-    by = libraries.onnxruntime(entry)
+    by = libraries.build(artifact.format, entry)
     on.say(f"run {path.name} by {by.name}")
     job = Job(artifact.format, str(path), str(on.samples))
     found = device.run(job, on.target, on.scratch / "android", on.time_limit, samples=SAMPLES, by=by)
@@ -76,9 +81,7 @@ def _compared(
         ran = Check(RUNS, "pass", None, None, "", found.runtime)
         return ran, _skipped(AGREES, "the runtime's build for Linux gave no answers to compare with")
     agreement = verdict.agreement(found, linux.outputs, linux.outputs, artifact.scheme, classes=on.classes)
-    runs, *agrees = verdict.checks(found, agreement, artifact.scheme)
-    against = f"against {linux.runtime} for Linux"
-    named = [
-        replace(each, name=AGREES, reason=", ".join(filter(None, (against, each.reason)))) for each in agrees
-    ]
-    return replace(runs, name=RUNS), *named
+    runs = verdict.checks(found, agreement, artifact.scheme)[0]
+    agrees = verdict.to_host(agreement, artifact.scheme)
+    reason = ", ".join(filter(None, (f"against {linux.runtime} for Linux", agrees.reason)))
+    return replace(runs, name=RUNS), replace(agrees, name=AGREES, reason=reason)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgepack import formats
-from edgepack.emulator import arm
+from edgepack.emulator import arm, twin
 from edgepack.emulator.arm import part, verdict
 from edgepack.emulator.host import Death, Job
-from edgepack.report import Artifact, Check, Cost
+from edgepack.report import Artifact, Check
 from edgepack.samples import Sample
 from edgepack.target import Target
 
@@ -52,10 +52,11 @@ class Device:
         """`artifact`, whose file is at `path` and gave `here` on the host, with the device's checks.
 
         `reference` is what the float model answers. The cost is set against that of `float_file`, where
-        one is given. Unchanged for iOS, whose runtimes are not built for Linux.
+        one is given. For iOS, whose runtimes are not built for Linux, the evaluator is held against Core ML
+        where that ran the file.
         """
         if self.target.platform == "ios":
-            return artifact
+            return twin.told(artifact, path, self.inputs, here)
         if reason := arm.unsuited(self.target, artifact.format) or self.absent:
             return _with(artifact, (Check(NAME, "skipped", None, None, "", reason),))
         ran = self._run(artifact.format, path)
@@ -63,7 +64,7 @@ class Device:
             return _with(artifact, (Check(NAME, "fail", None, None, "", ran.reason),))
         found = verdict.agreement(ran, here, reference, artifact.scheme, classes=self.classes)
         checks = verdict.checks(ran, found, artifact.scheme)
-        judged = self._costed(_with(artifact, checks), ran.cost, float_file)
+        judged = self._costed(_with(artifact, checks), ran, float_file)
         apart = any(check.verdict == "fail" for check in checks)
         return replace(judged, notes=(*judged.notes, self._parted(path))) if apart else judged
 
@@ -74,20 +75,21 @@ class Device:
             self.ran[path] = arm.run(job, self.target, scratch, self.time_limit, samples=SAMPLES)
         return self.ran[path]
 
-    def _costed(self, artifact: Artifact, cost: Cost | None, float_file: Path | None) -> Artifact:
-        """The artifact with its cost, and that against the float file's."""
+    def _costed(self, artifact: Artifact, ran: arm.Run, float_file: Path | None) -> Artifact:
+        """The artifact with its cost, that against the float file's, and that within its delegates."""
         ratio = None
-        if cost and float_file:
+        if ran.cost and float_file:
             base = self._run(artifact.format, float_file)
             if isinstance(base, arm.Run) and base.cost:
-                ratio = cost.instructions / base.cost.instructions
-        figures = replace(artifact.figures, cost=cost, instructions_ratio=ratio)
-        return replace(artifact, figures=figures)
+                ratio = ran.cost.instructions / base.cost.instructions
+        figures = replace(artifact.figures, cost=ran.cost, instructions_ratio=ratio)
+        delegation = artifact.delegation
+        if delegation and ran.cost:
+            delegation = delegation.counted(ran.cost.instructions, ran.delegates)
+        return replace(artifact, figures=figures, delegation=delegation)
 
     def _parted(self, path: Path) -> str:
         """Where device and host part, in words."""
-        if path.suffix != ".onnx":
-            return f"where device and host part is not told for {path.suffix} files"
         try:
             found = part.parted(path, self.inputs[0], self.target, self.scratch / "part", self.time_limit)
         except RuntimeError as cause:

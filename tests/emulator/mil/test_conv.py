@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import given as handed
 from single_op import computed, drawn, same
 from torch import Tensor
 from torch.nn import functional
+
+from edgepack.emulator.mil import ops
 
 _CONV = (functional.conv1d, functional.conv2d, functional.conv3d)
 _TRANSPOSED = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)
@@ -102,3 +105,28 @@ def test_conv_transpose_reaches_an_output_shape_that_its_kernel_does_not() -> No
     constants = {"strides": [3], "output_shape": [1, 2, 12], "bias": np.array([1.0, 2.0], np.float32)}
     expected = functional.conv_transpose1d(x, weight, torch.tensor([1.0, 2.0]), 3, 0, 2)
     same(computed("conv_transpose", {"x": x.numpy()}, weight=weight.numpy(), **constants)[0], expected)
+
+
+@pytest.mark.parametrize("scales", [(0.5, -3.0), ([0.5, 0.25, 2.0], [1.0, -2.0, 0.0])])
+def test_conv_quantized_has_levels_for_weights(scales: tuple) -> None:
+    """Scale and offset are one for all, or one for each output channel."""
+    x, bias = torch.from_numpy(drawn(1, 2, 5, 6)), torch.tensor([1.0, -1.0, 0.5])
+    levels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 2, 3, 3)).astype(np.uint8))
+    scale, offset = (torch.tensor(each) for each in scales)
+    rest = {"pad_type": "custom", "pad": torch.tensor([1, 0, 0, 1]), "groups": torch.tensor(1)}
+    rest |= {"strides": torch.tensor([2, 1]), "dilations": torch.tensor([1, 1]), "bias": bias}
+    given_ = handed(
+        x=x, weight=levels, quantization_type="linear", quant_scale=scale, quant_bias=offset, **rest
+    )
+    whole = [each.reshape(-1, 1, 1, 1) if each.dim() else each for each in (scale, offset)]
+    padded = functional.pad(x, (0, 1, 1, 0))
+    expected = functional.conv2d(padded, levels.float() * whole[0] + whole[1], bias, (2, 1))
+    ours = ops.table()["conv_quantized"](given_)
+    assert isinstance(ours, Tensor)
+    torch.testing.assert_close(ours, expected)
+
+
+def test_conv_quantized_by_a_table_says_that_it_is_not_carried() -> None:
+    """The operation has no input for it."""
+    with pytest.raises(NotImplementedError, match="lut"):
+        ops.table()["conv_quantized"](handed(quantization_type="lut"))

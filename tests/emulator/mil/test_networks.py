@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edgepack import formats, source, target
 from edgepack.quiet import quiet
@@ -98,3 +102,34 @@ def test_a_foreign_package_answers_as_its_twin_in_onnx(pitch: Path, noise: float
         assert ours.shape == there[number].shape
         assert there[number].std() > 0.01
         assert np.abs(ours - there[number]).max() < most
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    begun = time.process_time()
+    call()
+    return time.process_time() - begun
+
+
+@pytest.mark.slow
+def test_mobilenet_v2_takes_less_than_three_times_of_torch_s_time(tmp_path: Path) -> None:
+    """Paired runs of one thread, in turn; the median of their ratios."""
+    from conftest import source_of
+
+    from edgepack import zoo
+
+    torch.manual_seed(0)
+    with quiet():
+        net = zoo._models().mobilenet_v2(weights=None).eval()
+    x = torch.randn(1, 3, 224, 224)
+    formats.load("coreml").export(
+        source_of(net, [x]), Recipe("fp32"), target.load("iphone-15"), tmp_path / "net.mlpackage"
+    )
+    runner, sample = formats.load("coreml").load(tmp_path / "net.mlpackage"), (x.numpy(),)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            runs = [(_seconds(lambda: runner(sample)), _seconds(lambda: net(x))) for _ in range(20)]
+    finally:
+        torch.set_num_threads(threads)
+    assert statistics.median(ours / theirs for ours, theirs in runs[5:]) < 3

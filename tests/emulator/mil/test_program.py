@@ -345,3 +345,12 @@ def test_every_operation_of_ios_15_to_18_is_evaluated() -> None:
     assert {name for name, by in found.items() if by == "coremltools"} <= {
         name for name in found if name.startswith("constexpr_")
     }
+
+
+def test_the_page_of_operations_is_what_is_evaluated() -> None:
+    from edgepack.emulator.mil import coverage
+
+    told = Path(coverage.__file__).with_name("OPERATIONS.md").read_text(encoding="utf-8")
+    assert told == coverage.page(), "python -m edgepack.emulator.mil.coverage > OPERATIONS.md"
+    assert told.count("\n| ") == 1 + len(coverage.coverage())
+    assert set(coverage._PARTLY) <= set(coverage.coverage())

@@ -17,15 +17,18 @@ NATIVE = Path(__file__).parent / "native"
 ANDROID = NATIVE / "android"
 APP = resources.templates() / "linux-cpp" / "src"
 """Of the C++ app, whose header of ONNX Runtime the runner shares."""
+_RUNNER = "runner_executorch.cpp"
 CROSS = "aarch64-linux-gnu-g++"
 _UNPACKED = "usr/bin/aarch64-linux-gnu-g++-12"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _NEWEST = (2, 38)
 """Of C libraries that Zig is asked to compile for; what is made for an old one runs on all newer."""
 _VERSION = re.compile(rb"GNU C Library .*release version (\d+)\.(\d+)")
+_STATIC = ("-l:libstdc++.a", "-Wl,--exclude-libs,ALL")
 _FLAGS = ["-std=c++17", "-O2", "-w"]
 _EXECUTORCH_LIBRARIES = ("", "_kernels_optimized", "_kernels_quantized", "_backend_xnnpack", "_threadpool")
-_EXECUTORCH_DEFINES = ("C10_USING_CUSTOM_GENERATED_MACROS", "ET_EVENT_TRACER_ENABLED", "ET_USE_THREADPOOL")
+_GENERATED = "C10_USING_CUSTOM_GENERATED_MACROS"
+_EXECUTORCH_DEFINES = (_GENERATED, "ET_EVENT_TRACER_ENABLED", "ET_USE_THREADPOOL")
 """As the wheel's executorch-config.cmake says, which needs a newer CMake than systems have."""
 
 
@@ -36,19 +39,22 @@ class Compiler:
     line: tuple[str, ...]
     about: str
     environment: dict[str, str] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    """What links its own C++ library into a program, and keeps it there, named before a library that has
+    another inside; empty where that comes first by itself."""
 
 
 def cross() -> Compiler | None:
     """The cross compiler on the PATH, or None."""
     found = shutil.which(CROSS)
-    return Compiler((found,), f"{CROSS} of this host") if found else None
+    return Compiler((found,), f"{CROSS} of this host", own=_STATIC) if found else None
 
 
 def unpacked(root: Path) -> Compiler:
     """The cross compiler in a folder of unpacked Debian packages."""
     line = (str(root / _UNPACKED), f"--sysroot={root}")
     about = "g++-12-aarch64-linux-gnu of Debian, unpacked and not kept"
-    return Compiler(line, about, {"LD_LIBRARY_PATH": str(root / _LIBRARIES)})
+    return Compiler(line, about, {"LD_LIBRARY_PATH": str(root / _LIBRARIES)}, _STATIC)
 
 
 def host() -> Compiler | None:
@@ -101,8 +107,9 @@ def runner(runtime: Runtime, compiler: Compiler, library: Path, out: Path) -> No
         include = library / "include"
         rest = [f"-D{each}" for each in _EXECUTORCH_DEFINES]
         rest += [f"-I{include}", f"-I{include}/executorch/runtime/core/portable_type/c10"]
-        rest += [str(NATIVE / "runner_executorch.cpp"), f"-L{library / 'lib'}", "-Wl,--no-as-needed"]
+        rest += [str(NATIVE / _RUNNER), f"-L{library / 'lib'}", "-Wl,--no-as-needed"]
         rest += [f"-lexecutorch{each}" for each in _EXECUTORCH_LIBRARIES]
+        rest += ["-ldl"]
     _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
 
 
@@ -113,8 +120,25 @@ def shim(compiler: Compiler, out: Path) -> None:
     """
     rest = ["-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-soname,libc.so", "-Wl,-z,defs", "-Wl,-z,now"]
     rest += [f"-Wl,--version-script={ANDROID / 'bionic.map'}"]
-    rest += [str(ANDROID / name) for name in ("bionic.cpp", "forward.s")]
+    rest += [str(ANDROID / name) for name in ("bionic.cpp", "forward.s", "jni.s")]
     _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
+
+
+def android_runner(compiler: Compiler, headers: Path, library: Path, out: Path) -> None:
+    """Compile the runner of ExecuTorch for Android's `library`; what that asks for is the shim's matter.
+
+    The library has a C++ library inside, and exports some of it; the runner has its own.
+    Raises EdgepackError with the compiler's first error.
+    """
+    rest = [f"-D{_GENERATED}", f"-I{headers}", str(NATIVE / _RUNNER), str(ANDROID / "optional.cpp")]
+    rest += [*compiler.own, str(library), "-Wl,--allow-shlib-undefined", "-ldl"]
+    _compile([*compiler.line, *_FLAGS, "-o", str(out), *rest], compiler)
+
+
+def android_sources() -> list[Path]:
+    """The sources of the shim and of that runner."""
+    shared = [NATIVE / name for name in (_RUNNER, "delegates.h", "samples.h")]
+    return [*sorted(ANDROID.iterdir()), *shared]
 
 
 def counter(out: Path) -> str:

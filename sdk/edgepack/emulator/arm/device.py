@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgepack.emulator import host
@@ -18,8 +19,13 @@ from edgepack.samples import Sample
 from edgepack.target import Target
 
 _SYSTEM, _SAMPLES, _OUTPUTS, _COUNTS, _LOG = "system", "samples.bin", "outputs.bin", "counts.txt", "log.txt"
-_UNRESOLVED = "Missing operator"
-"""ExecuTorch logs it before it fails with a number."""
+_TELLING = (
+    "Missing operator",
+    "Program identifier",
+    "Serialization Format version identifier",
+    "Failed to create",
+)
+"""What ExecuTorch logs, of an operator, a file's form or XNNPACK's refusal, before it fails with a number."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Run:
     runtime: str
     """The runtime that ran it, with its version."""
     seconds: float
+    delegates: Mapping[str, int] = field(default_factory=dict)
+    """Instructions of an inference within each delegate; empty where the runtime tells of none."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ def run(
         about=machine.about(target),
         runtime=by.name,
         seconds=time.perf_counter() - begun,
+        delegates={} if no_cost else cost.delegates(scratch / _COUNTS),
     )
 
 
@@ -129,6 +138,6 @@ def _run(line: list[str], entry: Entry, scratch: Path, time_limit: float) -> Dea
 
 
 def _told(log: Path) -> str:
-    """The log, a line on an operator that does not resolve last."""
+    """The log, a line that tells of the cause last."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(sorted(lines, key=lambda line: _UNRESOLVED in line))
+    return "\n".join(sorted(lines, key=lambda line: any(word in line for word in _TELLING)))

@@ -1,4 +1,7 @@
-"""Which operations of ML Programs are evaluated, and by whom."""
+"""Which operations of ML Programs are evaluated, and by whom.
+
+`python -m edgepack.emulator.mil.coverage` prints OPERATIONS.md, which lies beside this file.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +32,49 @@ def _evaluated(name: str) -> Evaluated:
     if name in ops.table() or name in constexpr.OWN:
         return "torch"
     return "coremltools" if name.startswith("constexpr_") else "missing"
+
+
+_ABOUT: dict[Evaluated, str] = {
+    "torch": "edgepack, in torch or NumPy",
+    "coremltools": "coremltools' own decompression",
+    "missing": "**not evaluated**: an error names it and its place",
+}
+_PARTLY = {
+    "conv_quantized": "`linear`; `lut` is an error, since the operation carries no table",
+    "random_bernoulli": "its distribution, not Core ML's numbers",
+    "random_categorical": "its distribution, not Core ML's numbers",
+    "random_normal": "its distribution, not Core ML's numbers",
+    "random_uniform": "its distribution, not Core ML's numbers",
+}
+"""What is not the whole of an operation."""
+
+
+def page() -> str:
+    """The table of the docs: every operation, the first opset that has it, who evaluates it, and what not."""
+    found = coverage()
+    counts = [f"{sum(by == who for by in found.values())} by {about}" for who, about in _ABOUT.items()]
+    lines = [
+        "# Operations",
+        "",
+        f"The {len(found)} operations of coremltools' iOS 15 to 18 opsets: {', '.join(counts[:-1])}, "
+        f"{list(found.values()).count('missing')} not at all.",
+        "Printed by `python -m edgepack.emulator.mil.coverage`.",
+        "",
+        "| operation | since | evaluated by | but |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {_since(name)} | {_ABOUT[by]} | {_PARTLY.get(name, '')} |"
+            for name, by in found.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _since(name: str) -> str:
+    versions = SSAOpRegistry.core_ops.get(name, {})
+    first = min((each.name for each in versions), default="iOS18")
+    return first.replace("iOS", "iOS ")
+
+
+if __name__ == "__main__":
+    print(page(), end="")

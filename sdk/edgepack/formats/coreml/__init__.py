@@ -117,18 +117,25 @@ class _Package:
 
 def load(path: Path) -> Runner:
     """The package in Core ML; where that is not, in torch. Raises BundleError where it cannot be read."""
+    if evaluator():
+        return evaluated(path)
     with quiet():
-        from edgepack.formats.coreml import features
-
-        if evaluator():
-            from edgepack.emulator import mil
-
-            program = mil.read(path)
-            return _Package(program.run, features.read(program.metadata))
         import coremltools
+
+        from edgepack.formats.coreml import features
 
         model = coremltools.models.MLModel(str(path))
         return _Package(model.predict, features.read(model.user_defined_metadata))
+
+
+def evaluated(path: Path) -> Runner:
+    """The package in torch, on any host. Raises BundleError where it cannot be read or evaluated."""
+    with quiet():
+        from edgepack.emulator import mil
+        from edgepack.formats.coreml import features
+
+        program = mil.read(path)
+        return _Package(program.run, features.read(program.metadata))
 
 
 def describe(path: Path) -> Description:

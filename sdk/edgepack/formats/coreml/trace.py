@@ -17,6 +17,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.compress import graph as graphs
 from edgepack.contract import Contract, ImageInput
+from edgepack.formats.coreml.settled import settled
 from edgepack.quiet import quiet
 from edgepack.recipe import ROOT
 from edgepack.source import Source
@@ -70,7 +71,7 @@ def traced(source: Source, picture: ImageInput | None, activation: str) -> Trace
     graph = source.exported.module()
     assert isinstance(graph, GraphModule)
     values = _values(graph, source.contract)
-    shell = _Shell(picture, activation, values)
+    shell = _Shell(picture, activation, values, settled(graph))
     shell.add_module("model", graph)
     with quiet(), torch.no_grad():
         script = torch.jit.trace(shell, _given(source, picture), check_trace=False).eval()
@@ -128,21 +129,28 @@ def _constants(graph: GraphModule) -> dict[str, str]:
 class _Named(Interpreter):
     """Runs the graph while it is traced, and gives the values their names."""
 
-    def __init__(self, graph: GraphModule, values: Mapping[str, str]) -> None:
+    def __init__(
+        self, graph: GraphModule, values: Mapping[str, str], known: Mapping[Node, torch.Tensor]
+    ) -> None:
         super().__init__(graph)
         self._values = values
+        self._known = known
         self._given: set[str] = set()
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         """The result of `target`; a log-softmax written out so that 16-bit floats hold it, and nothing of
-        what asserts a type, which Core ML's converter does not know."""
+        what asserts a type or is another name for a value, which Core ML's converter does not know."""
         if target is torch.ops.aten._assert_tensor_metadata.default:
             return None
+        if target is torch.ops.aten.alias.default:
+            return args[0]
         if target is torch.ops.aten.log_softmax.int:
             return _log_softmax(*args[:2])
         return super().call_function(target, args, kwargs)
 
     def run_node(self, n: Node) -> Any:
+        if n in self._known:
+            return self._known[n]
         result = super().run_node(n)
         if n.op in ("call_function", "placeholder") and isinstance(result, torch.Tensor):
             self._name(torch._C._get_value_trace(result), self._values[n.name])  # type: ignore[attr-defined]
@@ -170,10 +178,17 @@ class _Shell(torch.nn.Module):
     scale: torch.Tensor | None
     bias: torch.Tensor | None
 
-    def __init__(self, picture: ImageInput | None, activation: str, values: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        picture: ImageInput | None,
+        activation: str,
+        values: Mapping[str, str],
+        known: Mapping[Node, torch.Tensor],
+    ) -> None:
         super().__init__()
         self.activation = activation
         self.values = values
+        self.known = known
         self.scale, self.bias, self.planes = None, None, True
         if picture:
             self.planes = picture.layout == "NCHW"
@@ -187,7 +202,7 @@ class _Shell(torch.nn.Module):
             inputs = (values if self.planes else values.permute(0, 2, 3, 1),)
         graph = self.get_submodule("model")
         assert isinstance(graph, GraphModule)
-        outputs: tuple[torch.Tensor, ...] = _Named(graph, self.values).run(*inputs)
+        outputs: tuple[torch.Tensor, ...] = _Named(graph, self.values, self.known).run(*inputs)
         first = outputs[0]
         if self.activation == "softmax":
             first = torch.softmax(first, dim=-1)

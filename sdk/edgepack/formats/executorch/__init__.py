@@ -42,10 +42,7 @@ def cannot_export() -> str:
 
 def cannot_run(path: Path | None = None) -> str:
     """As `cannot_export`: the runtime's binding comes with the package, Core ML with macOS."""
-    if _in_core_ml(path) == "nothing":
-        return cannot_export()
-    outside = "" if _in_core_ml(path) == "all" else ", and what is outside of it is not run without it"
-    return formats.load("coreml").cannot_run() + outside
+    return cannot_export() if _in_core_ml(path) == "nothing" else formats.load("coreml").cannot_run()
 
 
 def _in_core_ml(path: Path | None) -> Share:
@@ -148,8 +145,12 @@ def no_gain(kind: PruneKind, target: Target) -> str:
 
 
 def evaluator(path: Path | None = None) -> str:
-    """What runs a file that Core ML runs as a whole, where that is not; else empty."""
-    return formats.load("coreml").evaluator() if _in_core_ml(path) == "all" else ""
+    """What runs a file that Core ML runs, or a part of it, where that is not; else empty."""
+    share = _in_core_ml(path)
+    if share == "nothing":
+        return ""
+    beside = "; operators beside its part by torch's kernels, not ExecuTorch's" if share == "some" else ""
+    return formats.load("coreml").evaluator() + beside
 
 
 def import_runtime() -> None:

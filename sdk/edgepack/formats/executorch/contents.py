@@ -60,10 +60,10 @@ def describe(path: Path) -> Description:
         return _Program(path.read_bytes()).description()
 
 
-def program(path: Path) -> Any:
-    """The program in `path` by ExecuTorch's schema. Raises BundleError where it cannot be read."""
+def file(path: Path) -> Any:
+    """What ExecuTorch's deserializer makes of `path`. Raises BundleError where it cannot be read."""
     with readable(path):
-        return _Program(path.read_bytes()).program
+        return _Program(path.read_bytes()).file
 
 
 @contextmanager
@@ -88,10 +88,11 @@ class _Program:
         header = _get_extended_header(data)
         if header and len(data) < header.segment_base_offset + header.segment_data_size:
             raise ValueError("it ends before its data does")
-        file = deserialize_pte_binary(data)
-        self.program: Any = file.program
-        self._named: Any = file.named_data.pte_data if file.named_data else {}
-        self._buffers: Any = file.named_data.buffers if file.named_data else []
+        self.file: Any = deserialize_pte_binary(data)
+        self.program: Any = self.file.program
+        named = self.file.named_data
+        self._named: Any = named.pte_data if named else {}
+        self._buffers: Any = named.buffers if named else []
         self._claimed: set[object] = set()
         self._opaque: list[str] = []
 
@@ -149,7 +150,7 @@ class _Program:
 
     def _stored(self, tensor: Any) -> Constant:
         """Of 0 bytes where an operator before has it too, or another file holds it."""
-        dtype = _dtype(tensor)
+        dtype = dtype_name(tensor)
         precision = dtype.replace("bfloat", "bf").replace("float", "fp")
         width = int((re.findall(r"\d+", dtype) or [8])[0])
         outside = tensor.extra_tensor_info is not None and tensor.extra_tensor_info.location == 1
@@ -173,7 +174,7 @@ class _Program:
             for each in core_ml.operators(payload):
                 yield _Operator("", each.kind, each.constants, delegated=True)
             return
-        graph = _xnnpack_graph(payload) if delegate.id == "XnnpackBackend" else None
+        graph = xnnpack_graph(payload) if delegate.id == "XnnpackBackend" else None
         if graph is None:
             self._opaque.append(delegate.id)
             size = self._claim(("payload", delegate.processed.index), len(payload))
@@ -216,7 +217,7 @@ class _Program:
                 value = plan.values[index].val
                 name = f"{prefix}{ends[:-1]}_{position}"
                 if type(value).__name__ == "Tensor":
-                    yield Tensor(name, _dtype(value), tuple(value.sizes))
+                    yield Tensor(name, dtype_name(value), tuple(value.sizes))
                 else:
                     yield Tensor(name, type(value).__name__.lower(), ())
 
@@ -246,10 +247,11 @@ def _numbered(operators: Iterable[_Operator]) -> Iterator[_Operator]:
 
 def dtype_of(tensor: Any) -> np.dtype[Any]:
     """The type of a tensor's numbers."""
-    return np.dtype(_dtype(tensor))
+    return np.dtype(dtype_name(tensor))
 
 
-def _dtype(tensor: Any) -> str:
+def dtype_name(tensor: Any) -> str:
+    """The same as NumPy and torch call it."""
     name: str = tensor.scalar_type.name
     return _DTYPES.get(name, name.lower())
 
@@ -266,7 +268,12 @@ def _value(entry: Any) -> tuple[Any, int]:
     return union.get("tensor_value", union), union.get("quant_params", {}).get("scale_buffer_idx", 0)
 
 
-def _xnnpack_graph(payload: bytes) -> Any | None:
+def xnnpack_values(graph: Any) -> dict[int, Any]:
+    """The values of XNNPACK's graph by their numbers."""
+    return {value["id_out"]: value for value, _ in map(_value, graph["xvalues"])}
+
+
+def xnnpack_graph(payload: bytes) -> Any | None:
     """XNNPACK's graph, by ExecuTorch's schema; None where the payload is of another version."""
     try:
         header = xnnpack.XNNHeader.from_bytes(payload[: xnnpack.XNNHeader.EXPECTED_LENGTH])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,10 @@ from edgepack.errors import BundleError
 from edgepack.formats._layers import Operator
 from edgepack.formats.coreml import contents as coreml_contents
 from edgepack.formats.coreml import convert, package
-from edgepack.formats.executorch import contents
+from edgepack.formats.executorch import contents, method
+from edgepack.formats.executorch.method import Method
 from edgepack.recipe import Scheme
-from edgepack.samples import Array, Sample
+from edgepack.samples import Array
 
 BACKEND = "CoreMLBackend"
 _FOLDER, _MODEL, _METADATA = "lowered_module", "model.mlpackage", "metadata.json"
@@ -108,51 +109,50 @@ def operators(payload: bytes) -> list[Operator]:
 def share(path: Path) -> Share:
     """How much of a program Core ML runs; nothing of one that cannot be read: the runtime says why."""
     try:
-        plans = contents.program(path).execution_plan
+        plans = contents.file(path).program.execution_plan
     except BundleError:
         return "nothing"
     if not any(each.id == BACKEND for plan in plans for each in plan.delegates):
         return "nothing"
-    return "all" if len(plans) == 1 and _call(plans[0]) else "some"
-
-
-def _call(plan: Any) -> Any | None:
-    """The one call of Core ML that a method consists of; None where it consists of more."""
-    calls = [each.instr_args for chain in plan.chains for each in chain.instructions]
-    if len(calls) != 1 or type(calls[0]).__name__ != "DelegateCall" or len(plan.delegates) != 1:
-        return None
-    return calls[0] if set(plan.outputs) <= set(calls[0].args) else None
+    calls = [each.instr_args for plan in plans for chain in plan.chains for each in chain.instructions]
+    return "all" if all(type(each).__name__ == "DelegateCall" for each in calls) else "some"
 
 
 @dataclass(frozen=True)
-class _Evaluated:
-    """A program of one Core ML part, run by the evaluator."""
+class _Part:
+    """What Core ML was given, run by the evaluator; its state is kept from run to run."""
 
     program: mil.Program
-    given: dict[str, int]
-    """Which of the method's inputs each input of the part is."""
-    answered: tuple[tuple[str, np.dtype[Any]], ...]
-    """Of each of the method's outputs: what the part calls it, and its type in the program."""
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    state: mil.State
 
-    def __call__(self, sample: Sample) -> tuple[Array, ...]:
-        found = self.program.run({name: sample[place] for name, place in self.given.items()})
-        return tuple(np.asarray(found[name]).astype(dtype) for name, dtype in self.answered)
+    @property
+    def takes(self) -> int:
+        return len(self.inputs)
+
+    def __call__(self, given: Sequence[Array]) -> list[Array]:
+        found = self.program.run(dict(zip(self.inputs, given, strict=True)), state=self.state)
+        return [np.asarray(found[name]) for name in self.outputs]
 
 
-def load(path: Path) -> _Evaluated:
-    """A program that Core ML runs as a whole. Raises BundleError where it cannot be read."""
-    program = contents.program(path)
-    (plan,) = program.execution_plan
-    call = _call(plan)
-    assert call is not None
-    payload = program.backend_delegate_data[plan.delegates[0].processed.index].data
-    with contents.readable(path), unpacked(payload) as folder:
+def load(path: Path) -> Method:
+    """A program that Core ML runs, or a part of it.
+
+    Raises BundleError where it cannot be read, or an operator beside that part cannot be run here.
+    """
+    file = contents.file(path)
+    plan = next((each for each in file.program.execution_plan if each.name == "forward"), None)
+    if plan is None:
+        raise BundleError(f"{path} has no method forward")
+    with contents.readable(path):
+        return method.method(file, plan, lambda delegate: _part(file.program, delegate))
+
+
+def _part(program: Any, delegate: Any) -> _Part:
+    if delegate.id != BACKEND:
+        raise BundleError(f"{delegate.id} stands beside Core ML, and cannot be run without its own runtime")
+    with unpacked(program.backend_delegate_data[delegate.processed.index].data) as folder:
         names = json.loads((folder / _METADATA).read_bytes())
         read = mil.read(folder / _MODEL)
-    given = len(names["inputNames"])
-    answers = dict(zip(call.args[given:], names["outputNames"], strict=True))
-    return _Evaluated(
-        program=read,
-        given={name: plan.inputs.index(value) for name, value in zip(names["inputNames"], call.args[:given])},
-        answered=tuple((answers[each], contents.dtype_of(plan.values[each].val)) for each in plan.outputs),
-    )
+    return _Part(read, tuple(names["inputNames"]), tuple(names["outputNames"]), read.fresh_state())

@@ -1,7 +1,8 @@
 /* A plugin of QEMU 7 (tcg-plugins) that counts what the guest executes between two marks.
  *
  * The guest marks an inference by getpgid(0x5EED0001) and getpgid(0x5EED0000). For each, a line of
- * figures goes into the file given as out=. Data addresses are followed inside inferences only.
+ * figures goes into the file given as out=. Data addresses are followed inside inferences only. Calls of
+ * delegates, marked by getpgid(0x5EED0011) and getpgid(0x5EED0010, name in four registers), have lines of their own.
  * The prototypes are those of qemu-plugin.h, which Debian ships in no package.
  */
 #include <stdint.h>
@@ -34,7 +35,7 @@ enum { ALL, SIMD, DOT, MEMORY, BRANCH, KINDS };
 static const char *const NAMES[KINDS] = {"instructions", "simd", "dot", "memory", "branch"};
 
 static uint64_t counts[KINDS], before[KINDS];
-static uint64_t bytes_read, bytes_written, pages;
+static uint64_t before_call, bytes_read, bytes_written, pages;
 static int inside;
 static FILE *out;
 
@@ -112,12 +113,19 @@ static void end(void) {
   fflush(out);
 }
 
+static void end_call(const uint64_t *letters) {
+  fprintf(out, "delegate=%.32s instructions=%lu\n", (const char *)letters, counts[ALL] - before_call);
+  fflush(out);
+}
+
 static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t first, uint64_t b, uint64_t c, uint64_t d,
                        uint64_t e, uint64_t f, uint64_t g, uint64_t h) {
-  (void)id, (void)cpu, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
+  (void)id, (void)cpu, (void)f, (void)g, (void)h;
   if (number != GETPGID) return;
   if (first == 0x5EED0001) begin();
   if (first == 0x5EED0000) end();
+  if (first == 0x5EED0011) before_call = counts[ALL];
+  if (first == 0x5EED0010) end_call((uint64_t[]){b, c, d, e});
 }
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;

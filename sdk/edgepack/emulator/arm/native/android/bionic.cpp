@@ -204,6 +204,18 @@ BIONIC(const char*, __strrchr_chk, const char* text, int one, size_t) { return s
 BIONIC(void, __FD_SET_chk, int file, fd_set* set, size_t) { FD_SET(file, set); }
 BIONIC(int, __FD_ISSET_chk, int file, const fd_set* set, size_t) { return FD_ISSET(file, set); }
 
+__asm__(".symver bionic_write_chk, __write_chk@LIBC_N");  // newer than the others
+extern "C" __attribute__((visibility("default"), used)) ssize_t bionic_write_chk(int file, const void* from, size_t size,
+                                                                                 size_t) {
+  return write(file, from, size);
+}
+
+// Java's side (jni.s).
+extern "C" __attribute__((used)) void absent_jni() {
+  fputs("error: Java is not in the shim for Android's libraries\n", stderr);
+  abort();
+}
+
 // Android's log goes where errors go.
 BIONIC(int, __android_log_write, int, const char* tag, const char* text) {
   return fprintf(stderr, "%s: %s\n", tag ? tag : "", text);
