@@ -7,16 +7,18 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ALL_FORMATS, FASHION, ROOT, Command
+from test_report import artifact as an_artifact
 
 import edgepack
-from edgepack import bundle, formats, judge, recipe
+from edgepack import bundle, formats, judge, pipeline, recipe
 from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Report
+from edgepack.report import Artifact, Figures, Report
 
 PIS = ("raspberry-pi-5", "raspberry-pi-4")
 PHONES = ("pixel-8", "galaxy-s23")
@@ -478,3 +480,13 @@ def test_sensitivity_in_words_and_without_samples(
     assert "blocks.0.depthwise" in ended.out
     assert "plot: sensitivity.svg" in ended.out
     assert (tmp_path / "sensitivity.svg").is_file()
+
+
+def test_what_is_slower_than_float_does_not_pay_whether_quantized_or_pruned() -> None:
+    slow = replace(an_artifact(), figures=Figures(latency_ratio=1.4, latency_spread=(1.2, 1.6)))
+    quick = replace(slow, figures=Figures(latency_ratio=0.7, latency_spread=(0.6, 0.8)))
+    for what in ("w8a8", "pruned fp32"):
+        assert f"{what} is slower than float in the same runtime: 1.40" in pipeline._idle((slow,), what)
+        assert pipeline._idle((quick,), what) == ""
+        assert "no smaller" in pipeline._idle((replace(quick, size_ratio=1.0),), what)
+    assert pipeline._idle((slow,), "") == "", "the float model itself"

@@ -253,7 +253,14 @@ class _Attempts:
         made = [self._artifact(recipe, written, path) for path in written.exported.models]
         pairs = zip(made, written.exported.models, strict=True)
         artifacts = tuple(self._on_device(each, path, written.exported) for each, path in pairs)
-        return Trial(recipe, written.exported, artifacts, _missed(artifacts), _idle(artifacts))
+        return Trial(
+            recipe, written.exported, artifacts, _missed(artifacts), _idle(artifacts, self._what(recipe))
+        )
+
+    def _what(self, recipe: Recipe) -> str:
+        """What is to be smaller and faster than the float model; empty for that itself."""
+        pruned = "" if self.source is self.shop.source else "pruned "
+        return f"{pruned}{recipe.scheme}" if pruned or not recipe.is_float else ""
 
     def _written(self, recipe: Recipe) -> _Written:
         key = self._key(recipe)
@@ -414,25 +421,25 @@ def _missed(artifacts: tuple[Artifact, ...]) -> str:
     return "; ".join(dict.fromkeys(sentence(check) for _, check in failed))
 
 
-def _idle(artifacts: tuple[Artifact, ...]) -> str:
-    """Why quantization does not pay: a file no smaller than float, or slower in the same runtime.
+def _idle(artifacts: tuple[Artifact, ...], what: str) -> str:
+    """Why `what` does not pay: a file no smaller than float, or slower in the same runtime.
 
     Slower is told by the instructions on the target's emulated device, else by this host's processor time.
     """
     main = artifacts[0]
     spread = main.figures.latency_spread
-    if main.scheme in FLOATS:
+    if not what:
         return ""
     if main.size_ratio >= 1:
-        return f"{main.scheme} makes the file no smaller than float: {main.size_ratio:.2f} of its bytes"
+        return f"{what} makes the file no smaller than float: {main.size_ratio:.2f} of its bytes"
     counted = main.figures.instructions_ratio
     if counted is not None:
-        many = f"{main.scheme} takes no fewer instructions than float on the emulated device: {counted:.2f}"
+        many = f"{what} takes no fewer instructions than float on the emulated device: {counted:.2f}"
         return f"{many} of their number" if counted >= 1 else ""
     ratio = main.figures.latency_ratio
     if ratio and spread and ratio > _TIE and spread[0] > 1:
         return (
-            f"{main.scheme} is slower than float in the same runtime: "
+            f"{what} is slower than float in the same runtime: "
             f"{ratio:.2f} of its time ({spread[0]:.2f} to {spread[1]:.2f})"
         )
     return ""

@@ -13,6 +13,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.compress import graph
 from edgepack.compress.equalize import equalize
+from edgepack.compress.influence import measure
 from edgepack.compress.workbench import Workbench
 from edgepack.recipe import Recipe
 from edgepack.samples import Samples
@@ -143,7 +144,7 @@ def test_the_answers_stay_and_channels_come_closer(net: nn.Module, channels: int
     _uneven(net)
     module = graph_of(net, PICTURES[0])
     before = _spread(module)
-    scaled = equalize(module, SAMPLES)
+    scaled = equalize(module, measure(module, SAMPLES))
     assert channels - 2 <= scaled <= channels, "all but dead ones"
     for each in PICTURES:
         exact = net(each)
@@ -177,7 +178,7 @@ class Odd(nn.Module):
 def test_what_is_shared_or_constant_is_left_as_it_is(kind: str) -> None:
     net = _uneven(Odd(kind))
     module = graph_of(net, PICTURES[0])
-    equalize(module, SAMPLES)
+    equalize(module, measure(module, SAMPLES))
     for each in PICTURES:
         exact = net(each)
         torch.testing.assert_close(module(each), exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))
@@ -188,7 +189,7 @@ def test_scales_do_not_pass_what_is_not_blind_to_them(act: type[nn.Module]) -> N
     net = _uneven(_chain(act))
     module = graph_of(net, PICTURES[0])
     weights = {name: value.clone() for name, value in module.state_dict().items()}
-    assert equalize(module, SAMPLES) == 0
+    assert equalize(module, measure(module, SAMPLES)) == 0
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, weights[name])
 
@@ -234,8 +235,8 @@ def test_channels_far_below_a_clamp_are_scaled_up_to_it_at_most_fourfold() -> No
     first.weight.data *= torch.tensor([0.02, 0.2, 1, 20, 0.02, 0.2, 1, 20]).reshape(-1, 1, 1, 1)
     module = graph_of(net, PICTURES[0])
     before = module.get_parameter("0.weight").clone()
-    assert equalize(module, SAMPLES) == 0
-    assert equalize(module, SAMPLES, clamped=True) > 4
+    assert equalize(module, measure(module, SAMPLES)) == 0
+    assert equalize(module, measure(module, SAMPLES), clamped=True) > 4
     scaled = (module.get_parameter("0.weight") / before).flatten(1).amax(1)
     assert scaled.max() <= 4 + 1e-3
     torch.testing.assert_close(scaled[[3, 7]], torch.ones(2)), "they reach the clamp"
@@ -286,7 +287,7 @@ def test_channels_scaled_by_powers_of_two_cost_int8_nothing_once_equalized() -> 
 def test_one_dimensional_convolutions_are_scaled_and_sequences_are_not() -> None:
     net = _uneven(Sound())
     module = graph_of(net, PICTURES[0])
-    assert 6 <= equalize(module, SAMPLES) <= 8, "the channels between the two convolutions"
+    assert 6 <= equalize(module, measure(module, SAMPLES)) <= 8, "the channels between the two convolutions"
     for each in PICTURES:
         exact = net(each)
         torch.testing.assert_close(module(each), exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))

@@ -22,11 +22,8 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgepack.compress import graph as graphs
-from edgepack.compress import influence, simulate
 from edgepack.compress.influence import Influence
 from edgepack.compress.slots import ADDS, Slots, ceiling, constants, plain, shared_constants
-from edgepack.recipe import Recipe
-from edgepack.samples import Samples
 
 _LEAST = 1e-8
 _BOUND = 12 * float(np.log(2))
@@ -45,17 +42,11 @@ _SHARP = 40.0
 """How sharply the greatest of a tensor's channels stands for its range, while it is searched."""
 
 
-def equalize(graph: GraphModule, samples: Samples, inside: str = "none", *, clamped: bool = False) -> int:
-    """Rescale and shift channels of `graph` in place; how many are scaled.
+def equalize(graph: GraphModule, found: Influence, *, clamped: bool = False) -> int:
+    """Rescale and shift channels of a float graph in place; how many are scaled.
 
-    `inside`: the activation that the graph itself applies to its first output.
+    `found` is that of the graph as it is.
     """
-    wanted = {
-        node
-        for node in graph.graph.nodes
-        if node.name in simulate.quantized_outputs(graph, Recipe("w8a8")) or ceiling(node)
-    }
-    found = influence.measure(graph, samples, wanted, inside)
     channels = _Channels(graph, found, clamped)
     if not channels.count:
         return 0
@@ -63,6 +54,11 @@ def equalize(graph: GraphModule, samples: Samples, inside: str = "none", *, clam
         channels.search()
     channels.apply()
     return int((channels.scales()[1:].log().abs() > 1e-6).sum())
+
+
+def has_clamps(graph: GraphModule) -> bool:
+    """Whether `clamped` makes a difference."""
+    return any(ceiling(node) for node in graph.graph.nodes)
 
 
 class _Channels:
@@ -87,14 +83,16 @@ class _Channels:
         self.most = {node: _most(graph, node) for node in self.readers}
         self.tensors = [
             node
-            for node in found.tensors
-            if node in self.places and len(self.places[node]) == len(found.low[node]) > 0
+            for node in graph.graph.nodes
+            if node.name in found.tensors
+            and node in self.places
+            and len(self.places[node]) == len(found.low[node.name]) > 0
         ]
         self.movable = _movable(graph, self.places)
         self.shifts = {
-            node: ((found.low[node] + found.high[node]) / 2).requires_grad_()
+            node: ((found.low[node.name] + found.high[node.name]) / 2).requires_grad_()
             for node in self.layers
-            if node in self.movable and node in found.low
+            if node in self.movable and node.name in found.low
         }
         self.movable &= {node for node in self.movable if self._shift(node) is not None}
         self.least, self.greatest = self._bounds(clamped)
@@ -109,8 +107,8 @@ class _Channels:
         least = torch.full((self.count + 1,), -_BOUND)
         greatest = -least
         for node, places in self.places.items():
-            if clamped and ceiling(node) and node in self.found.early:
-                full = (_ROOM * self.found.early[node] / ceiling(node)).clamp(_FLOOR, 1).log()
+            if clamped and ceiling(node) and node.name in self.found.early:
+                full = (_ROOM * self.found.early[node.name] / ceiling(node)).clamp(_FLOOR, 1).log()
                 least.scatter_reduce_(0, places, full, "amax")
                 greatest.scatter_reduce_(0, places, torch.zeros_like(full), "amin")
         least[0] = greatest[0] = 0
@@ -131,11 +129,14 @@ class _Channels:
         return torch.where(usable, logs - middle, 0)
 
     def _magnitudes(self, node: Node) -> Tensor:
-        return torch.maximum(self.found.low[node].abs(), self.found.high[node].abs())
+        return torch.maximum(self.found.low[node.name].abs(), self.found.high[node.name].abs())
 
     def search(self) -> None:
         """Settle scales and shifts where the predicted noise is least."""
-        spans = {node: float((self.found.high[node] - self.found.low[node]).mean()) for node in self.shifts}
+        spans = {
+            node: float((self.found.high[node.name] - self.found.low[node.name]).mean())
+            for node in self.shifts
+        }
         groups = [{"params": [self.logs], "lr": _RATE}]
         groups += [{"params": [each], "lr": _RATE * spans[node]} for node, each in self.shifts.items()]
         optimizer = torch.optim.Adam(groups)
@@ -164,19 +165,21 @@ class _Channels:
         total = torch.zeros(())
         for node in self.tensors:
             scale, shift = scales[self.places[node]], self._shift(node)
-            high, low = self.found.high[node], self.found.low[node]
+            high, low = self.found.high[node.name], self.found.low[node.name]
             if shift is not None:
                 high, low = high - shift, low - shift
             above, below = (
                 _greatest(torch.maximum(each, quiet[node] * (each > 0)) / scale) for each in (high, -low)
             )
             step = (above + below) / 255
-            total = total + step**2 / 12 * (self.found.tensors[node] * scale**2).sum()
+            total = total + step**2 / 12 * (self.found.tensors[node.name] * scale**2).sum()
         for node in self.readers:
-            if node in self.found.weights:
+            if node.name in self.found.weights:
                 read = _by_output(node, scales[self.places[_read(node)]], self.most[node])
                 step = (self.most[node] * read).amax(1) / 127
-                total = total + _WEIGHTS * (step**2 / 12 * (self.found.weights[node] / read**2).sum(1)).sum()
+                total = (
+                    total + _WEIGHTS * (step**2 / 12 * (self.found.weights[node.name] / read**2).sum(1)).sum()
+                )
         return total
 
     def _shift(self, node: Node) -> Tensor | None:

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.compress import graph as graphs
+from edgepack.compress import simulate
+from edgepack.recipe import Recipe
 from edgepack.samples import Samples
 
 _MOST = 32
@@ -27,25 +29,25 @@ _LEAST_CHANCE = 1e-6
 
 @dataclass(frozen=True)
 class Influence:
-    """What was seen of a graph, a figure a channel (dimension 1 of a tensor)."""
+    """What was seen of a graph, by name of its nodes: a figure a channel (dimension 1 of a tensor)."""
 
-    low: dict[Node, Tensor] = field(default_factory=dict)
+    low: dict[str, Tensor] = field(default_factory=dict)
     """Least value of each channel over all samples."""
-    high: dict[Node, Tensor] = field(default_factory=dict)
-    early: dict[Node, Tensor] = field(default_factory=dict)
+    high: dict[str, Tensor] = field(default_factory=dict)
+    early: dict[str, Tensor] = field(default_factory=dict)
     """Greatest of each channel over every other sample, so that the rest tell what is beyond it."""
-    tensors: dict[Node, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
     """Energy at the outputs for an error of energy 1 at each place of a channel; a mean over samples."""
-    weights: dict[Node, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
     """By layer, [outputs, inputs a group]: the same for each weight, a kernel's taken together."""
 
 
-def measure(graph: GraphModule, samples: Samples, wanted: set[Node], inside: str) -> Influence:
-    """The influence of wanted nodes and of all layers, over `samples`.
+def measure(graph: GraphModule, samples: Samples, inside: str = "none") -> Influence:
+    """The influence of all that int8 quantizes in a float graph, over `samples`.
 
     `inside`: the activation that the graph itself applies to its first output, which is undone.
     """
-    run = _Backwards(graph, wanted)
+    run = _Backwards(graph, simulate.quantized_outputs(graph, Recipe("w8a8")))
     found = run.found
     draw = torch.Generator().manual_seed(0)
     count = min(_MOST, len(samples))
@@ -57,7 +59,7 @@ def measure(graph: GraphModule, samples: Samples, wanted: set[Node], inside: str
             if number < count:
                 run.look_back(_signed(outputs, inside, draw))
     for each in (found.tensors, found.weights):
-        each.update({node: energy / count for node, energy in each.items()})
+        each.update({name: energy / count for name, energy in each.items()})
     return found
 
 
@@ -78,15 +80,15 @@ def _signed(outputs: tuple[Tensor, ...], inside: str, draw: torch.Generator) -> 
 class _Backwards(Interpreter):
     """Runs forwards with all that a backward run needs, in-place operators on copies."""
 
-    def __init__(self, graph: GraphModule, wanted: set[Node]) -> None:
+    def __init__(self, graph: GraphModule, wanted: set[str]) -> None:
         super().__init__(graph)
         self.found = Influence()
         self.is_early = False
         self._wanted = wanted
-        self._weights: dict[Node, Tensor] = {}
-        self._values: dict[Node, Tensor] = {}
+        self._weights: dict[str, Tensor] = {}
+        self._values: dict[str, Tensor] = {}
         layers = graphs.layers(graph).values()
-        self._owners = {str(graphs.weight_of(node).target): node for node in layers}
+        self._owners = {str(graphs.weight_of(node).target): node.name for node in layers}
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         self._weights, self._values = {}, {}
@@ -111,32 +113,33 @@ class _Backwards(Interpreter):
 
     def run_node(self, n: Node) -> Any:
         value = super().run_node(n)
-        if n in self._wanted and isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1:
-            self._see(n, value.detach().transpose(0, 1).flatten(1))
+        floats = isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1
+        if n.name in self._wanted and floats:
+            self._see(n.name, value.detach().transpose(0, 1).flatten(1))
             if torch.is_grad_enabled():
                 if not value.requires_grad:
                     value = value.detach().requires_grad_()
                 value.retain_grad()
-                self._values[n] = value
+                self._values[n.name] = value
         return value
 
-    def _see(self, n: Node, channels: Tensor) -> None:
+    def _see(self, name: str, channels: Tensor) -> None:
         low, high = channels.amin(1), channels.amax(1)
-        self.found.low[n] = torch.minimum(self.found.low.get(n, low), low)
-        self.found.high[n] = torch.maximum(self.found.high.get(n, high), high)
+        self.found.low[name] = torch.minimum(self.found.low.get(name, low), low)
+        self.found.high[name] = torch.maximum(self.found.high.get(name, high), high)
         if self.is_early:
-            self.found.early[n] = torch.maximum(self.found.early.get(n, high), high)
+            self.found.early[name] = torch.maximum(self.found.early.get(name, high), high)
 
     def look_back(self, total: Tensor | None) -> None:
         """Add what one sample's outputs, summed up, say of each tensor and weight."""
         if total is None:
             return
         total.backward()
-        for n, value in self._values.items():
+        for name, value in self._values.items():
             if value.grad is not None:
                 energy = value.grad.transpose(0, 1).flatten(1).square().sum(1)
-                self.found.tensors[n] = self.found.tensors.get(n, torch.zeros_like(energy)) + energy
-        for n, weight in self._weights.items():
+                self.found.tensors[name] = self.found.tensors.get(name, torch.zeros_like(energy)) + energy
+        for name, weight in self._weights.items():
             if weight.grad is not None:
                 energy = weight.grad.flatten(2).square().sum(2) if weight.dim() > 2 else weight.grad.square()
-                self.found.weights[n] = self.found.weights.get(n, torch.zeros_like(energy)) + energy
+                self.found.weights[name] = self.found.weights.get(name, torch.zeros_like(energy)) + energy

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from torch.fx import GraphModule, Node
 
-from edgepack.compress import correct, equalize, feedback, graph, ranges, simulate
+from edgepack.compress import correct, equalize, feedback, graph, influence, ranges, simulate
 from edgepack.compress.feedback import Feedback, Snapped
+from edgepack.compress.influence import Influence
 from edgepack.compress.ranges import Range, Seen
 from edgepack.compress.sensitivity import Cost, Damage
 from edgepack.quiet import quiet
@@ -82,6 +83,7 @@ class Workbench:
     _best: Recipe | None = None
     _damages: tuple[Damage, ...] = ()
     _reference: tuple[Sample, ...] = ()
+    _influence: Influence | None = None
     _feedbacks: dict[Equalization, Feedback] = field(default_factory=dict)
     _noises: dict[str, dict[Scheme, float]] = field(default_factory=dict)
 
@@ -159,8 +161,9 @@ class Workbench:
             with self.timed("calibration"), torch.no_grad(), quiet():
                 module = self._copied()
                 if equalization != "none":
-                    clamped = equalization == "clamped"
-                    equalize.equalize(module, self.calib, self.source.inside, clamped=clamped)
+                    if self._influence is None:
+                        self._influence = influence.measure(module, self.calib, self.source.inside)
+                    equalize.equalize(module, self._influence, clamped=equalization == "clamped")
                 seen = ranges.observe(module, self.calib, simulate.may_be_quantized)
                 self._seen[equalization] = module, simulate.shared(module, seen)
         return self._seen[equalization]
@@ -203,7 +206,8 @@ class Workbench:
         """Equalization, feedback, ranges and bias correction, each taken where it measurably helps."""
         first = Recipe("w8a8", ranges="least-error")
         fed = replace(first, feedback=True)
-        best = self._better(first, [fed, *(replace(fed, equalize=each) for each in ("exact", "clamped"))])
+        ways: list[Equalization] = ["exact", "clamped"] if equalize.has_clamps(self._copied()) else ["exact"]
+        best = self._better(first, [fed, *(replace(fed, equalize=each) for each in ways)])
         ruled = [replace(best, ranges=rule) for rule in RANGE_RULES[1:]]
         best = self._better(best, [*ruled, *(Recipe("w8a8", ranges=rule) for rule in RANGE_RULES[1:])])
         return self._better(best, [replace(best, correct_bias=True)])
