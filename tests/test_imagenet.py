@@ -42,7 +42,7 @@ def _built(net: str, out: Path, **options: object) -> Report:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("net", "agreement", "sqnr_db"),
-    [("mobilenet_v2", 95.0, 16.0), ("efficientnet_lite0", 96.0, 21.0), ("squeezenet1_1", 95.0, 30.0)],
+    [("mobilenet_v2", 95.0, 20.0), ("efficientnet_lite0", 98.0, 25.0), ("squeezenet1_1", 95.0, 30.0)],
 )
 def test_int8_stays_with_float_by_default(net: str, agreement: float, sqnr_db: float, tmp_path: Path) -> None:
     report = _built(net, tmp_path / "out")
@@ -50,7 +50,8 @@ def test_int8_stays_with_float_by_default(net: str, agreement: float, sqnr_db: f
     assert {each.format for each in report.artifacts} == set(FORMATS)
     for each in report.artifacts:
         assert each.scheme == "w8a8"
-        assert each.size_ratio <= 0.30
+        # a .ptl of MobileNetV2 needs more layers in float, since its targets ask for 95 % too
+        assert each.size_ratio <= (0.45 if each.format == "torchscript" else 0.30)
         assert each.figures.agreement is not None
         assert each.figures.agreement >= agreement
         assert each.figures.sqnr_db is not None

@@ -199,7 +199,7 @@ def test_rounds_and_blocks_change_nothing(
     assert one == pytest.approx(other, abs=0.5)
 
 
-@pytest.mark.filterwarnings("ignore:read_text is deprecated:DeprecationWarning")  # executorch, on import
+@pytest.mark.filterwarnings("ignore:(open|read)_text is deprecated:DeprecationWarning")  # executorch, on import
 def test_the_written_package_holds_the_very_same_weights(
     fashion: Source, bench: Workbench, tmp_path: Path
 ) -> None:

@@ -253,12 +253,6 @@ def _read(layer: Node) -> Node:
     return before
 
 
-def _groups(layer: Node) -> int:
-    groups = layer.args[6] if len(layer.args) > 6 else layer.kwargs.get("groups", 1)
-    assert isinstance(groups, int)
-    return groups
-
-
 def _most(graph: GraphModule, layer: Node) -> Tensor:
     """Greatest weight of each kernel, [outputs, inputs a group]."""
     weight = graphs.constant(graph, graphs.weight_of(layer)).detach().abs()
@@ -267,12 +261,12 @@ def _most(graph: GraphModule, layer: Node) -> Tensor:
 
 def _by_input(layer: Node, most: Tensor) -> Tensor:
     """Greatest weight by which a layer reads each of its input channels."""
-    return most.reshape(_groups(layer), -1, most.shape[1]).amax(1).flatten()
+    return most.reshape(graphs.groups(layer), -1, most.shape[1]).amax(1).flatten()
 
 
 def _by_output(layer: Node, channels: Tensor, weight: Tensor) -> Tensor:
     """A figure of each input channel beside the weights that read it: [outputs, inputs a group]."""
-    groups = _groups(layer)
+    groups = graphs.groups(layer)
     return channels.reshape(groups, weight.shape[1]).repeat_interleave(weight.shape[0] // groups, 0)
 
 

@@ -101,7 +101,7 @@ class Feedback:
         inputs = moments.of(path, about_mean=bias is not None)
         if inputs is None:
             return
-        rows = weight.double().reshape(_groups(layer), -1, inputs.mean.shape[1])
+        rows = weight.double().reshape(graphs.groups(layer), -1, inputs.mean.shape[1])
         for scheme in schemes:
             grid = Grid.of(rows) if scheme == "w8a8" else Palette(torch.from_numpy(_table(weight, scheme)))
             snapped = _fed_back(rows, grid, inputs) if inputs.upper is not None else grid.nearest(rows)
@@ -307,7 +307,7 @@ def _columns(value: Tensor, layer: Node, weight: Tensor) -> Tensor:
     patches = patches[(slice(None), slice(None), *[slice(None, None, step)] * len(kernel))]
     inner = range(2 + len(kernel), patches.dim())
     patches = patches.permute(1, *inner, 0, *range(2, 2 + len(kernel)))
-    return patches.reshape(_groups(layer), weight[0].numel(), -1)
+    return patches.reshape(graphs.groups(layer), weight[0].numel(), -1)
 
 
 def _settings(layer: Node, place: int, axes: int, usual: int) -> list[int]:
@@ -317,19 +317,13 @@ def _settings(layer: Node, place: int, axes: int, usual: int) -> list[int]:
     return values * axes if len(values) == 1 else values
 
 
-def _groups(layer: Node) -> int:
-    given = layer.args[6] if layer.target in graphs.CONVOLUTIONS and len(layer.args) > 6 else 1
-    assert isinstance(given, int)
-    return given
-
-
 def _rounds(module: GraphModule, layers: Mapping[str, Node]) -> Iterator[dict[str, Node]]:
     """Layers whose second moments can be held at once."""
     batch: dict[str, Node] = {}
     held = 0
     for path, layer in layers.items():
         width = graphs.constant(module, graphs.weight_of(layer))[0].numel()
-        size = _groups(layer) * width * (width if width <= _WIDEST else 1)
+        size = graphs.groups(layer) * width * (width if width <= _WIDEST else 1)
         if batch and held + size > _ROOM:
             yield batch
             batch, held = {}, 0

@@ -129,6 +129,13 @@ def bias_of(layer: Node) -> Node | None:
     return bias if isinstance(bias, Node) and bias.op == "get_attr" else None
 
 
+def groups(layer: Node) -> int:
+    """Groups of a convolution; 1 of a linear layer."""
+    given = layer.args[6] if len(layer.args) > 6 else layer.kwargs.get("groups", 1)
+    assert isinstance(given, int)
+    return given
+
+
 def fold_batch_norm(graph: GraphModule) -> int:
     """Fold each batch norm into the layer before it, in place; how many were folded.
 
