@@ -31,7 +31,7 @@ TIME_LIMIT = 1800.0
 """Seconds that a file may take for all samples on the host before it counts as hung."""
 _TIE = 1.05
 """Slower than float is a median above this, with three of four paired runs above 1; less is a tie."""
-_CALIBRATION_STEPS = 4
+_CALIBRATION_STEPS = 3
 
 
 class Progress(Protocol):
