@@ -239,7 +239,7 @@ def test_channels_far_below_a_clamp_are_scaled_up_to_it_at_most_fourfold() -> No
     assert equalize(module, measure(module, SAMPLES), clamped=True) > 4
     scaled = (module.get_parameter("0.weight") / before).flatten(1).amax(1)
     assert scaled.max() <= 4 + 1e-3
-    torch.testing.assert_close(scaled[[3, 7]], torch.ones(2)), "they reach the clamp"
+    torch.testing.assert_close(scaled[[3, 7]], torch.ones(2))  # they reach the clamp
     for each in PICTURES:
         torch.testing.assert_close(module(each), net(each), rtol=1e-3, atol=1e-3)
 

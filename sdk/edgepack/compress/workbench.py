@@ -244,10 +244,8 @@ class Workbench:
                 exact, found = self.simulated(plain)
                 with quiet():
                     module = copy.deepcopy(exact)
-                known, fed = (
-                    costs(self.source),
-                    feedback.candidates(module, recipe) if recipe.feedback else [],
-                )
+                known = costs(self.source)
+                fed = feedback.candidates(module, recipe) if recipe.feedback else []
                 snapped = self._fed_back(recipe.equalize).of({path: ["w8a8"] for path in fed}) if fed else {}
                 layers = graph.layers(module)
                 told = [
