@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import torch
 from torch.fx import GraphModule, Node
@@ -87,6 +88,15 @@ def is_layer(node: Node) -> bool:
         return False
     weight = node.args[1]
     return isinstance(weight, Node) and weight.op == "get_attr"
+
+
+def feeding(graph: GraphModule, wanted: Callable[[Node], bool]) -> set[Node]:
+    """The nodes whose values reach a layer that is `wanted` before any other layer."""
+    found: set[Node] = set()
+    for node in reversed(graph.graph.nodes):
+        if wanted(node) if is_layer(node) else node in found:
+            found |= {each for each in node.all_input_nodes if each.op != "get_attr"}
+    return found
 
 
 def scope(node: Node) -> str:

@@ -34,13 +34,15 @@ _COMPUTES = frozenset(
 
 
 def quantized_outputs(graph: GraphModule, recipe: Recipe) -> set[str]:
-    """Names of the nodes whose values are quantized by a `w8a8` recipe: what layers read and give."""
+    """Names of the nodes whose values are quantized by a `w8a8` recipe: what layers read and give, and
+    what other operators make of the one that becomes the other."""
+    read = graphs.feeding(graph, lambda layer: recipe.of(graphs.scope(layer)) not in FLOATS)
     names: set[str] = set()
     for node in graph.graph.nodes:
         if graphs.is_layer(node):
             if recipe.of(graphs.scope(node)) not in FLOATS:
                 names |= {_site(node).name, _source(node.args[0]).name}
-        elif node.target in _COMPUTES and recipe.of(graphs.scope(node)) not in FLOATS:
+        elif node.target in _COMPUTES and node in read and recipe.of(graphs.scope(node)) not in FLOATS:
             inputs = [each for each in node.all_input_nodes if each.op != "get_attr"]
             if any(_source(each).name in names for each in inputs):
                 names.add(_site(node).name)
@@ -92,13 +94,14 @@ def last(graph: GraphModule) -> set[str]:
 
 
 def shared(graph: GraphModule, seen: Mapping[str, Seen]) -> dict[str, Seen]:
-    """What calibration saw, tensors that a concatenation joins told alike.
+    """What calibration saw, tensors that a concatenation joins for a layer told alike.
 
     Runtimes join them without arithmetic only where they share a scale.
     """
     found = dict(seen)
+    read = graphs.feeding(graph, lambda _: True)
     for node in graph.graph.nodes:
-        if node.target is ATEN.cat.default and node.name in found:
+        if node.target is ATEN.cat.default and node in read and node.name in found:
             parts = [_source(each) for each in node.all_input_nodes]
             if all(each.name in found for each in parts):
                 found.update({each.name: found[node.name] for each in parts})

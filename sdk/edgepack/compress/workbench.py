@@ -44,13 +44,12 @@ _SENSED = 8
 _FLOAT_BYTES = 4
 _GAIN_DB = 0.1
 """A repair is kept where it gains at least this much at the output."""
-_FLOAT_GAIN_DB = 0.5
-"""What first layers left in float must gain."""
-_CHEAP_BYTES, _CHEAP_WORK = 0.01, 0.06
+_FLOAT_GAIN_DB, _GAIN_DB_FOR_WORK = 0.5, 8.0
+"""What first layers left in float must gain: at least, and by their share of the multiply-adds."""
+_CHEAP_BYTES, _CHEAP_WORK = 0.015, 0.15
 """Shares of the weights' bytes and of the multiply-adds that first layers in float may cost."""
 _WIDTHS: tuple[Scheme, ...] = ("p4", "p6", "p8")
 """Palettes of a mix, the narrowest first."""
-_FIRST = 3
 _FIRST_CLASSES = 5
 _LEAST_CHANCE = 1e-12
 """Of a probability, so that its logarithm is finite."""
@@ -203,36 +202,45 @@ class Workbench:
         return self._best
 
     def _repaired(self) -> Recipe:
-        """Equalization, feedback, ranges and bias correction, each taken where it measurably helps."""
+        """Equalization, feedback, ranges and bias correction, each taken where it measurably helps.
+
+        Feedback corrects biases itself, by what errors of weights do. What is left then are a few samples'
+        values beyond their ranges: a mean that says nothing of other samples.
+        """
         first = Recipe("w8a8", ranges="least-error")
         fed = replace(first, feedback=True)
         ways: list[Equalization] = ["exact", "clamped"] if equalize.has_clamps(self._copied()) else ["exact"]
         best = self._better(first, [fed, *(replace(fed, equalize=each) for each in ways)])
         ruled = [replace(best, ranges=rule) for rule in RANGE_RULES[1:]]
         best = self._better(best, [*ruled, *(Recipe("w8a8", ranges=rule) for rule in RANGE_RULES[1:])])
-        return self._better(best, [replace(best, correct_bias=True)])
+        return best if best.feedback else self._better(best, [replace(best, correct_bias=True)])
 
-    def _better(self, first: Recipe, others: list[Recipe], gain: float = _GAIN_DB) -> Recipe:
+    def _better(self, first: Recipe, others: list[Recipe]) -> Recipe:
         best, reached = first, self.score(first).order_db
         for each in others:
             found = self.score(each).order_db
-            if found >= reached + gain:
+            if found >= reached + _GAIN_DB:
                 best, reached = each, found
         return best
 
     def _with_cheap_floats(self, recipe: Recipe) -> Recipe:
         """The first layers in float, as a run, where they cost next to nothing and help."""
         known = costs(self.source)
-        paths = list(known)[:_FIRST]
         values = sum(each.values for each in known.values())
         work = sum(each.multiply_adds for each in known.values())
-        tried = []
-        for count in range(1, len(paths) + 1):
-            run = [known[path] for path in paths[:count]]
-            cheap = sum(each.values for each in run) <= _CHEAP_BYTES * values
-            if cheap and sum(each.multiply_adds for each in run) <= _CHEAP_WORK * work:
-                tried.append(replace(recipe, layers=dict.fromkeys(paths[:count], "fp32")))
-        return self._better(recipe, tried, _FLOAT_GAIN_DB)
+        before = self.score(recipe).order_db
+        best, most = recipe, 0.0
+        run: list[str] = []
+        for path in known:
+            run.append(path)
+            share = sum(known[each].multiply_adds for each in run) / work
+            if sum(known[each].values for each in run) > _CHEAP_BYTES * values or share > _CHEAP_WORK:
+                break
+            tried = replace(recipe, layers=dict.fromkeys(run, "fp32"))
+            gain = self.score(tried).order_db - before
+            if gain >= _FLOAT_GAIN_DB and gain - share * _GAIN_DB_FOR_WORK > most:
+                best, most = tried, gain - share * _GAIN_DB_FOR_WORK
+        return best
 
     def sensitivity(self) -> tuple[Damage, ...]:
         """What each layer alone does to the outputs in int8, worst first."""

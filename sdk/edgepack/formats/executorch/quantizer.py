@@ -130,15 +130,18 @@ def _groups(layer: Node) -> int:
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
     """Annotates a graph with what a recipe wants in int8: `w8a8` static, convolutions in `w8` dynamic.
 
-    An operator without weights is quantized where its module is and what it reads is.
+    An operator without weights is quantized where its module is, what it reads is, and a static layer
+    reads what it gives.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self._recipe = recipe
+        self._read: set[Node] = set()
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate `model`, whose nodes must be in order of execution."""
+        self._read = graphs.feeding(model, self._is_static)
         for node in model.graph.nodes:
             if node.op != "call_function" or _annotated(node):
                 continue
@@ -150,6 +153,9 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
 
     def validate(self, model: GraphModule) -> None:
         """Nothing is left to check: `refused` told what XNNPACK has no kernel for."""
+
+    def _is_static(self, layer: Node) -> bool:
+        return self._recipe.of(graphs.scope(layer)) == "w8a8"
 
     def _layer(self, model: GraphModule, node: Node) -> None:
         scheme = self._recipe.of(graphs.scope(node))
@@ -175,7 +181,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
         if node.target in _ON_CODES:
             before = node.args[0]
             _annotate(node, {before: SharedQuantizationSpec(before)}, SharedQuantizationSpec(before))
-        elif self._recipe.of(graphs.scope(node)) != "w8a8":
+        elif self._recipe.of(graphs.scope(node)) != "w8a8" or node not in self._read:
             return
         elif node.target in _POOLS:
             _annotate(node, {node.args[0]: _ACTIVATION}, _ACTIVATION)

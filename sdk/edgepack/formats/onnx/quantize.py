@@ -31,6 +31,10 @@ from edgepack.target import Provider
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _STATIC = sorted({*QLinearOpsRegistry, *QDQRegistry})
 """Operators that ONNX Runtime computes in int8, or passes int8 through."""
+_CLAMPS = ("Clip", "Relu")
+"""What the kernel of the layer before computes by the range of its output."""
+_GIVES_FLOAT = ["Gemm", "MatMul"]
+"""Layers whose int8 kernels can give floats, so that what no int8 operator reads is left unrounded."""
 _LEAST_VALUES = 1024
 """Smaller weights cost more in operators than they save."""
 
@@ -103,19 +107,35 @@ def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Scheme]:
 
 
 def _active(model: onnx.ModelProto, schemes: dict[str, Scheme]) -> list[str]:
-    """Names of the nodes that compute in int8: layers by their scheme, others if int8 reaches them."""
+    """Names of the nodes that compute in int8: layers by their scheme, their clamps, and others between
+    such layers."""
     reached: set[str] = set()
+    given: set[str] = set()
+    wanted = _wanted(model, schemes)
     names = []
     for node in model.graph.node:
         if node.name in schemes:
             if schemes[node.name] != "w8a8":
                 continue
             reached.add(node.input[0])
-        elif node.op_type not in _STATIC or not reached & set(node.input):
-            continue
+            given |= set(node.output)
+        else:
+            is_clamp = node.op_type in _CLAMPS and bool(given & set(node.input))
+            is_between = bool(reached & set(node.input) and wanted & set(node.output))
+            if node.op_type not in _STATIC or not (is_clamp or is_between):
+                continue
         reached |= set(node.output)
         names.append(node.name)
     return names
+
+
+def _wanted(model: onnx.ModelProto, schemes: dict[str, Scheme]) -> set[str]:
+    """Tensors that reach an int8 layer before any other layer."""
+    found: set[str] = set()
+    for node in reversed(model.graph.node):
+        if schemes[node.name] == "w8a8" if node.name in schemes else found & set(node.output):
+            found |= set(node.input)
+    return found
 
 
 def _static(
@@ -123,7 +143,9 @@ def _static(
 ) -> onnx.ModelProto:
     """int8 as QDQ: per-channel weights, activations by the calibrated ranges."""
     unsigned = provider == "cpu"
-    symmetric = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+    options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": _GIVES_FLOAT}
+    if not unsigned:
+        options |= {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
     quantizer = QDQQuantizer(
         model,
         True,
@@ -134,7 +156,7 @@ def _static(
         active,
         [],
         _STATIC,
-        {} if unsigned else symmetric,
+        options,
     )
     quantizer.quantize_model()
     quantized: onnx.ModelProto = quantizer.model.model

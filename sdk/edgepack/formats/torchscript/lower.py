@@ -105,6 +105,8 @@ class _Lowering:
         self._graph = module.graph
         self._recipe = recipe
         self._ranges = ranges
+        self._wanted = graphs.feeding(module, self._is_static)
+        """Nodes whose values layers read as codes."""
         self._codes: dict[Node, Node] = {}
         """By the float node that they stand for."""
         self._made: dict[tuple[str, Node], Node] = {}
@@ -121,10 +123,13 @@ class _Lowering:
             if not node.users and node.op in ("call_function", "get_attr"):
                 self._graph.erase_node(node)
 
+    def _is_static(self, layer: Node) -> bool:
+        return self._recipe.of(graphs.scope(layer)) == "w8a8" and layer.target in _STATIC
+
     def _lower(self, node: Node) -> None:
         if node.op == "call_function" and graphs.is_layer(node):
             scheme = self._recipe.of(graphs.scope(node))
-            if scheme == "w8a8" and node.target in _STATIC:
+            if self._is_static(node):
                 kernel = _STATIC[node.target][1]
                 self._give(node, kernel, self._read(node.args[0]), self._packed(node))
                 return
@@ -150,7 +155,7 @@ class _Lowering:
             arguments = (codes, *node.args[1:])
             self._codes[node] = self._graph.call_function(target, arguments, dict(node.kwargs))
             return True
-        if self._recipe.of(graphs.scope(node)) != "w8a8":
+        if not self._is_joined(node):
             return False
         if node.target in _PAIRS and all(_is_float(each) for each in node.args[:2]) and not node.kwargs:
             self._give(node, _PAIRS[node.target], *(self._read(each) for each in node.args[:2]))
@@ -160,6 +165,10 @@ class _Lowering:
             self._give(node, _KERNELS.cat, parts, *(node.args[1:] or (0,)))
             return True
         return False
+
+    def _is_joined(self, node: Node) -> bool:
+        """Whether an operator without weights is to give codes."""
+        return node in self._wanted and self._recipe.of(graphs.scope(node)) == "w8a8"
 
     def _give(self, node: Node, kernel: Any, *arguments: Any) -> None:
         """Put a kernel in a node's place; its clamp, if any, is the range of the kernel's output."""
@@ -171,7 +180,7 @@ class _Lowering:
         """Scale and zero point; those of the concatenation where that alone reads the node."""
         users = list(node.users)
         if len(users) == 1 and users[0].target is ATEN.cat.default:
-            joined = self._recipe.of(graphs.scope(users[0])) == "w8a8"
+            joined = self._is_joined(users[0])
             return self._step(users[0]) if joined else grid(self._ranges.of(node.name))
         return grid(self._ranges.of(node.name))
 
