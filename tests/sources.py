@@ -57,8 +57,8 @@ class Net(nn.Module):
     def forward(self, x):
         x = F.relu6(self.stem(x))
         x = x + torch.cat([F.relu(self.left(x)), F.relu(self.right(x))], 1)
-        x = F.relu(self.mix(F.pad(1.5 * x, (0, 2, 1, 1))) + x)
         x = x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+        x = F.relu(self.mix(F.pad(1.5 * x, (0, 2, 1, 1))) + x)
         x = F.silu(self.up(F.max_pool2d(x, 2)))
         x = self.head(x.permute(0, 2, 3, 1))
         return self.tail(x.reshape(x.shape[0], -1, 32))

@@ -76,23 +76,27 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second, self.third = (nn.Conv2d(4, 4, 1) for _ in range(3))
+        self.fourth = nn.Conv2d(8, 8, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.first(x))
         y = nn.functional.max_pool2d(torch.sigmoid(self.second(x)), 2)
-        return torch.cat([self.third(y), y], 1)
+        y = self.fourth(torch.cat([self.third(y), y], 1))
+        return torch.cat([nn.functional.adaptive_avg_pool2d(y, 1), y.mean((2, 3), keepdim=True)], 1)
 
 
 @pytest.mark.parametrize(
     ("layers", "names"),
     [
-        ({}, {"x", "relu", "conv2d_1", "sigmoid", "conv2d_2", "cat"}),
-        ({"first": "fp32"}, {"relu", "conv2d_1", "sigmoid", "conv2d_2", "cat"}),
-        ({"first": "fp32", "second": "fp32"}, {"sigmoid", "conv2d_2", "cat"}),
-        ({"first": "fp32", "second": "fp32", "third": "fp32"}, set()),
+        ({}, {"x", "relu", "conv2d_1", "sigmoid", "conv2d_2", "cat", "conv2d_3"}),
+        ({"first": "fp32"}, {"relu", "conv2d_1", "sigmoid", "conv2d_2", "cat", "conv2d_3"}),
+        ({"first": "fp32", "second": "fp32"}, {"sigmoid", "conv2d_2", "cat", "conv2d_3"}),
+        ({"first": "fp32", "second": "fp32", "fourth": "fp32"}, {"sigmoid", "conv2d_2"}),
+        ({"first": "fp32", "second": "fp32", "third": "fp32", "fourth": "fp32"}, set()),
     ],
 )
 def test_what_layers_read_and_give_is_quantized_a_clamp_with_its_layer(layers, names: set[str]) -> None:
+    """So is what other operators make of it for a layer; what none reads any more is not."""
     module = graph_of(Net(), torch.zeros(1, 4, 8, 8))
     assert simulate.quantized_outputs(module, Recipe("w8a8", layers)) == names
 
@@ -134,3 +138,4 @@ def test_tensors_that_are_joined_share_what_was_seen(small_source: Source) -> No
     found = simulate.shared(module, seen)  # type: ignore[arg-type]
     assert found["conv2d_2"] is found["sigmoid"] is found["cat"] is seen["cat"]
     assert found["relu"] is seen["relu"]
+    assert found["adaptive_avg_pool2d"] is seen["adaptive_avg_pool2d"], "joined for no layer"

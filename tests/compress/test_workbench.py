@@ -153,3 +153,43 @@ def test_what_answers_nan_or_nothing_scores_worst() -> None:
     module = source_of(broken, _rows(2)).exported.module()
     found = bench.scored(module, Recipe("fp32"), {})  # type: ignore[arg-type]
     assert found.sqnr_db == found.order_db == -math.inf
+
+
+class Scaled(nn.Module):
+    """Reads one channel that is a thousand times the other, and uses both alike."""
+
+    def __init__(self, first: int = 8, second: int = 256) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, first, 1), nn.Conv2d(first, second, 3)
+        self.third, self.last = nn.Conv2d(second, 64, 1), nn.Linear(64, 8)
+        self.first.weight[:, 1] *= 1e-3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.third(torch.relu(self.second(torch.relu(self.first(x))))))
+        return self.last(x.mean((2, 3)))
+
+
+def _uneven_rows() -> list[torch.Tensor]:
+    scale = torch.tensor([1.0, 1e3]).reshape(1, 2, 1, 1)
+    return [each[:, :2] * scale for each in _rows(16)]
+
+
+def test_a_first_layer_stays_in_float_where_that_is_cheap_and_helps() -> None:
+    torch.manual_seed(0)
+    bench = Workbench(source_of(Scaled(), _uneven_rows()))
+    recipe = bench.recipe()
+    assert recipe.layers == {"first": "fp32"}
+    assert bench.score(recipe).order_db > bench.score(replace(recipe, layers={})).order_db + 3
+
+
+def test_a_first_layer_that_is_much_of_the_model_is_int8() -> None:
+    torch.manual_seed(0)
+    assert Workbench(source_of(Scaled(first=64, second=4), _uneven_rows())).recipe().layers == {}
+
+
+def test_a_first_layer_that_gains_little_is_int8() -> None:
+    torch.manual_seed(0)
+    net = Scaled()
+    net.first.weight.zero_()[:2, :2] = torch.eye(2).reshape(2, 2, 1, 1)  # what it reads, and no error
+    bench = Workbench(source_of(net, [each[:, :2].abs() for each in _rows(16)]))
+    assert bench.recipe().layers == {}

@@ -113,7 +113,7 @@ def test_dynamic_convolutions_that_read_one_tensor_are_right(
     write = writer("executorch")
     written = write(woven, Recipe("w8"))
     assert written.sqnr > 35
-    assert written.holds.kept_float == ("XNNConv2d #4",)
+    assert written.holds.kept_float == ("XNNConv2d #5",)
     assert any(note.endswith("dynamic int8 needs): mix") for note in written.exported.notes)
     monkeypatch.setattr(program, "RecipeQuantizer", Sharing)
     assert write(woven, Recipe("w8")).sqnr < 25
@@ -135,7 +135,7 @@ def test_four_bits_in_the_linear_layers_alone(writer: Writer, woven: Source) -> 
     assert written.sqnr > 15
     assert written.holds.quantized == pytest.approx(2 / 8)
     assert {layer.precision for layer in written.holds.layers if "Fully" in layer.operator} == {"int4"}
-    assert any(note.endswith("stem, left, right, mix, gate, up") for note in written.exported.notes)
+    assert any(note.endswith("stem, left, right, gate, mix, up") for note in written.exported.notes)
 
 
 def test_int8_without_ranges_and_samples_is_refused(writer: Writer, fashion: Source) -> None:

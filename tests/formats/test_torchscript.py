@@ -80,7 +80,7 @@ def test_what_lies_between_layers_is_right(writer: Writer, woven: Source) -> Non
     assert static.holds.kept_float == ("up",)
     assert {"quantized::add", "quantized::mul", "quantized::cat"} <= set(static.holds.operators)
     assert any(note.endswith(": up") for note in static.exported.notes)
-    assert dynamic.holds.kept_float == ("stem", "left", "right", "mix", "gate", "up")
+    assert dynamic.holds.kept_float == ("stem", "left", "right", "gate", "mix", "up")
 
 
 def test_operators_between_float_layers_are_not_quantized(writer: Writer, woven: Source) -> None:
