@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
 from edgepack import report
+from edgepack.cli.screen import Screen
 from edgepack.plan import Omission
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Check, Figures, Report, Verdict
@@ -120,3 +122,12 @@ def test_json_tells_the_verdicts_that_follow_from_the_checks() -> None:
     assert [each["verdict"] for each in told["artifacts"]] == ["pass", "fail", "skipped"]
     assert told["passed"] is False
     assert report.from_json(report.to_json(whole)) == whole
+
+
+def test_layers_in_float_are_told_once_a_format(capfd: pytest.CaptureFixture[str]) -> None:
+    first = replace(artifact(RUNS), kept_float=("stem", "head"))
+    ort = replace(first, file="model/net-w8a8.ort", kept_float=("head", "stem"))
+    with Screen(debug=False) as screen:
+        screen.report(whole(first, ort))
+    lines = [line.strip() for line in capfd.readouterr().out.splitlines()]
+    assert [each for each in lines if each.startswith("in float")] == ["in float onnx w8a8: stem, head"]

@@ -195,8 +195,12 @@ class Screen:
             for check in artifact.checks:
                 if check.verdict == "fail":
                     self._line(f"  [bold red]failed[/] {_title(artifact)}: {escape(sentence(check))}")
-        kept = {(each.format, each.scheme, each.kept_float) for each in report.artifacts if each.kept_float}
-        for name, scheme, layers in sorted(kept):
+        kept = {
+            (each.format, each.scheme, frozenset(each.kept_float)): each.kept_float
+            for each in reversed(report.artifacts)
+            if each.kept_float
+        }
+        for (name, scheme, _), layers in sorted(kept.items(), key=lambda each: (*each[0][:2], each[1])):
             shown = ", ".join(layers[:6]) + (f" and {len(layers) - 6} more" if len(layers) > 6 else "")
             self._line(f"  [bold]in float[/] {name} {scheme}: {escape(shown)}")
         for each in report.skipped:
