@@ -61,7 +61,7 @@ class Cost:
     """What its loads ask for, each time they do; a core's caches answer most of it."""
     bytes_written: int
     spread: float = 0.0
-    """Most less least instructions of the counted inferences, over the median."""
+    """Most less least instructions of the counted inferences, over the least."""
 
 
 @dataclass(frozen=True)

@@ -72,17 +72,19 @@ def run(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     machine.write(target, entry, scratch / _SYSTEM)
-    tensors.write(host.read_samples(Path(job.samples))[:samples], scratch / _SAMPLES)
+    given = host.read_samples(Path(job.samples))[:samples]
+    fed = (*given, *[given[-1]] * max(cost.COUNTED - 1, cost.WARM_UP + cost.COUNTED - len(given)))
+    tensors.write(fed, scratch / _SAMPLES)
     (scratch / _model(job)).symlink_to(Path(job.path).resolve())
     begun = time.perf_counter()
     by = by or _for_linux(job, entry)
-    death = _run(_line(job, target, entry, by), entry, scratch, time_limit)
+    death = _run(_line(job, target, entry, by, len(fed)), entry, scratch, time_limit)
     if death:
         return death
     no_cost = entry.made.no_counts
     counted = None if no_cost else cost.read(scratch / _COUNTS)
     return Run(
-        outputs=tensors.read(scratch / _OUTPUTS),
+        outputs=tensors.read(scratch / _OUTPUTS)[: len(given)],
         cost=counted,
         no_cost=no_cost,
         about=machine.about(target),
@@ -100,7 +102,7 @@ def _for_linux(job: Job, entry: Entry) -> Build:
     return Build(name, entry.runner(runtime), tuple(map(str, given)), folder)
 
 
-def _line(job: Job, target: Target, entry: Entry, by: Build) -> list[str]:
+def _line(job: Job, target: Target, entry: Entry, by: Build, inferences: int) -> list[str]:
     """The command; all that is the run's own is named from its folder, so that counts repeat."""
     assert target.emulator is not None
     counts = "" if entry.made.no_counts else _COUNTS
@@ -108,7 +110,7 @@ def _line(job: Job, target: Target, entry: Entry, by: Build) -> list[str]:
     line += ["-E", f"LD_LIBRARY_PATH={by.folder}"]
     line += ["-E", f"LD_PRELOAD={by.preload}"] if by.preload else []
     line += [str(by.runner), *by.given]
-    return [*line, _model(job), _SAMPLES, _OUTPUTS, str(cost.WARM_UP + cost.COUNTED)]
+    return [*line, _model(job), _SAMPLES, _OUTPUTS, str(inferences)]
 
 
 def _model(job: Job) -> str:
