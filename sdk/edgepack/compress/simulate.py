@@ -86,10 +86,7 @@ def last(graph: GraphModule) -> set[str]:
 
     Their greatest values are the answer, so they are never clipped.
     """
-    read: set[Node] = set()
-    for node in reversed(graph.graph.nodes):
-        if node in read or graphs.is_layer(node):
-            read |= {each for each in node.all_input_nodes if each.op != "get_attr"}
+    read = graphs.feeding(graph, lambda _: True)
     return {node.name for node in graph.graph.nodes if node not in read and node.op == "call_function"}
 
 

@@ -224,7 +224,7 @@ class Workbench:
         return best
 
     def _with_cheap_floats(self, recipe: Recipe) -> Recipe:
-        """The first layers in float, as a run, where they cost next to nothing and help."""
+        """The first layers in float, as a run, where that is cheap and gains more than its work is worth."""
         known = costs(self.source)
         values = sum(each.values for each in known.values())
         work = sum(each.multiply_adds for each in known.values())

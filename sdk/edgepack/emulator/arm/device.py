@@ -78,7 +78,7 @@ def run(
     (scratch / _model(job)).symlink_to(Path(job.path).resolve())
     begun = time.perf_counter()
     by = by or _for_linux(job, entry)
-    death = _run(_line(job, target, entry, by, len(fed)), entry, scratch, time_limit)
+    death = _run(_line(job, target, entry, by), entry, scratch, time_limit)
     if death:
         return death
     no_cost = entry.made.no_counts
@@ -102,7 +102,7 @@ def _for_linux(job: Job, entry: Entry) -> Build:
     return Build(name, entry.runner(runtime), tuple(map(str, given)), folder)
 
 
-def _line(job: Job, target: Target, entry: Entry, by: Build, inferences: int) -> list[str]:
+def _line(job: Job, target: Target, entry: Entry, by: Build) -> list[str]:
     """The command; all that is the run's own is named from its folder, so that counts repeat."""
     assert target.emulator is not None
     counts = "" if entry.made.no_counts else _COUNTS
@@ -110,7 +110,7 @@ def _line(job: Job, target: Target, entry: Entry, by: Build, inferences: int) ->
     line += ["-E", f"LD_LIBRARY_PATH={by.folder}"]
     line += ["-E", f"LD_PRELOAD={by.preload}"] if by.preload else []
     line += [str(by.runner), *by.given]
-    return [*line, _model(job), _SAMPLES, _OUTPUTS, str(inferences)]
+    return [*line, _model(job), _SAMPLES, _OUTPUTS, str(cost.WARM_UP + cost.COUNTED)]
 
 
 def _model(job: Job) -> str:
