@@ -42,9 +42,9 @@ MEANINGS: dict[Scheme, str] = {
     "sparse+p6": "pruned weights stored without their zeros, the rest in a 6-bit palette",
 }
 
-RangeRule = Literal["least-error", "percentile", "min-max"]
-"""How an activation's range follows from what calibration saw of it: the clipping that loses the
-least squared error, tensor by tensor; 99.999 % of the values; all of them."""
+RangeRule = Literal["min-max", "least-error", "percentile"]
+"""How an activation's range follows from what calibration saw of it: all values; the clipping that
+loses the least squared error, tensor by tensor; 99.999 % of the values."""
 Equalization = Literal["none", "exact", "clamped"]
 """How channels are rescaled and shifted before int8: not at all; so that the float answers stay;
 or also those far below a clamp such as ReLU6, which holds as far as calibration saw."""

@@ -45,6 +45,19 @@ class Branched(nn.Module):
         return torch.cat([self.boxes(x), self.scores(x)], 1).flatten(2)
 
 
+class Refused(nn.Module):
+    """Ends in a layer that XNNPACK has no int8 kernel for, which gives the sum that it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+        self.last = nn.ConvTranspose2d(8, 8, 1, groups=8, bias=False)
+        self.last.weight.data.fill_(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.a(x) + self.b(x))
+
+
 def _source(net: nn.Module) -> Source:
     draw = torch.Generator().manual_seed(0)
     return source_of(net, [torch.randn(1, 3, 16, 16, generator=draw) for _ in range(40)])
@@ -80,6 +93,14 @@ def test_outputs_that_are_joined_do_not_share_a_scale(writer: Writer, format_nam
     answers = _answers(source, writer(format_name), format_name)[:, 4:]
     exact = np.concatenate([outputs[0] for outputs in source.reference])[:, 4:]
     assert np.abs(answers - exact).max() < 0.05, "scores of about 1, beside boxes of about 100"
+
+
+def test_what_only_a_refused_layer_reads_is_not_rounded(writer: Writer) -> None:
+    torch.manual_seed(0)
+    write = writer("executorch")
+    source = _source(Refused())
+    assert "kept in fp32" in write(source, Recipe("w8a8")).exported.notes[0]
+    assert len(np.unique(_answers(source, write, "executorch"))) > 2 * _LEVELS
 
 
 def test_the_last_linear_layer_of_an_onnx_gives_floats(writer: Writer) -> None:

@@ -44,6 +44,9 @@ _SENSED = 8
 _FLOAT_BYTES = 4
 _GAIN_DB = 0.1
 """A repair is kept where it gains at least this much at the output."""
+_CLIPPING_GAIN_DB = 0.5
+"""A range that leaves out what calibration saw is taken where it gains at least this much over one that
+holds it all."""
 _FLOAT_GAIN_DB, _GAIN_DB_FOR_WORK = 0.5, 8.0
 """What first layers left in float must gain: at least, and by their share of the multiply-adds."""
 _CHEAP_BYTES, _CHEAP_WORK = 0.015, 0.15
@@ -205,21 +208,23 @@ class Workbench:
         """Equalization, feedback, ranges and bias correction, each taken where it measurably helps.
 
         Feedback corrects biases itself, by what errors of weights do. What is left then are a few samples'
-        values beyond their ranges: a mean that says nothing of other samples.
+        values beyond their ranges: a mean that says nothing of other samples. Clipping is held to more
+        than the rest: these samples set the ranges, so none is cut as deep as a new one can be.
         """
         first = Recipe("w8a8", ranges="least-error")
         fed = replace(first, feedback=True)
         ways: list[Equalization] = ["exact", "clamped"] if equalize.has_clamps(self._copied()) else ["exact"]
         best = self._better(first, [fed, *(replace(fed, equalize=each) for each in ways)])
-        ruled = [replace(best, ranges=rule) for rule in RANGE_RULES[1:]]
-        best = self._better(best, [*ruled, *(Recipe("w8a8", ranges=rule) for rule in RANGE_RULES[1:])])
+        whole, *clipped = [replace(best, ranges=rule) for rule in RANGE_RULES]
+        best = self._better(whole, clipped, _CLIPPING_GAIN_DB)
+        best = self._better(best, [Recipe("w8a8", ranges=rule) for rule in RANGE_RULES])
         return best if best.feedback else self._better(best, [replace(best, correct_bias=True)])
 
-    def _better(self, first: Recipe, others: list[Recipe]) -> Recipe:
+    def _better(self, first: Recipe, others: list[Recipe], least: float = _GAIN_DB) -> Recipe:
         best, reached = first, self.score(first).order_db
         for each in others:
             found = self.score(each).order_db
-            if found >= reached + _GAIN_DB:
+            if found >= reached + least:
                 best, reached = each, found
         return best
 

@@ -121,8 +121,7 @@ def _is_global_pool(node: Node) -> bool:
 
 
 def _groups(layer: Node) -> int:
-    place = 7 if layer.target in graphs.TRANSPOSED else 6
-    groups = layer.args[place] if len(layer.args) > place else layer.kwargs.get("groups", 1)
+    groups = layer.args[6] if len(layer.args) > 6 else layer.kwargs.get("groups", 1)
     assert isinstance(groups, int)
     return groups
 
@@ -141,7 +140,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate `model`, whose nodes must be in order of execution."""
-        self._read = graphs.feeding(model, self._is_static)
+        self._read = graphs.feeding(model, lambda layer: self._is_static(model, layer))
         for node in model.graph.nodes:
             if node.op != "call_function" or _annotated(node):
                 continue
@@ -154,8 +153,8 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
     def validate(self, model: GraphModule) -> None:
         """Nothing is left to check: `refused` told what XNNPACK has no kernel for."""
 
-    def _is_static(self, layer: Node) -> bool:
-        return self._recipe.of(graphs.scope(layer)) == "w8a8"
+    def _is_static(self, model: GraphModule, layer: Node) -> bool:
+        return self._recipe.of(graphs.scope(layer)) == "w8a8" and not refused(model, layer, "w8a8")
 
     def _layer(self, model: GraphModule, node: Node) -> None:
         scheme = self._recipe.of(graphs.scope(node))

@@ -46,6 +46,7 @@ def apply(
 
     Raises ExportError where ONNX Runtime's quantizer fails on it.
     """
+    notes = _notes(model, recipe)
     if recipe.scheme == "fp16":
         model = convert_float_to_float16(model, keep_io_types=True)
     elif not recipe.is_float:
@@ -54,12 +55,26 @@ def apply(
         except (RuntimeError, ValueError, TypeError) as cause:
             raise ExportError(f"onnx cannot be quantized: {type(cause).__name__}: {cause}") from cause
     writer.save(model, path)
-    return _notes(recipe)
+    return notes
 
 
-def _notes(recipe: Recipe) -> tuple[str, ...]:
-    half = [path for path, scheme in recipe.layers.items() if scheme == "fp16" != recipe.scheme]
-    return (f"kept in fp32, not fp16, beside quantized layers: {', '.join(half)}",) if half else ()
+def _notes(model: onnx.ModelProto, recipe: Recipe) -> tuple[str, ...]:
+    notes = []
+    if half := [path for path, scheme in recipe.layers.items() if scheme == "fp16" != recipe.scheme]:
+        notes.append(f"kept in fp32, not fp16, beside quantized layers: {', '.join(half)}")
+    paths = [path_of(node.input[1]) for node in model.graph.node if _is_grouped_transposed(node)]
+    if kept := [path for path in dict.fromkeys(paths) if recipe.of(path) == "w8a8"]:
+        reason = "w8a8: the quantizer takes no grouped transposed convolutions"
+        notes.append(f"kept in fp32 ({reason}): {', '.join(kept)}")
+    return tuple(notes)
+
+
+def _is_grouped_transposed(node: onnx.NodeProto) -> bool:
+    """Whether a node has fewer scales along its weight's axis of outputs than outputs: onnxruntime 1.32's
+    quantizer fails on its bias."""
+    return node.op_type == "ConvTranspose" and any(
+        each.name == "group" and each.i > 1 for each in node.attribute
+    )
 
 
 def _quantized(
@@ -97,13 +112,15 @@ def _name_nodes(model: onnx.ModelProto) -> None:
 
 
 def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Scheme]:
-    """The scheme of each node that has a constant weight."""
+    """The scheme of each node that has a constant weight, as far as it can be carried."""
     constants = {each.name for each in model.graph.initializer}
-    return {
-        node.name: recipe.of(path_of(node.input[1]))
-        for node in model.graph.node
-        if node.op_type in _WEIGHTED and node.input[1] in constants
-    }
+    found: dict[str, Scheme] = {}
+    for node in model.graph.node:
+        if node.op_type in _WEIGHTED and node.input[1] in constants:
+            scheme = recipe.of(path_of(node.input[1]))
+            is_refused = scheme == "w8a8" and _is_grouped_transposed(node)
+            found[node.name] = "fp32" if is_refused else scheme
+    return found
 
 
 def _active(model: onnx.ModelProto, schemes: dict[str, Scheme]) -> list[str]:
