@@ -115,6 +115,8 @@ def test_the_protocol_is_what_these_tests_take_it_for() -> None:
         "load",
         "describe",
         "cannot_carry",
+        "in_blocks",
+        "keeps_float",
         "no_gain",
         "evaluator",
     }

@@ -288,7 +288,7 @@ class _Attempts:
         if recipe.scheme not in FEW_VALUES or not self.lessons.wanted or self.source is not self.shop.source:
             return ready, ()
         self.shop.progress.step(f"teach {recipe.scheme} weights, {self.lessons}")
-        return teach.taught(ready, recipe, self.lessons)
+        return teach.taught(ready, recipe, self.lessons, formats.load(self.format))
 
     def _exported(self, ready: Source, recipe: Recipe, learnt: tuple[str, ...]) -> _Written:
         number = len(self.shop.written)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.fx import GraphModule
 
-from edgepack import plan, source
+from edgepack import formats, plan, source
 from edgepack.compress import graph, simulate
 from edgepack.compress.fake import Faked
 from edgepack.compress.recover import recover
@@ -62,9 +62,6 @@ def test_the_written_palette_is_the_weight_itself(module: GraphModule) -> None:
 def test_a_palette_holds_no_more_values_than_its_bits_tell(module: GraphModule) -> None:
     with torch.no_grad():
         assert len(_weight(Faked(module, Recipe("p4"), {}), module).unique()) == 16
-        grouped = _weight(Faked(module, Recipe("p4"), {}, group=16), module)
-    assert len(grouped.unique()) > 16
-    assert all(len(part.unique()) <= 16 for part in grouped.split(16))
 
 
 def test_a_sparse_palette_keeps_its_zeros(module: GraphModule) -> None:
@@ -77,10 +74,14 @@ def test_a_sparse_palette_keeps_its_zeros(module: GraphModule) -> None:
     assert len(rounded.unique()) <= 65
 
 
-def test_four_bits_have_a_scale_a_block(module: GraphModule) -> None:
-    blocks = _weight(Faked(module, Recipe("w4"), {}), module).flatten(1).unflatten(1, (2, 32))
-    assert all(len(block.unique()) <= 15 for row in blocks for block in row)
+@pytest.mark.parametrize("name", ["coreml", "executorch"])
+def test_four_bits_have_a_scale_a_block(module: GraphModule, name: str) -> None:
+    weight = module.get_parameter(POINTWISE).detach().flatten(1)
+    blocks = formats.load(name).in_blocks(weight).unflatten(1, (2, 32))
+    assert all(len(block.unique()) <= 16 for row in blocks for block in row)
     assert len(blocks.unique()) > 100
+    given = weight.unflatten(1, (2, 32))
+    assert ((blocks - given).abs().amax(-1) <= given.abs().amax(-1) / 13.9).all()
 
 
 def test_layers_in_float_stay_as_they_are(fashion: Source, module: GraphModule) -> None:

@@ -9,10 +9,9 @@ linear layers and embeddings, its PT2E one the quantizer of a single runtime.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
@@ -23,8 +22,8 @@ from edgepack.compress.palette import BITS, palette
 from edgepack.compress.ranges import Range
 from edgepack.recipe import FLOATS, NEEDS_ZEROS, Recipe, Scheme
 
-BLOCK = 32
-"""Input channels that share a scale in `w4` (executorch's and Core ML's usual blocks)."""
+Blocks = Callable[[Tensor], Tensor]
+"""A weight as a format's `w4` holds it."""
 
 
 class Faked(nn.Module):
@@ -34,10 +33,14 @@ class Faked(nn.Module):
     """
 
     def __init__(
-        self, module: GraphModule, recipe: Recipe, ranges: Mapping[str, Range], group: int = 0
+        self,
+        module: GraphModule,
+        recipe: Recipe,
+        ranges: Mapping[str, Range],
+        in_blocks: Blocks | None = None,
     ) -> None:
-        """`module`: batch norm folded. `ranges`: of activations, by node. `group`: output channels that
-        share a palette of 4 bits, where it divides a layer's; 0 where all share one."""
+        """`module`: batch norm folded. `ranges`: of activations, by node. `in_blocks`: must be given
+        where the recipe asks for `w4`."""
         super().__init__()
         self.module = module
         wide = {path for path in graphs.layers(module) if recipe.of(path) == "w8a8"}
@@ -49,7 +52,7 @@ class Faked(nn.Module):
             node = layer.args[1]
             if isinstance(node, Node) and recipe.of(path) not in FLOATS:
                 weight = graphs.constant(module, node)
-                self.weights[str(node.target)] = _Weight(layer, recipe.of(path), group, weight)
+                self.weights[str(node.target)] = _Weight(layer, recipe.of(path), weight, in_blocks)
 
     def forward(self, *inputs: Tensor) -> Any:
         return _Straight(self).run(*inputs)
@@ -80,20 +83,17 @@ class _Straight(Interpreter):
 class _Weight:
     """How one layer's weight is rounded. A palette is made at once, and written into the weight."""
 
-    def __init__(self, layer: Node, scheme: Scheme, group: int, weight: Tensor) -> None:
+    def __init__(self, layer: Node, scheme: Scheme, weight: Tensor, in_blocks: Blocks | None) -> None:
         self.layer = layer
+        self.in_blocks = in_blocks
         self.scheme = scheme
         self.codes: Tensor | None = None
-        """Of each weight, which value of all palettes of the tensor it has."""
+        """Of each weight, which value of the palette it has."""
         if scheme in BITS:
-            grouped = scheme == "p4" and group and len(weight) % group == 0
-            parts = weight.detach().split(group if grouped else len(weight))
-            tables = [_snapped(part, scheme) for part in parts]
-            offsets = np.cumsum([0, *(len(table) for table, _ in tables)]).tolist()
-            self.codes = torch.cat([codes + offset for (_, codes), offset in zip(tables, offsets)])
-            self.counts = self.codes.flatten().bincount(minlength=offsets[-1]).clamp_min(1).to(weight.dtype)
+            table, self.codes = _snapped(weight.detach(), scheme)
+            self.counts = self.codes.flatten().bincount(minlength=len(table)).clamp_min(1).to(weight.dtype)
             with torch.no_grad():
-                weight.copy_(torch.cat([table for table, _ in tables])[self.codes])
+                weight.copy_(table[self.codes])
 
     def rounded(self, weight: Tensor) -> Tensor:
         """The weight as it is stored, with a gradient."""
@@ -103,30 +103,24 @@ class _Weight:
             sums = weight.new_zeros(len(self.counts)).index_add(0, self.codes.flatten(), weight.flatten())
             return (sums / self.counts)[self.codes]
         given = weight.detach()
-        grid = _blocks(given) if self.scheme == "w4" else simulate.rounded(given, self.layer)
+        if self.scheme != "w4":
+            grid = simulate.rounded(given, self.layer)
+        else:
+            assert self.in_blocks is not None
+            grid = self.in_blocks(given)
         return weight + (grid - weight).detach()
 
 
-def _snapped(part: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
-    """A palette for a part of a weight, and each weight's place in it.
+def _snapped(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
+    """A palette for a weight, and each value's place in it.
 
     Sparse weights of zero have the first place to themselves; it is stored nowhere.
     """
-    values = part.double().numpy()
+    values = weight.double().numpy()
     masked = scheme in NEEDS_ZEROS
     found = palette(values[values != 0] if masked else values, 1 << BITS[scheme])
-    table = torch.from_numpy(found).to(part.dtype)
-    codes = torch.bucketize(part.contiguous(), (table[1:] + table[:-1]) / 2)
+    table = torch.from_numpy(found).to(weight.dtype)
+    codes = torch.bucketize(weight.contiguous(), (table[1:] + table[:-1]) / 2)
     if not masked:
         return table, codes
-    return torch.cat([table.new_zeros(1), table]), torch.where(part == 0, 0, codes + 1)
-
-
-def _blocks(weight: Tensor) -> Tensor:
-    """A weight on its 4-bit grid: symmetric, -7..7, a scale for each output channel's block of inputs."""
-    size = BLOCK if weight.shape[1] % BLOCK == 0 else weight.shape[1]
-    blocks = weight.flatten(1) if weight.dim() == 2 else weight.movedim(1, -1)
-    parts = blocks.reshape(-1, size)
-    scale = parts.abs().amax(1, keepdim=True).clamp_min(1e-12) / 7
-    grid = ((parts / scale).round() * scale).view(blocks.shape)
-    return grid if weight.dim() == 2 else grid.movedim(-1, 1)
+    return torch.cat([table.new_zeros(1), table]), torch.where(weight == 0, 0, codes + 1)

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from torch import nn
-from torch.fx import GraphModule
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
 
-from edgepack.compress import recover
+from edgepack.compress import graph, recover
 from edgepack.compress.fake import Faked
 from edgepack.errors import PlanError, SourceError
-from edgepack.recipe import Recipe
+from edgepack.recipe import Recipe, Scheme
 from edgepack.source import Source, reweighted
+
+
+class Written(Protocol):
+    """What of a format decides how weights are stored."""
+
+    def keeps_float(self, graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+        """Whether files keep a layer in float although a recipe wants it in `scheme`."""
+        ...
+
+    def in_blocks(self, weight: Tensor) -> Tensor:
+        """A layer's weight as `w4` holds it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,12 +70,21 @@ def learn(
     )
 
 
-def taught(source: Source, recipe: Recipe, lessons: Lessons) -> tuple[Source, tuple[str, ...]]:
-    """`source` with weights that learnt with those of `recipe` in place, and what to know of it."""
+def taught(
+    source: Source,
+    recipe: Recipe,
+    lessons: Lessons,
+    written: Written,
+) -> tuple[Source, tuple[str, ...]]:
+    """`source` with weights that learnt with those of `recipe` in place, as they are `written`, and what
+    to know of it."""
 
     def as_stored(module: nn.Module) -> Faked:
         assert isinstance(module, GraphModule)
-        return Faked(module, recipe, source.ranges)
+        found = graph.layers(module).items()
+        floats = [path for path, layer in found if written.keeps_float(module, layer, recipe.of(path))]
+        carried = replace(recipe, layers={**recipe.layers, **dict.fromkeys(floats, "fp32")})
+        return Faked(module, carried, source.ranges, in_blocks=written.in_blocks)
 
     found = learn(source.exported.module(), source, lessons, as_stored)
     before, after = found.before, found.after

@@ -44,9 +44,10 @@ _SENSED = 8
 _FLOAT_BYTES = 4
 _GAIN_DB = 0.1
 """A repair is kept where it gains at least this much at the output."""
-_CLIPPING_GAIN_DB = 0.5
-"""A range that leaves out what calibration saw is taken where it gains at least this much over one that
-holds it all."""
+_SURE = 2.0
+"""Standard errors of its mean over samples, by which a gain that may be chance must be above zero."""
+_MOST_DB = 200.0
+"""Of a sample, where there is no noise at all, or nothing else."""
 _FLOAT_GAIN_DB, _GAIN_DB_FOR_WORK = 0.5, 8.0
 """What first layers left in float must gain: at least, and by their share of the multiply-adds."""
 _CHEAP_BYTES, _CHEAP_WORK = 0.015, 0.15
@@ -69,6 +70,8 @@ class Score:
     that of all outputs where the model has no classes."""
     agreement: float
     """Percent of samples with the same top answer; 0 where the model has no classes."""
+    samples_db: tuple[float, ...]
+    """Of each sample what `order_db` is of all; within 200 dB of none."""
 
 
 @dataclass
@@ -208,23 +211,34 @@ class Workbench:
         """Equalization, feedback, ranges and bias correction, each taken where it measurably helps.
 
         Feedback corrects biases itself, by what errors of weights do. What is left then are a few samples'
-        values beyond their ranges: a mean that says nothing of other samples. Clipping is held to more
-        than the rest: these samples set the ranges, so none is cut as deep as a new one can be.
+        values beyond their ranges: a mean that says nothing of other samples.
         """
         first = Recipe("w8a8", ranges="least-error")
         fed = replace(first, feedback=True)
         ways: list[Equalization] = ["exact", "clamped"] if equalize.has_clamps(self._copied()) else ["exact"]
         best = self._better(first, [fed, *(replace(fed, equalize=each) for each in ways)])
-        whole, *clipped = [replace(best, ranges=rule) for rule in RANGE_RULES]
-        best = self._better(whole, clipped, _CLIPPING_GAIN_DB)
+        best = self._clipped(replace(best, ranges="min-max"))
         best = self._better(best, [Recipe("w8a8", ranges=rule) for rule in RANGE_RULES])
         return best if best.feedback else self._better(best, [replace(best, correct_bias=True)])
 
-    def _better(self, first: Recipe, others: list[Recipe], least: float = _GAIN_DB) -> Recipe:
+    def _clipped(self, whole: Recipe) -> Recipe:
+        """`whole`, or what clips ranges, where that gains for certain.
+
+        These samples set the ranges, so that none of them is cut as deep as a new one can be.
+        """
+        exact = self.score(whole)
+        sure = [
+            tried
+            for tried in (replace(whole, ranges=rule) for rule in RANGE_RULES[1:])
+            if _gains_surely(self.score(tried), exact)
+        ]
+        return self._better(whole, sure)
+
+    def _better(self, first: Recipe, others: list[Recipe]) -> Recipe:
         best, reached = first, self.score(first).order_db
         for each in others:
             found = self.score(each).order_db
-            if found >= reached + least:
+            if found >= reached + _GAIN_DB:
                 best, reached = each, found
         return best
 
@@ -391,13 +405,21 @@ def _before(values: Array, activation: str) -> Array:
 
 
 def _compared(given: tuple[Sample, ...], exact: tuple[Sample, ...], classes: bool) -> Score:
-    pairs = [(a, b) for ours, theirs in zip(given, exact) for a, b in zip(ours, theirs)]
-    sqnr = _decibels(pairs)
-    if not classes:
-        return Score(sqnr, sqnr, 0.0)
-    same = sum(int(np.argmax(ours[0]) == np.argmax(theirs[0])) for ours, theirs in zip(given, exact))
-    order = _decibels([_differences(ours[0], theirs[0]) for ours, theirs in zip(given, exact)])
-    return Score(sqnr, order, 100 * same / len(exact))
+    outputs = [list(zip(ours, theirs)) for ours, theirs in zip(given, exact)]
+    decisive = [[_differences(*each[0])] for each in outputs] if classes else outputs
+    same = sum(bool(classes) and int(np.argmax(a) == np.argmax(b)) for (a, b), *_ in outputs)
+    return Score(
+        sqnr_db=_decibels([pair for each in outputs for pair in each]),
+        order_db=_decibels([pair for each in decisive for pair in each]),
+        agreement=100 * same / len(exact),
+        samples_db=tuple(float(np.clip(_decibels(each), -_MOST_DB, _MOST_DB)) for each in decisive),
+    )
+
+
+def _gains_surely(score: Score, other: Score) -> bool:
+    """Whether one is better than the other on the samples in the mean, by more than chance."""
+    gains = np.subtract(score.samples_db, other.samples_db)
+    return bool(gains.mean() > _SURE * gains.std() / math.sqrt(len(gains)))
 
 
 def _differences(ours: Array, theirs: Array) -> tuple[Array, Array]:

@@ -24,6 +24,9 @@ from edgepack.recipe import Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from torch import Tensor as Weight
+    from torch.fx import GraphModule, Node
+
     from edgepack.contract import Contract
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
@@ -127,6 +130,14 @@ class Format(Protocol):
 
     def cannot_carry(self, scheme: Scheme, target: Target) -> str:
         """Why files for a target cannot be of a scheme; empty if they can."""
+        ...
+
+    def keeps_float(self, graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+        """Whether files keep a layer of a graph in float although a recipe wants it in `scheme`."""
+        ...
+
+    def in_blocks(self, weight: Weight) -> Weight:
+        """A layer's weight as `w4` holds it; itself where the format has no `w4`."""
         ...
 
     def no_gain(self, kind: PruneKind, target: Target) -> str:

@@ -21,6 +21,9 @@ from edgepack.recipe import FLOATS, Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from torch import Tensor as Weight
+    from torch.fx import GraphModule, Node
+
     from edgepack.formats.coreml.features import Features
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
@@ -67,6 +70,23 @@ def cannot_carry(scheme: Scheme, target: Target) -> str:
 
 def _floor(target: Target) -> int:
     return int(target.os.floor.split(".")[0])
+
+
+def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+    """Whether files keep a layer in float: one of few weights, as coremltools advises."""
+    from edgepack.compress import graph as graphs
+    from edgepack.compress.palette import FEW
+
+    is_small = graphs.constant(graph, graphs.weight_of(layer)).numel() <= FEW
+    return is_small and scheme not in FLOATS | {"w8a8"}
+
+
+def in_blocks(weight: Weight) -> Weight:
+    """A layer's weight as `w4` holds it."""
+    with quiet():
+        from edgepack.formats.coreml import compress
+
+    return compress.in_blocks(weight)
 
 
 def no_gain(kind: PruneKind, target: Target) -> str:

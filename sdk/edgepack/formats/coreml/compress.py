@@ -17,6 +17,7 @@ import numpy as np
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.models import utils
 from coremltools.optimize.coreml import _quantization_passes as passes
+from torch import Tensor
 
 from edgepack.compress.palette import BITS, FEW, codes, palette
 from edgepack.errors import ExportError
@@ -26,6 +27,8 @@ from edgepack.recipe import FLOATS, NEEDS_ZEROS, Recipe, Scheme
 
 _BLOCK = 32
 """Weights that share a scale in `w4`, about."""
+_MOST, _LEAST = 7, 1e-12
+"""The greatest code of `w4`; the least that a block's greatest weight is taken for."""
 _GROUP = 16
 """Output channels that share a palette of 4 bits, about."""
 _PAYS: dict[Scheme, float] = {"sparse": 1 / 8, "sparse+p6": 1 / 4}
@@ -169,6 +172,14 @@ def _integers(constant: Any, scheme: Scheme) -> Any:
         return cto.OpLinearQuantizerConfig(mode="linear_symmetric", **config)
     few = 0 if scheme == "w8a8" else FEW
     return cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=few)
+
+
+def in_blocks(weight: Tensor) -> Tensor:
+    """A weight of [outputs, inputs, ...] on the grid by which coremltools stores `w4`: symmetric, -7..7."""
+    parts = weight.unflatten(1, (-1, _block(tuple(weight.shape))))
+    scale = parts.abs().amax(tuple(range(2, parts.dim())), keepdim=True).clamp_min(_LEAST) / _MOST
+    rounded: Tensor = ((parts / scale).round() * scale).reshape(weight.shape)
+    return rounded
 
 
 def _block(shape: tuple[int, ...]) -> int:

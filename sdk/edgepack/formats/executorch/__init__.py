@@ -16,6 +16,9 @@ from edgepack.recipe import Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from torch import Tensor as Weight
+    from torch.fx import GraphModule, Node
+
     from edgepack.delegation import Delegation
     from edgepack.formats.executorch.core_ml import Share
     from edgepack.goal import PruneKind
@@ -90,6 +93,22 @@ def cannot_carry(scheme: Scheme, target: Target) -> str:
         return f"{whose} carries {', '.join(sorted(able))}"
     core_ml = formats.load("coreml")
     return core_ml.cannot_export() or core_ml.cannot_carry(scheme, target) if _is_core_ml(target) else ""
+
+
+def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+    """Whether files keep a layer in float: one that XNNPACK has no kernel for."""
+    with quiet():
+        from edgepack.formats.executorch import quantizer
+
+    return bool(quantizer.refused(graph, layer, scheme))
+
+
+def in_blocks(weight: Weight) -> Weight:
+    """A linear layer's weight as `w4` holds it."""
+    with quiet():
+        from edgepack.formats.executorch import program
+
+        return program.in_blocks(weight)
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:

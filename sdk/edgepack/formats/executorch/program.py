@@ -198,6 +198,15 @@ def _pack(graph: GraphModule, recipe: Recipe) -> None:
     graph.recompile()
 
 
+def in_blocks(weight: torch.Tensor) -> torch.Tensor:
+    """A linear layer's weight as torchao packs it for `w4`."""
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    linear.weight = torch.nn.Parameter(weight.detach(), requires_grad=False)
+    quantize_(linear, _PACKINGS["w4"])
+    packed: torch.Tensor = linear.weight.dequantize()
+    return packed
+
+
 class _Rows(torch.nn.Module):
     """A linear layer that takes a picture's pixels as rows.
 

@@ -19,7 +19,9 @@ from edgepack.target import FormatChoice, Target
 
 if TYPE_CHECKING:
     import onnx
+    from torch import Tensor as Weight
     from torch.export import ExportedProgram
+    from torch.fx import GraphModule, Node
 
     from edgepack.contract import Contract
     from edgepack.samples import Array, Sample
@@ -64,6 +66,21 @@ def cannot_carry(scheme: Scheme, target: Target) -> str:
     """Why files for a target cannot be of a scheme; empty if they can."""
     del target
     return "" if scheme in SCHEMES else f"onnx carries {', '.join(sorted(SCHEMES))}"
+
+
+def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+    """Whether files keep a layer in float: one that the quantizer fails on, or too small to gain."""
+    from edgepack.compress import graph as graphs
+    from edgepack.formats.onnx import quantize
+
+    if scheme == "w8":
+        return graphs.constant(graph, graphs.weight_of(layer)).numel() < quantize.LEAST_VALUES
+    return scheme == "w8a8" and layer.target in graphs.TRANSPOSED and graphs.groups(layer) > 1
+
+
+def in_blocks(weight: Weight) -> Weight:
+    """The weight itself: no scheme of this format has blocks."""
+    return weight
 
 
 def no_gain(kind: PruneKind, target: Target) -> str:

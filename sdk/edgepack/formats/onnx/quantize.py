@@ -35,7 +35,7 @@ _CLAMPS = ("Clip", "Relu")
 """What the kernel of the layer before computes by the range of its output."""
 _GIVES_FLOAT = ["Gemm", "MatMul"]
 """Layers whose int8 kernels can give floats, so that what no int8 operator reads is left unrounded."""
-_LEAST_VALUES = 1024
+LEAST_VALUES = 1024
 """Smaller weights cost more in operators than they save."""
 
 
@@ -234,7 +234,7 @@ def _weights_only(model: onnx.ModelProto, names: set[str]) -> None:
     done: set[str] = set()
     for number, node in reversed(list(enumerate(model.graph.node))):
         held = constants.get(node.input[1]) if node.name in names else None
-        if held is None or np.prod(held.dims) < _LEAST_VALUES or len(held.dims) < 2:
+        if held is None or np.prod(held.dims) < LEAST_VALUES or len(held.dims) < 2:
             continue
         axis = _output_axis(node)
         codes, scale = _codes(onnx.numpy_helper.to_array(held), axis)

@@ -19,6 +19,9 @@ from edgepack.recipe import FLOATS, Recipe, Scheme
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from torch import Tensor as Weight
+    from torch.fx import GraphModule, Node
+
     from edgepack.goal import PruneKind
     from edgepack.samples import Array, Sample
     from edgepack.source import Source
@@ -58,6 +61,19 @@ def cannot_carry(scheme: Scheme, target: Target) -> str:
     """Why files for a target cannot be of a scheme; empty if they can."""
     del target
     return "" if scheme in SCHEMES else f"torchscript carries {', '.join(sorted(SCHEMES))}"
+
+
+def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+    """Whether files keep a layer in float: one that qnnpack has no kernel for."""
+    from edgepack.formats.torchscript import lower
+
+    del graph
+    return bool(lower.refused(layer, scheme))
+
+
+def in_blocks(weight: Weight) -> Weight:
+    """The weight itself: no scheme of this format has blocks."""
+    return weight
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:

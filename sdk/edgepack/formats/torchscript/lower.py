@@ -51,7 +51,7 @@ def lowered(source: Source, recipe: Recipe) -> tuple[GraphModule, tuple[str, ...
     return _renamed(module), notes
 
 
-def _refused(layer: Node, scheme: Scheme) -> str:
+def refused(layer: Node, scheme: Scheme) -> str:
     """Why there is no kernel for a layer in a scheme; empty where there is one."""
     if scheme == "w8" and layer.target not in graphs.LINEAR:
         return "weights alone are int8 in linear layers only"
@@ -64,7 +64,7 @@ def _refusals(module: GraphModule, recipe: Recipe) -> tuple[str, ...]:
     """What stays in float although the recipe wants less of it, by reason."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for path, layer in graphs.layers(module).items():
-        if reason := _refused(layer, recipe.of(path)):
+        if reason := refused(layer, recipe.of(path)):
             found[f"{recipe.of(path)}: {reason}"].append(path)
     return tuple(f"kept in fp32 ({reason}): {', '.join(paths)}" for reason, paths in found.items())
 
