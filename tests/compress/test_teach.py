@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepack import formats, plan, source, target
+from edgepack import formats, source, target
 from edgepack.compress.teach import Lessons, taught
 from edgepack.compress.workbench import Workbench
 from edgepack.recipe import Recipe
@@ -49,7 +49,7 @@ def _sqnr(given: Source, recipe: Recipe, name: str, folder: Path) -> float:
 def test_the_written_file_is_better_for_it(fashion: Source, name: str, scheme: str, tmp_path: Path) -> None:
     recipe = RECIPES[scheme]
     ready = Workbench(fashion).ready(recipe)
-    learnt, (told, *notes) = taught(ready, recipe, Lessons(0.0, STEPS, 0), formats.load(name))
+    learnt, (told, *_) = taught(ready, recipe, Lessons(0.0, STEPS, 0), formats.load(name))
     assert told.startswith(f"{scheme} learnt for {STEPS} steps: held-out SQNR ")
     before, after = (_sqnr(each, recipe, name, tmp_path) for each in (ready, learnt))
     assert after > before + 0.5

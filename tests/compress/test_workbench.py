@@ -14,7 +14,7 @@ from conftest import source_of
 from torch import nn
 
 from edgepack.compress import workbench
-from edgepack.compress.workbench import Workbench
+from edgepack.compress.workbench import Score, Workbench
 from edgepack.recipe import RANGE_RULES, Recipe
 from edgepack.source import Source
 
@@ -104,6 +104,28 @@ def test_equalization_is_kept_only_where_it_helps() -> None:
     uneven[0].bias.mul_(powers)
     uneven[2].weight.div_(powers.reshape(1, -1, 1, 1))
     assert Workbench(source_of(uneven, _rows())).recipe().equalize != "none"
+
+
+def test_clipping_that_gains_by_chance_is_not_taken() -> None:
+    draw = torch.Generator().manual_seed(0)
+    rows = [torch.randn(1, 3, 16, 16, generator=draw) for _ in range(80)]
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3, 2), nn.ReLU(), nn.Flatten()
+    bench = Workbench(source_of(nn.Sequential(*layers, nn.Linear(16 * 36, 10)).eval(), rows))
+    whole = Recipe("w8a8", feedback=True)
+    clipped = replace(whole, ranges="least-error")
+    gain = bench.score(clipped).order_db - bench.score(whole).order_db
+    assert gain > 0.5, "on these samples, which are as like as samples can be"
+    assert bench._clipped(whole) == whole
+
+
+@pytest.mark.parametrize(
+    ("gains", "sure"),
+    [((0.2, 0.3) * 16, True), ((4.0, -3.0) * 16, False), ((-0.2, -0.3) * 16, False), ((0.0,) * 32, False)],
+)
+def test_a_gain_is_sure_beyond_chance(gains: tuple[float, ...], sure: bool) -> None:
+    scores = [Score(0.0, 0.0, 0.0, tuple(20.0 + each for each in told)) for told in (gains, (0.0,) * 32)]
+    assert workbench._gains_surely(*scores) is sure
 
 
 def test_damage_is_told_of_the_layer_that_does_it() -> None:
