@@ -100,7 +100,8 @@ Prune = Annotated[
 Recover = Annotated[
     float | None,
     typer.Option(
-        help="minutes of fine-tuning after pruning, at most: the float model teaches, labels help",
+        help="minutes, at most, that a pruned model, or each one tried in 4 bits, learns from the float "
+        "model and the labels, if any",
         rich_help_panel=_COMPRESS,
         show_default=False,
     ),
