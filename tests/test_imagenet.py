@@ -81,6 +81,9 @@ def test_channels_scaled_by_powers_of_two_break_naive_int8_and_not_ours(tmp_path
     naive = {name: _naive(scaled, name, tmp_path / name) for name in FORMATS}
     assert max(naive.values()) < 75
     assert least >= 94
+    assert min(each.figures.sqnr_db or 0.0 for each in report.artifacts) >= 34, (
+        "as of the net that is not scaled"
+    )
     assert least > max(naive.values()) + 20
 
 
