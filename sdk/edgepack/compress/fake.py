@@ -103,12 +103,10 @@ class _Weight:
             sums = weight.new_zeros(len(self.counts)).index_add(0, self.codes.flatten(), weight.flatten())
             return (sums / self.counts)[self.codes]
         given = weight.detach()
-        if self.scheme != "w4":
-            grid = simulate.rounded(given, self.layer)
-        else:
+        if self.scheme == "w4":
             assert self.in_blocks is not None
-            grid = self.in_blocks(given)
-        return weight + (grid - weight).detach()
+            return weight + (self.in_blocks(given) - given)
+        return weight + (simulate.rounded(given, self.layer) - given)
 
 
 def _snapped(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:

@@ -71,10 +71,7 @@ def learn(
 
 
 def taught(
-    source: Source,
-    recipe: Recipe,
-    lessons: Lessons,
-    written: Written,
+    source: Source, recipe: Recipe, lessons: Lessons, written: Written
 ) -> tuple[Source, tuple[str, ...]]:
     """`source` with weights that learnt with those of `recipe` in place, as they are `written`, and what
     to know of it."""

@@ -83,12 +83,14 @@ def refused(graph: GraphModule, layer: Node, scheme: Scheme) -> str:
         return "" if weight.shape[1] % BLOCK == 0 else f"its width is no multiple of {BLOCK}"
     if weight.dim() > 4:
         return "there are no int8 convolutions in three dimensions"
-    if layer.target in graphs.TRANSPOSED and _groups(layer) > 1:
+    if layer.target in graphs.TRANSPOSED and graphs.groups(layer) > 1:
         return "there are no grouped transposed convolutions in int8"
     if scheme == "w8" and layer.target not in graphs.LINEAR:
         if weight.dim() != 4:
             return "int8 is dynamic for convolutions in two dimensions only"
-        if layer.target not in graphs.TRANSPOSED and is_depthwise_conv(tuple(weight.shape), _groups(layer)):
+        if layer.target not in graphs.TRANSPOSED and is_depthwise_conv(
+            tuple(weight.shape), graphs.groups(layer)
+        ):
             return "there are no depthwise convolutions in dynamic int8"
         if layer.args[0].op != "placeholder" and not _is_channels_last(layer.args[0]):  # type: ignore[union-attr]
             return "XNNPACK does not hold what it reads with the channels last, as dynamic int8 needs"
@@ -118,12 +120,6 @@ def _is_global_pool(node: Node) -> bool:
         ([-2, -1], True),
         ([-1, -2], True),
     )
-
-
-def _groups(layer: Node) -> int:
-    groups = layer.args[6] if len(layer.args) > 6 else layer.kwargs.get("groups", 1)
-    assert isinstance(groups, int)
-    return groups
 
 
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
