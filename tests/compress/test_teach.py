@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,14 @@ def _sqnr(given: Source, recipe: Recipe, name: str, folder: Path) -> float:
         found = np.log(found.clip(1e-12))
     exact, found = (each - each.mean(-1, keepdims=True) for each in (exact, found))
     return 10 * float(np.log10(np.sum(exact**2) / np.sum((found - exact) ** 2)))
+
+
+def test_labels_do_not_lead_away_from_the_float_model(fashion: Source, tmp_path: Path) -> None:
+    assert fashion.calib is not None
+    misled = replace(fashion, calib=replace(fashion.calib, labels=(0,) * len(fashion.calib)))
+    learnt, _ = taught(misled, Recipe("w4"), Lessons(0.0, STEPS, 0), formats.load("executorch"))
+    before, after = (_sqnr(each, Recipe("w4"), "executorch", tmp_path) for each in (fashion, learnt))
+    assert after > before + 0.5
 
 
 @pytest.mark.parametrize(("name", "scheme"), [("coreml", "p4"), ("coreml", "w4"), ("executorch", "w4")])

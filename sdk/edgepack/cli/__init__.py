@@ -100,8 +100,8 @@ Prune = Annotated[
 Recover = Annotated[
     float | None,
     typer.Option(
-        help="minutes, at most, that a pruned model, or each one tried in 4 bits, learns from the float "
-        "model and the labels, if any",
+        help="minutes, at most, that a pruned model (labels help it), or each one tried in 4 bits, learns "
+        "from the float model",
         rich_help_panel=_COMPRESS,
         show_default=False,
     ),

@@ -74,7 +74,10 @@ def taught(
     source: Source, recipe: Recipe, lessons: Lessons, written: Written
 ) -> tuple[Source, tuple[str, ...]]:
     """`source` with weights that learnt with those of `recipe` in place, as they are `written`, and what
-    to know of it."""
+    to know of it.
+
+    Labels are left aside: such weights begin near the float model's answers, and labels lead elsewhere.
+    """
 
     def as_stored(module: nn.Module) -> Faked:
         assert isinstance(module, GraphModule)
@@ -83,7 +86,8 @@ def taught(
         carried = replace(recipe, layers={**recipe.layers, **dict.fromkeys(floats, "fp32")})
         return Faked(module, carried, source.ranges, in_blocks=written.in_blocks)
 
-    found = learn(source.exported.module(), source, lessons, as_stored)
+    calib = source.calib and replace(source.calib, labels=None)
+    found = learn(source.exported.module(), replace(source, calib=calib), lessons, as_stored)
     before, after = found.before, found.after
     gained = f"held-out SQNR {before.sqnr_db:.1f} → {after.sqnr_db:.1f} dB"
     told = f"{recipe.scheme} learnt for {found.steps} steps: {gained}"
