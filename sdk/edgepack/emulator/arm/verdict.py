@@ -24,6 +24,13 @@ cosine of 0.97 (measured on MobileNetV2 of 19 dB: 0.988, the same top answers)."
 COSINE_FLOAT = 0.9
 """Least cosine of quantized answers to the float model's, of any one output; 10 dB of noise are 0.95."""
 
+_LEVELS = 256
+"""Values that 8 bits hold."""
+_SAME = 1e-6
+"""Values that differ by less than this share of the greatest are one."""
+_WHOLE = 1e-4
+"""Share of the values' span by which one may be off the grid of codes: a fortieth of a step, at least."""
+
 
 @dataclass(frozen=True)
 class Distance:
@@ -48,7 +55,7 @@ class Agreement:
     host_to_float: Distance
     """How the host's run does, which is no matter of the device."""
     lsbs: float | None
-    """Largest difference from the host in steps of the values that an output takes; None of float files."""
+    """Largest difference from the host in steps of the outputs' codes; None where they are floats."""
     samples: int
 
 
@@ -65,7 +72,7 @@ def agreement(
         to_host=_distance(run.outputs, here[:count], classes=classes),
         to_float=_distance(run.outputs, reference[:count], classes=classes),
         host_to_float=_distance(here[:count], reference[:count], classes=classes),
-        lsbs=None if scheme in FLOATS else max(_steps(ours, theirs) for ours, theirs in pairs),
+        lsbs=None if scheme in FLOATS else _most_steps(pairs),
         samples=count,
     )
 
@@ -93,14 +100,29 @@ def relative(ours: Array, theirs: Array) -> float:
     return float(np.abs(a - b).max() / max(np.abs(b).max(), np.finfo(np.float32).tiny))
 
 
-def _steps(ours: Array, theirs: Array) -> float:
-    """The difference in steps of the quantized output: the least distance between values it takes."""
-    values = np.unique(np.concatenate([ours.ravel(), theirs.ravel()]).astype(np.float64))
-    gaps = np.diff(values)
-    gaps = gaps[gaps > 1e-6 * max(1e-30, np.abs(values).max())]
-    if not gaps.size:
+def _most_steps(pairs: list[tuple[Array, Array]]) -> float | None:
+    found = [_steps(ours, theirs) for ours, theirs in pairs]
+    return None if None in found else max(each for each in found if each is not None)
+
+
+def _steps(ours: Array, theirs: Array) -> float | None:
+    """The difference in steps of an 8-bit output; None where no 256 values hold what it takes: floats."""
+    a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
+    gaps = np.diff(np.unique(np.concatenate([a, b])))
+    span = float(gaps.sum())
+    step = 0.0
+    for gap in gaps[gaps > _SAME * max(1e-30, np.abs(a).max(), np.abs(b).max())].tolist():
+        step = _common(step, gap, _WHOLE * span)
+    if not step:
         return 0.0
-    return float(np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max() / gaps.min())
+    return float(np.abs(a - b).max() / step) if span / step < _LEVELS - 0.5 else None
+
+
+def _common(a: float, b: float, least: float) -> float:
+    """The greatest number of which two others are multiples, to within `least` (Euclid's algorithm)."""
+    while a > least:
+        a, b = abs(b - a * round(b / a)), a
+    return b
 
 
 def _same_tops(outputs: tuple[Sample, ...], others: tuple[Sample, ...]) -> float:
