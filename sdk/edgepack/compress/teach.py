@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from torch import Tensor, nn
-from torch.fx import GraphModule, Node
+from torch import nn
+from torch.fx import GraphModule
 
 from edgepack.compress import graph, recover
 from edgepack.compress.fake import Faked
 from edgepack.errors import PlanError, SourceError
-from edgepack.recipe import Recipe, Scheme
+from edgepack.formats import Format
+from edgepack.recipe import Recipe
 from edgepack.source import Source, reweighted
-
-
-class Written(Protocol):
-    """What of a format decides how weights are stored."""
-
-    def keeps_float(self, graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
-        """Whether files keep a layer in float although a recipe wants it in `scheme`."""
-        ...
-
-    def in_blocks(self, weight: Tensor) -> Tensor:
-        """A layer's weight as `w4` holds it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -71,10 +59,10 @@ def learn(
 
 
 def taught(
-    source: Source, recipe: Recipe, lessons: Lessons, written: Written
+    source: Source, recipe: Recipe, lessons: Lessons, format_: Format
 ) -> tuple[Source, tuple[str, ...]]:
-    """`source` with weights that learnt with those of `recipe` in place, as they are `written`, and what
-    to know of it.
+    """`source` with weights that learnt with those of `recipe` in place, as `format_` stores
+    them, and what to know of it.
 
     Labels are left aside: such weights begin near the float model's answers, and labels lead elsewhere.
     """
@@ -82,9 +70,9 @@ def taught(
     def as_stored(module: nn.Module) -> Faked:
         assert isinstance(module, GraphModule)
         found = graph.layers(module).items()
-        floats = [path for path, layer in found if written.keeps_float(module, layer, recipe.of(path))]
+        floats = [path for path, layer in found if format_.keeps_float(module, layer, recipe.of(path))]
         carried = replace(recipe, layers={**recipe.layers, **dict.fromkeys(floats, "fp32")})
-        return Faked(module, carried, source.ranges, in_blocks=written.in_blocks)
+        return Faked(module, carried, source.ranges, in_blocks=format_.in_blocks)
 
     calib = source.calib and replace(source.calib, labels=None)
     found = learn(source.exported.module(), replace(source, calib=calib), lessons, as_stored)

@@ -77,8 +77,9 @@ def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
     from edgepack.compress import graph as graphs
     from edgepack.compress.palette import FEW
 
-    is_small = graphs.constant(graph, graphs.weight_of(layer)).numel() <= FEW
-    return is_small and scheme not in FLOATS | {"w8a8"}
+    if scheme in FLOATS or (scheme == "w8a8" and layer.target not in graphs.TRANSPOSED):
+        return False
+    return graphs.constant(graph, graphs.weight_of(layer)).numel() <= FEW
 
 
 def in_blocks(weight: Weight) -> Weight:
