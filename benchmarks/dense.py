@@ -18,7 +18,7 @@ import torch
 from torch.fx.experimental.optimization import fuse
 
 from benchmarks import exports
-from edgepack.emulator import host
+from edgepack.evaluate import host
 
 _UNLIKE = 0.5
 """Weights that differ from a layer's by this share of its norm or more are another layer's."""
@@ -55,7 +55,7 @@ def _filled(net: torch.nn.Module, package: Path) -> torch.nn.Module:
 
 
 def main(net: Path, package: Path, samples: Path, outputs: Path) -> None:
-    """Write the outputs as `edgepack.emulator.host` writes samples."""
+    """Write the outputs as `edgepack.evaluate.host` writes samples."""
     torch.set_num_threads(1)
     filled = _filled(exports.network(net), package)
     with torch.no_grad():

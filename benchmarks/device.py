@@ -18,14 +18,15 @@ from benchmarks import measure
 from benchmarks.measure import FailedError
 from benchmarks.nets import MissingError, Net
 from benchmarks.tables import Table
-from edgepack import formats, plan, source, target
+from edgepack import formats, plan, target
 from edgepack.compress.workbench import Workbench
-from edgepack.emulator import arm, device, host
-from edgepack.emulator.arm import verdict
-from edgepack.quiet import captured, quiet
+from edgepack.contract.samples import Sample
+from edgepack.emulator import arm
+from edgepack.evaluate import device, device_checks, host
+from edgepack.model import source
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.samples import Sample
-from edgepack.source import Source
+from edgepack.silence import captured, quiet
 from edgepack.target import Target
 
 TARGETS = ("raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5", "pixel-8")
@@ -112,7 +113,7 @@ def _row(
     ran = [_ran(job, wanted, path.parent / "run") for _ in range(runs)]
     counts = [_instructions(each) for each in ran]
     middle = statistics.median(counts)
-    found = verdict.agreement(
+    found = device_checks.agreement(
         ran[0],
         _here(format_name, path, loaded),
         loaded.reference,

@@ -15,8 +15,8 @@ from benchmarks import measure
 from benchmarks.nets import Net, every
 from benchmarks.tables import Table
 from edgepack import target
-from edgepack.quiet import captured, quiet
 from edgepack.report import Artifact, Report
+from edgepack.silence import captured, quiet
 
 TARGETS = ("pixel-8", "iphone-15", "jetson-orin-nano")
 """Together they take every format in every form that is shipped."""

@@ -21,9 +21,10 @@ from benchmarks.measure import FailedError, Usage
 from benchmarks.nets import Net
 from benchmarks.samples import Case
 from benchmarks.tables import Table
-from edgepack import formats, judge, report
-from edgepack.emulator import host
-from edgepack.emulator.host import Death, Job, Run
+from edgepack import formats, report
+from edgepack.evaluate import checks as judge
+from edgepack.evaluate import host
+from edgepack.evaluate.host import Death, Job, Run
 from edgepack.formats import missing_modules
 from edgepack.recipe import FLOATS
 from edgepack.report import Artifact, Figures

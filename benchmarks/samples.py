@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.contract import Contract
-from edgepack.emulator import host
-from edgepack.samples import Sample
+from edgepack.contract.samples import Sample
+from edgepack.evaluate import host
 
 _CALIB, _EVAL, _REFERENCE, _FACTS = "calib.npy", "eval.npz", "reference.npz", "facts.json"
 
@@ -30,7 +30,7 @@ class Case:
     calib: Path
     """`.npy`, float32 [samples, channels, height, width]."""
     evaluation: Path
-    """As `edgepack.emulator.host` reads samples."""
+    """As `edgepack.evaluate.host` reads samples."""
     reference: tuple[Sample, ...]
     """What the float network answers to each evaluation sample."""
     labels: tuple[int, ...] | None
@@ -55,7 +55,8 @@ def read(folder: Path) -> Case:
 
 def main(net: Path, folder: Path) -> None:
     """Write the samples of the example in `net`, which has both sets, into `folder`."""
-    from edgepack import plan, source
+    from edgepack import plan
+    from edgepack.model import source
 
     with source.one_thread():
         found = source.load(plan.resolve(plan.Choices(model=str(net))))

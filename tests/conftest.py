@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import GraphModule
 
-    from edgepack.source import Source
+    from edgepack.model.source import Source
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -199,7 +199,7 @@ def graph_of(net: torch.nn.Module, *inputs: torch.Tensor) -> GraphModule:
     """A module as torch.export captures it, nothing folded yet."""
     import torch
 
-    from edgepack.quiet import quiet
+    from edgepack.silence import quiet
 
     with quiet():
         found: GraphModule = torch.export.export(net.eval(), inputs, strict=False).module()  # type: ignore[assignment]
@@ -211,8 +211,8 @@ def source_of(net: torch.nn.Module, calib: list[torch.Tensor], *, classes: bool 
     import torch
 
     from edgepack.contract import Contract, Output, TensorInput
-    from edgepack.samples import Samples
-    from edgepack.source import Source, captured
+    from edgepack.contract.samples import Samples
+    from edgepack.model.source import Source, captured
 
     class Flat(torch.nn.Module):
         def __init__(self) -> None:
@@ -284,7 +284,8 @@ def small_fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_source(small_fashion: Path) -> Source:
     """The network of `small_fashion`, captured. Do not change its modules."""
-    from edgepack import plan, source
+    from edgepack import plan
+    from edgepack.model import source
 
     choices = plan.Choices(str(small_fashion), targets=("raspberry-pi-5",), out=str(small_fashion / "out"))
     return source.load(plan.resolve(choices))
@@ -296,7 +297,8 @@ def hard_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     The 64 closest of 500 pairs of pictures laid over each other.
     """
-    from edgepack import plan, source
+    from edgepack import plan
+    from edgepack.model import source
 
     folder = tmp_path_factory.mktemp("hard")
     with np.load(FASHION / "data" / "eval.npz") as given:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepack import formats, plan, source, target
+from edgepack import formats, plan, target
 from edgepack.formats import Description, Exported
+from edgepack.model import source
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.source import Source
 
 _SAMPLES = 300
 FASHION = Path(__file__).resolve().parent.parent / "examples" / "fashion_mnist"

@@ -13,7 +13,8 @@ import pytest
 from conftest import Command, write_samples
 from rich.console import Console
 
-from edgepack import formats, resources, target, template
+from edgepack import formats, resources, target
+from edgepack.app import template
 from edgepack.cli.screen import Steps
 
 HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "executorch", "torchao", "coremltools")

@@ -11,9 +11,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import edgepack
-from edgepack import formats, judge, plan, source, target
+from edgepack import formats, plan, target
 from edgepack.compress.workbench import Workbench
-from edgepack.emulator import host
+from edgepack.evaluate import checks as judge
+from edgepack.evaluate import host
+from edgepack.model import source
 from edgepack.recipe import Recipe
 from edgepack.report import Report
 

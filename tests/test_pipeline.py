@@ -17,7 +17,8 @@ from conftest import ALL_FORMATS, FASHION, ROOT, Command
 from test_report import artifact as an_artifact
 
 import edgepack
-from edgepack import bundle, formats, judge, pipeline, recipe
+from edgepack import bundle, formats, pipeline, recipe
+from edgepack.evaluate import checks as judge
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Figures, Report
 

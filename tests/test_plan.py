@@ -11,7 +11,7 @@ from conftest import NET, SETTINGS, write_samples
 
 from edgepack import plan, resources
 from edgepack.errors import BundleError, EdgepackError, PlanError, SourceError, TargetError
-from edgepack.goal import Goal
+from edgepack.options import Goal
 
 CHOICES = {"model": "net.py:net", "targets": ("raspberry-pi-5",), "inputs": ("tensor:1x8",)}
 PI = (resources.targets() / "raspberry-pi-5.toml").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 
 from edgepack import plan, recipe
 from edgepack.errors import PlanError
-from edgepack.goal import Goal, Pruning
+from edgepack.options import Goal, Pruning
 from edgepack.recipe import ROOT, Book, Recipe
 
 FULL: dict[str, Any] = {

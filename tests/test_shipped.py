@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 from conftest import ROOT
 
-from edgepack import document, formats, recipe, resources, target, template
+from edgepack import formats, recipe, resources, target, toml
+from edgepack.app import template
 from edgepack.errors import PlanError
 from edgepack.formats import Format
 from edgepack.target import Platform
@@ -149,7 +150,7 @@ def test_every_scheme_has_a_meaning() -> None:
 
 
 def test_extras_bring_what_formats_need() -> None:
-    extras = document.read(ROOT / "pyproject.toml", PlanError)["project"]["optional-dependencies"]
+    extras = toml.read(ROOT / "pyproject.toml", PlanError)["project"]["optional-dependencies"]
     own = {formats.load(name).EXTRA for name in formats.names()} - {""}
     assert own <= set(extras)
     own.add("prune")

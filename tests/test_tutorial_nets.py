@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import edgepack
-from edgepack import formats, plan, source
+from edgepack import formats, plan
+from edgepack.model import source
 from edgepack.recipe import FLOATS, Recipe
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -70,9 +70,9 @@ def build(
     The arguments are those of `edgepack build`; what is empty is settled by the model's
     `edgepack.toml` or the target. Raises an EdgepackError, and then leaves nothing behind.
     """
-    from edgepack import goal, pipeline, plan
+    from edgepack import options, pipeline, plan
 
-    wishes = goal.of_flags(
+    wishes = options.of_flags(
         max_drop=max_drop,
         min_agreement=min_agreement,
         scheme=scheme,
@@ -103,9 +103,9 @@ def build(
 
 def check(bundle: str | Path, *, emulator: bool = True, progress: Progress | None = None) -> Report:
     """Run every artifact of a bundle again and compare. Raises BundleError where it is no bundle."""
-    from edgepack import recheck
+    from edgepack import verify
 
-    return recheck.check(Path(bundle), progress, emulator=emulator)
+    return verify.check(Path(bundle), progress, emulator=emulator)
 
 
 def inspect(path: str | Path) -> Description:

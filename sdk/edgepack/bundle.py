@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from edgepack import expected, formats
+from edgepack import formats
 from edgepack import report as reports
-from edgepack.contract import Contract, ImageInput
+from edgepack.contract import Contract, ImageInput, expected
+from edgepack.contract.preprocess import prepare
+from edgepack.contract.samples import Array, Sample
 from edgepack.errors import BundleError
 from edgepack.formats import Description
-from edgepack.preprocess import prepare
 from edgepack.report import Report
-from edgepack.samples import Array, Sample
 from edgepack.target import Target
 
 MANIFEST, REPORT, CONTRACT = "bundle.json", "report.json", "contract.json"

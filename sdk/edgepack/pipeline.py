@@ -9,22 +9,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from edgepack import app, bake, bundle, document, expected, formats, judge, plot, recipe, source, template
-from edgepack.compress import shrink, teach
+from edgepack import bundle, formats, plot, recipe, toml
+from edgepack.app import render, template
+from edgepack.compress import pruning_search, qat
+from edgepack.compress.pruning_search import Shrunk
+from edgepack.compress.qat import Lessons
 from edgepack.compress.search import Search, Trial
 from edgepack.compress.sensitivity import Damage
-from edgepack.compress.shrink import Shrunk
-from edgepack.compress.teach import Lessons
 from edgepack.compress.workbench import Workbench, costs
-from edgepack.emulator import device, host
-from edgepack.emulator.device import Device
+from edgepack.contract import expected
 from edgepack.errors import ExportError, PlanError
+from edgepack.evaluate import checks as judge
+from edgepack.evaluate import device, host
+from edgepack.evaluate.device import Device
 from edgepack.formats import Exported
-from edgepack.goal import Pruning
+from edgepack.model import baking, source
+from edgepack.model.source import Source
+from edgepack.options import Pruning
 from edgepack.plan import Omission, Plan, TargetPlan
 from edgepack.recipe import FEW_VALUES, FLOATS, NEEDS_SAMPLES, Recipe, Scheme
 from edgepack.report import Artifact, Check, Figures, Report, Tried, sentence
-from edgepack.source import Source
 from edgepack.target import Target
 
 TIME_LIMIT = 1800.0
@@ -87,7 +91,7 @@ class _Shop:
     @property
     def told(self) -> Source:
         """The source as its files answer, which they are judged by."""
-        return bake.ended(self.source)
+        return baking.ended(self.source)
 
     def bench(self, loaded: Source) -> Workbench | None:
         """The workbench of a source; None without calibration samples."""
@@ -159,7 +163,7 @@ def _check_layers(plan: Plan, loaded: Source) -> None:
         for path in step.recipe.layers if step.recipe else ():
             if not any(each == path or each.startswith(f"{path}.") for each in known):
                 raise PlanError(
-                    f"the recipe names layer '{path}', which the model has not: {document.near(path, known)}",
+                    f"the recipe names layer '{path}', which the model has not: {toml.near(path, known)}",
                     hint="`edgepack sensitivity` lists the layers",
                 )
 
@@ -288,7 +292,7 @@ class _Attempts:
         if recipe.scheme not in FEW_VALUES or not self.lessons.wanted or self.source is not self.shop.source:
             return ready, ()
         self.shop.progress.step(f"teach {recipe.scheme} weights, {self.lessons}")
-        return teach.taught(ready, recipe, self.lessons, formats.load(self.format))
+        return qat.taught(ready, recipe, self.lessons, formats.load(self.format))
 
     def _exported(self, ready: Source, recipe: Recipe, learnt: tuple[str, ...]) -> _Written:
         number = len(self.shop.written)
@@ -297,7 +301,7 @@ class _Attempts:
         path.parent.mkdir()
         begun = time.perf_counter()
         try:
-            exported = module.export(bake.ended(ready), recipe, self.wanted.target, path)
+            exported = module.export(baking.ended(ready), recipe, self.wanted.target, path)
         except ExportError as cause:
             raise ExportError(str(cause), hint=self._who_could()) from cause
         exported = replace(exported, notes=(*exported.notes, *learnt))
@@ -458,7 +462,9 @@ def _shrunk(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Shrunk | 
         return None
     if pruning not in shop.pruned:
         lessons = _lessons(plan, wanted)
-        shop.pruned[pruning] = shrink.shrink(shop.source, pruning, wanted.goal, lessons, shop.progress.step)
+        shop.pruned[pruning] = pruning_search.shrink(
+            shop.source, pruning, wanted.goal, lessons, shop.progress.step
+        )
     return shop.pruned[pruning]
 
 
@@ -537,9 +543,9 @@ def _app(
     name = wanted.target.template
     if not name:
         return "", ()
-    chosen = app.usable(template.load(name), artifacts)
+    chosen = render.usable(template.load(name), artifacts)
     if chosen is None:
         return "", (Omission("app", f"each artifact that {name} can run has failed a check"),)
-    choice = app.Choice(template=name)
-    app.write(folder, folder / bundle.APP, chosen, wanted.target, loaded.contract, choice)
+    choice = render.Choice(template=name)
+    render.write(folder, folder / bundle.APP, chosen, wanted.target, loaded.contract, choice)
     return chosen.file, ()

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from edgepack import contract, document, formats, goal, recipe, settings, target, template
+from edgepack import contract, formats, options, recipe, settings, target, toml
+from edgepack.app import template
 from edgepack.contract import Input, Output, State
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
-from edgepack.goal import Goal, Pruning
+from edgepack.options import Goal, Pruning
 from edgepack.recipe import FEW_VALUES, MEANINGS, NEEDS_SAMPLES, NEEDS_ZEROS, SCHEMES, Book, Recipe, Scheme
 from edgepack.settings import Settings
 from edgepack.target import Target
@@ -104,7 +105,7 @@ class Plan:
 
     def pruning(self, wanted: TargetPlan) -> Pruning | None:
         """What is pruned for a target: the recipe's, else the goal's."""
-        return goal.parse_pruning(self.book.prune) if self.book else wanted.goal.pruning
+        return options.parse_pruning(self.book.prune) if self.book else wanted.goal.pruning
 
     @property
     def recovers(self) -> bool:
@@ -142,7 +143,7 @@ def resolve(choices: Choices) -> Plan:
     asked = choices.formats or found.build.formats
     for name in asked:
         formats.checked(name)
-    goal.check(choices.compress)
+    options.check(choices.compress)
     book = _book(choices)
     bake = choices.bake or found.build.bake_preprocessing
     argmax = choices.argmax or found.build.bake_argmax
@@ -197,7 +198,7 @@ def _book(choices: Choices) -> Book | None:
         )
     book = recipe.read(Path(choices.recipe))
     try:
-        goal.parse_pruning(book.prune)
+        options.parse_pruning(book.prune)
     except ValueError as cause:
         raise PlanError(f"{choices.recipe}: {cause}") from cause
     return book
@@ -292,13 +293,13 @@ def _inputs(choices: Choices, found: Settings, kind: ModelKind) -> tuple[tuple[d
         else:
             tables.append(table)
     for table in tables:
-        document.validate({"inputs": [table]}, _Inputs, "--input", PlanError)
+        toml.validate({"inputs": [table]}, _Inputs, "--input", PlanError)
     if kind == "torchvision" and not filed and tables[0]["kind"] == "image":
         origin = "--input, the rest from torchvision's weights metadata"
     return tuple(tables), origin
 
 
-class _Inputs(document.Strict):
+class _Inputs(toml.Strict):
     inputs: tuple[Input, ...]
 
 
@@ -382,7 +383,7 @@ def _goal(device: Target, given: Goal) -> Goal:
     """The goal for one device: what is given, then the device's own, then the defaults."""
     below = Goal(scheme="auto", min_agreement=device.budget.min_agreement, recover=0.0, seed=0)
     settled = given.over(device.compress).over(below)
-    goal.check(settled)
+    options.check(settled)
     return settled
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack.errors import PlanError
-from edgepack.quiet import quiet
 from edgepack.report import Artifact, Report, Tried
+from edgepack.silence import quiet
 
 if TYPE_CHECKING:
+    from edgepack.app.monitoring import Monitored
     from edgepack.compress.sensitivity import Damage
-    from edgepack.expected import Expected
-    from edgepack.monitor import Monitored
+    from edgepack.contract.expected import Expected
 
 _MARKS = "osD^vP*X"
 ENDINGS = (".svg", ".png")

@@ -10,9 +10,9 @@ from typing import Annotated, Literal, get_args
 import tomli_w
 from pydantic import Field
 
-from edgepack import document
-from edgepack.document import Strict
+from edgepack import toml
 from edgepack.errors import PlanError
+from edgepack.toml import Strict
 
 Scheme = Literal[
     "fp32", "fp16", "w8a8", "w8", "w8d", "w4", "p8", "p6", "p4", "sparse", "sparse+p6"
@@ -121,7 +121,7 @@ def read(path: Path) -> Book:
     """The recipes in a `recipe.toml`. Raises PlanError where there is none or it does not validate."""
     if not path.is_file():
         raise PlanError(f"there is no recipe {path}")
-    return document.validate(document.read(path, PlanError), Book, str(path), PlanError)
+    return toml.validate(toml.read(path, PlanError), Book, str(path), PlanError)
 
 
 def to_toml(recipes: Mapping[str, Recipe], prune: str, recover_steps: int, seed: int) -> str:

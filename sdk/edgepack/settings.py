@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from edgepack import document
+from edgepack import toml
 from edgepack.contract import Input, Output, State
-from edgepack.document import Strict
 from edgepack.errors import PlanError, SourceError
-from edgepack.goal import Goal
+from edgepack.options import Goal
+from edgepack.toml import Strict
 
 FILE = "edgepack.toml"
 
@@ -59,12 +59,12 @@ class Settings(Strict):
 
 def load(path: Path) -> Settings:
     """The settings in the file at `path`. Raises PlanError where it does not validate."""
-    data = document.read(path, PlanError)
+    data = toml.read(path, PlanError)
     outputs = data.get("output", [])
     for table in outputs if isinstance(outputs, list) else [outputs]:
         if isinstance(table, dict) and isinstance(table.get("labels"), str):
             table["labels"] = read_labels(path.parent / table["labels"])
-    return document.validate(data, Settings, str(path), PlanError)
+    return toml.validate(data, Settings, str(path), PlanError)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edgepack import document, resources
-from edgepack.document import Strict
+from edgepack import resources, toml
 from edgepack.errors import TargetError
-from edgepack.goal import Goal
+from edgepack.options import Goal
 from edgepack.recipe import FLOATS, Scheme
+from edgepack.toml import Strict
 
 Platform = Literal["android", "ios", "linux", "jetson"]
 Provider = Literal["cpu", "tensorrt"]
@@ -147,10 +147,10 @@ def load(name: str) -> Target:
         if own:
             raise TargetError(f"there is no target file {path}")
         raise TargetError(
-            f"there is no target '{name}': {document.near(name, names())}",
+            f"there is no target '{name}': {toml.near(name, names())}",
             hint="`edgepack targets` lists them; --target ./my.toml takes a profile of your own",
         )
-    data = document.read(path, TargetError)
+    data = toml.read(path, TargetError)
     if "name" in data:
         raise TargetError(f"{path}: 'name' is not a key: a target is called by its file name")
-    return document.validate({"name": path.stem, **data}, Target, str(path), TargetError)
+    return toml.validate({"name": path.stem, **data}, Target, str(path), TargetError)

@@ -16,10 +16,10 @@ from rich.table import Table
 from tests.apps import Row
 
 import edgepack
-from edgepack import app, template
-from edgepack.app import Choice
+from edgepack.app import render, template
+from edgepack.app.render import Choice
 from edgepack.errors import EdgepackError
-from edgepack.quiet import quiet
+from edgepack.silence import quiet
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "examples" / "fashion_mnist"
@@ -56,7 +56,7 @@ def main() -> int:
 def proved(name: str, format_name: str, bundle: Path, goal: Path) -> list[Row]:
     """What came of one template with one runtime."""
     try:
-        app.rendered(
+        render.rendered(
             bundle, goal, Choice(template=name, format=format_name, package="com.example.app"), force=False
         )
     except EdgepackError as cause:

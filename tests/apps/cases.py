@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgepack.contract import ImageInput
-from edgepack.preprocess import prepare, read_picture
+from edgepack.contract.preprocess import prepare, read_picture
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PICTURES = ROOT / "examples" / "fashion_mnist" / "pictures"

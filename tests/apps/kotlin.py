@@ -18,9 +18,9 @@ from tests.apps.cases import PICTURES, Case, called, differing, pictures
 from tests.apps.kotlinc import Tools
 
 from edgepack import bundle, formats
+from edgepack.contract.preprocess import read_picture
 from edgepack.errors import EdgepackError
-from edgepack.preprocess import read_picture
-from edgepack.quiet import captured
+from edgepack.silence import captured
 
 OWN = Path(__file__).resolve().parent / "kotlin"
 PACKAGE = "com.example.app"

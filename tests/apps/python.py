@@ -104,7 +104,7 @@ def _tensors(place: Path, folder: Path, scratch: Path) -> Row:
     """Whether odd, grey, transparent and turned pictures give the reference's bits."""
     import numpy as np
 
-    from edgepack.preprocess import prepare, read_picture
+    from edgepack.contract.preprocess import prepare, read_picture
 
     image = bundle.open_bundle(folder)[2].image
     assert image is not None

@@ -19,9 +19,9 @@ from tests.apps.cases import PICTURES, Case, called, differing, pictures
 from tests.apps.swiftc import OWN, Tools
 
 from edgepack import bundle, formats
+from edgepack.contract.preprocess import read_picture
 from edgepack.errors import EdgepackError
-from edgepack.preprocess import read_picture
-from edgepack.quiet import captured
+from edgepack.silence import captured
 
 KIT = "ModelKit/Sources/ModelKit"
 GOLDEN = "ModelKit/Tests/ModelKitTests"

@@ -13,10 +13,10 @@ import pytest
 from edgepack.compress.search import Search, Trial
 from edgepack.compress.workbench import Workbench
 from edgepack.formats import Exported
+from edgepack.model.source import Source
 from edgepack.plan import Step
 from edgepack.recipe import Recipe, Scheme
 from edgepack.report import Artifact, Figures
-from edgepack.source import Source
 
 SPENT = "the search budget is spent: not looked further"
 

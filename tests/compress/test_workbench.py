@@ -15,8 +15,8 @@ from torch import nn
 
 from edgepack.compress import workbench
 from edgepack.compress.workbench import Score, Workbench
+from edgepack.model.source import Source
 from edgepack.recipe import RANGE_RULES, Recipe
-from edgepack.source import Source
 
 
 @pytest.fixture(autouse=True)

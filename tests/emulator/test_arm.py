@@ -17,13 +17,14 @@ from conftest import source_of
 from onnx import TensorProto, helper
 
 from edgepack import formats, target
-from edgepack.emulator import arm, host
-from edgepack.emulator.arm import build, cache, cost, fetch, machine, part, pins, tensors, verdict
-from edgepack.emulator.device import Device
-from edgepack.emulator.host import Death, Job
+from edgepack.emulator import arm
+from edgepack.emulator.arm import build, cache, cost, fetch, machine, pins, tensors
+from edgepack.evaluate import device_checks, host, localize_mismatch
+from edgepack.evaluate.device import Device
+from edgepack.evaluate.host import Death, Job
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Scheme
 from edgepack.report import Artifact, Cost, Figures
-from edgepack.source import Source
 
 FILES: list[tuple[str, Scheme, str]] = [
     ("onnx", "fp32", ".onnx"),
@@ -77,8 +78,8 @@ def test_a_file_answers_on_the_device_as_on_the_host_and_its_cost_repeats(
     first, second = (_ran(job, PI_5, tmp_path / each) for each in ("first", "other-place"))
     runner = formats.load(name).load(path)
     here = tuple(runner(sample) for sample in small_source.evaluation.inputs[:8])
-    found = verdict.agreement(first, here, small_source.reference, scheme, classes=True)
-    checks = verdict.checks(first, found, scheme)
+    found = device_checks.agreement(first, here, small_source.reference, scheme, classes=True)
+    checks = device_checks.checks(first, found, scheme)
     assert [check.verdict for check in checks] == ["pass", "pass", "pass"]
     assert found.to_host.tops == 100
     assert (found.lsbs is None) == (scheme == "fp32" or name == "onnx"), "its last layer gives floats"
@@ -268,12 +269,12 @@ def test_where_host_and_device_part_is_told_by_layer(emulator: arm.Entry, tmp_pa
         helper.make_node("Cast", ["whole"], ["y"], name="back", to=TensorProto.FLOAT),
     )
     sample = (np.array([[0.5, 1.0, 2.0, 40.0]], np.float32),)
-    found = part.parted(tmp_path / "model.onnx", sample, PI_5, tmp_path / "run", 300)
+    found = localize_mismatch.parted(tmp_path / "model.onnx", sample, PI_5, tmp_path / "run", 300)
     assert found is not None
     assert (found.layer, found.operator) == ("cut", "Cast")
     assert found.before < 1e-5
     small = (np.array([[0.5, 1.0, 2.0, 4.0]], np.float32),)
-    assert part.parted(tmp_path / "model.onnx", small, PI_5, tmp_path / "run", 300) is None
+    assert localize_mismatch.parted(tmp_path / "model.onnx", small, PI_5, tmp_path / "run", 300) is None
 
 
 class _Large(torch.nn.Module):
@@ -293,12 +294,14 @@ def test_where_they_part_in_a_pte_is_found_by_cutting_it(emulator: arm.Entry, tm
     small, large = torch.ones(1, 4), torch.full((1, 4), 1e6)
     source = source_of(_Large(), [small])
     formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "net.pte")
-    found = part.parted(tmp_path / "net.pte", (large.numpy(),), PI_5, tmp_path / "run", 300)
+    found = localize_mismatch.parted(tmp_path / "net.pte", (large.numpy(),), PI_5, tmp_path / "run", 300)
     assert found is not None
     assert found.layer == "dim_order_ops::_to_dim_order_copy #1"
     assert found.operator == "dim_order_ops::_to_dim_order_copy"
     assert found.before < 1e-5 < found.relative
-    assert part.parted(tmp_path / "net.pte", (small.numpy(),), PI_5, tmp_path / "run", 300) is None
+    assert (
+        localize_mismatch.parted(tmp_path / "net.pte", (small.numpy(),), PI_5, tmp_path / "run", 300) is None
+    )
 
 
 def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -> None:
@@ -336,7 +339,7 @@ def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -
 
 def test_files_whose_layers_cannot_be_asked_for_say_so(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"\.ort files do not give what their layers answer"):
-        part.parted(tmp_path / "net.ort", (np.ones(1),), PI_5, tmp_path / "run", 1)
+        localize_mismatch.parted(tmp_path / "net.ort", (np.ones(1),), PI_5, tmp_path / "run", 1)
 
 
 @pytest.mark.parametrize(("count", "first"), [(1, 0), (2, 1), (7, 0), (66, 41), (66, 65)])
@@ -347,12 +350,12 @@ def test_bisection_finds_the_layer_in_few_runs(count: int, first: int) -> None:
         asked.append(number)
         return (0.5 if number >= first else 1e-7), 1e-4
 
-    found = part.bisected(count, differs)
+    found = localize_mismatch.bisected(count, differs)
     assert found is not None
     assert (found.number, found.relative) == (first, 0.5)
     assert found.before == (1e-7 if first else 0)
     assert len(asked) <= 1 + np.ceil(np.log2(count + 1))
-    assert part.bisected(count, lambda _: (0.0, 0.0)) is None
+    assert localize_mismatch.bisected(count, lambda _: (0.0, 0.0)) is None
 
 
 def _here(name: str) -> str:
@@ -400,19 +403,19 @@ def _run_of(*rows: list[float]) -> arm.Run:
 
 
 def _verdicts(run: arm.Run, here: arm.Run, reference: arm.Run, scheme: Scheme) -> list[str]:
-    found = verdict.agreement(run, here.outputs, reference.outputs, scheme, classes=True)
-    return [check.verdict for check in verdict.checks(run, found, scheme)]
+    found = device_checks.agreement(run, here.outputs, reference.outputs, scheme, classes=True)
+    return [check.verdict for check in device_checks.checks(run, found, scheme)]
 
 
 def test_answers_that_differ_fail_the_verdict() -> None:
     here, there = _run_of([1.0, 2.0, 4.0]), _run_of([4.0, 2.0, 1.0])
     for scheme in ("fp32", "w8a8"):
-        found = verdict.agreement(there, here.outputs, here.outputs, scheme, classes=True)
+        found = device_checks.agreement(there, here.outputs, here.outputs, scheme, classes=True)
         assert _verdicts(there, here, here, scheme) == ["pass", "fail", "fail"]
         assert found.to_host.tops == 0
     assert found.lsbs == 3
     broken = _run_of([np.nan])
-    assert [check.verdict for check in verdict.checks(broken, found, "w8a8")] == ["fail"]
+    assert [check.verdict for check in device_checks.checks(broken, found, "w8a8")] == ["fail"]
 
 
 def test_steps_are_told_of_codes_and_not_of_floats() -> None:
@@ -421,11 +424,13 @@ def test_steps_are_told_of_codes_and_not_of_floats() -> None:
     there = codes.copy()
     there[1, 4] += 2 if there[1, 4] < 128 else -2
     a, b = (_run_of(*(np.float32(0.0371) * (each - 40)).tolist()) for each in (codes, there))
-    assert verdict.agreement(b, a.outputs, a.outputs, "w8a8", classes=True).lsbs == pytest.approx(2, abs=0.01)
+    assert device_checks.agreement(b, a.outputs, a.outputs, "w8a8", classes=True).lsbs == pytest.approx(
+        2, abs=0.01
+    )
     floats = _run_of(*draw.normal(size=(2, 10)).tolist())
-    found = verdict.agreement(floats, floats.outputs, floats.outputs, "w8a8", classes=True)
+    found = device_checks.agreement(floats, floats.outputs, floats.outputs, "w8a8", classes=True)
     assert found.lsbs is None
-    assert "LSB" not in verdict.to_host(found, "w8a8").reason
+    assert "LSB" not in device_checks.to_host(found, "w8a8").reason
 
 
 def test_what_the_host_itself_lacks_to_float_is_no_failure_of_the_device() -> None:

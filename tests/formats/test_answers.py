@@ -13,8 +13,8 @@ from sources import Write, Written
 from torch import nn
 
 from edgepack import formats
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.source import Source
 
 Writer = Callable[[str], Write]
 _LEVELS = 256

@@ -18,13 +18,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from edgepack import formats, plan, source, target
-from edgepack.compress import graph
+from edgepack import formats, plan, target
 from edgepack.contract import Contract
 from edgepack.errors import BundleError, ExportError
 from edgepack.formats import Exported
-from edgepack.quiet import quiet
+from edgepack.graph import layers as graph
+from edgepack.model import source
 from edgepack.recipe import Recipe, Scheme
+from edgepack.silence import quiet
 
 Floats = NDArray[np.float32]
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgepack.compress.palette import codes, palette
+from edgepack.graph.palettes import codes, palette
 
 
 def _error(weights: np.ndarray, centres: np.ndarray) -> float:

@@ -13,12 +13,14 @@ from conftest import Command
 from sources import Written
 
 import edgepack
-from edgepack import bundle, judge, plan, resources, source
+from edgepack import bundle, plan, resources
 from edgepack.compress.counts import count
 from edgepack.delegation import Delegate, Delegation, Outside
+from edgepack.evaluate import checks as judge
+from edgepack.model import source
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Scheme
 from edgepack.report import sentence
-from edgepack.source import Source
 
 pytest.importorskip("executorch")
 

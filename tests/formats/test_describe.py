@@ -16,7 +16,7 @@ import torch
 from edgepack import formats
 from edgepack.errors import BundleError
 from edgepack.formats import Description, Tensor
-from edgepack.quiet import quiet
+from edgepack.silence import quiet
 
 CONV, MIX, HEAD = 4 * (8 * 27 + 8), 4 * (16 * 8 + 16), 4 * (10 * 16 + 10)
 """Bytes of the layers of `Net` in float32."""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from edgepack.errors import ExportError
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Scheme
-from edgepack.source import Source
 
 pytest.importorskip("executorch")
 

@@ -17,9 +17,9 @@ import edgepack
 from edgepack import formats, resources, target
 from edgepack.contract import Contract, Output, TensorInput
 from edgepack.errors import BundleError, ExportError, TargetError
-from edgepack.quiet import quiet
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Scheme
-from edgepack.source import Source
+from edgepack.silence import quiet
 
 pytest.importorskip("executorch")
 pytest.importorskip("coremltools")

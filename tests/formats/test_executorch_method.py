@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from edgepack import formats
 from edgepack.errors import BundleError
-from edgepack.quiet import quiet
+from edgepack.silence import quiet
 
 pytest.importorskip("executorch")
 

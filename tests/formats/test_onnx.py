@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 import pytest
 
-from edgepack import formats, plan, source, target
+from edgepack import formats, plan, target
+from edgepack.model import source
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.source import Source
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
 

@@ -11,8 +11,8 @@ import torch
 
 from edgepack.errors import ExportError
 from edgepack.formats.torchscript import lower
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Scheme
-from edgepack.source import Source
 
 Writer = Callable[[str], Callable[[Source, Recipe], Any]]
 
@@ -93,7 +93,7 @@ def test_operators_between_float_layers_are_not_quantized(writer: Writer, woven:
 def test_a_batch_that_is_free_stays_free_in_int8(writer: Writer, woven: Source) -> None:
     from torch.jit.mobile import _load_for_lite_interpreter
 
-    from edgepack.quiet import quiet
+    from edgepack.silence import quiet
 
     written = writer("torchscript")(woven, Recipe("w8a8"))
     with quiet():

@@ -10,8 +10,8 @@ from conftest import source_of
 from sources import Write
 from torch import nn
 
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.source import Source
 
 Writer = Callable[[str], Write]
 

@@ -185,10 +185,10 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
         debug: Debug = False,
     ) -> None:
         with Screen(debug=debug) as screen:
-            from edgepack import goal
+            from edgepack import options
             from edgepack.plan import Choices
 
-            wishes = goal.of_flags(
+            wishes = options.of_flags(
                 max_drop=max_drop,
                 min_agreement=min_agreement,
                 scheme=scheme,
@@ -317,13 +317,13 @@ def check(
 ) -> None:
     """Run every artifact of a bundle again and compare; the exit codes are those of `build`."""
     with Screen(debug=debug) as screen:
-        from edgepack import recheck, report
+        from edgepack import report, verify
 
-        found = recheck.check(
+        found = verify.check(
             bundle, screen.progress, emulator=emulator is not False, android_libs=android_libs
         )
         if against:
-            found = recheck.against(found, against, tolerance)
+            found = verify.against(found, against, tolerance)
         screen.done()
         if json:
             screen.write(report.to_json(found))
@@ -381,7 +381,7 @@ def formats(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
 def templates(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
     """List the app templates, or explain one."""
     with Screen(debug=debug) as screen:
-        from edgepack import template
+        from edgepack.app import template
 
         found = [template.load(each) for each in ([name] if name else template.names())]
         _shown(screen, [each.model_dump(mode="json") for each in found], json, name)
@@ -418,7 +418,7 @@ def render_app(
     without --force; what would change is named.
     """
     with Screen(debug=debug) as screen:
-        from edgepack import app as apps
+        from edgepack.app import render as apps
 
         goal = out or bundle / "app"
         choice = apps.Choice(template, format, package)
@@ -448,17 +448,18 @@ def show_monitoring(
     that it stays below by chance in 99 of 100 cases.
     """
     with Screen(debug=debug) as screen:
-        from edgepack import expected, monitor
         from edgepack import plot as plots
+        from edgepack.app import monitoring
+        from edgepack.contract import expected
         from edgepack.errors import PlanError
 
         if plot:
             plots.check_path(plot)
             if not bundle:
                 raise PlanError("--plot draws what was seen beside what was expected: give --bundle")
-        found = monitor.read(file)
+        found = monitoring.read(file)
         wanted = expected.read(bundle) if bundle else expected.Expected()
-        drifts = monitor.drifts(found, wanted)
+        drifts = monitoring.drifts(found, wanted)
         if plot:
             plots.monitored(found, wanted, plot)
         if json:

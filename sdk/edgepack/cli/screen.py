@@ -27,12 +27,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from edgepack.errors import INTERRUPTED, EdgepackError
-from edgepack.quiet import captured
 from edgepack.recipe import NEEDS_SAMPLES
 from edgepack.report import sentence
+from edgepack.silence import captured
 
 if TYPE_CHECKING:
-    from edgepack.app import Rendered
+    from edgepack.app.monitoring import Drift, Monitored
+    from edgepack.app.render import Rendered
+    from edgepack.app.template import Template
     from edgepack.compress.sensitivity import Damage
     from edgepack.contract import Contract
     from edgepack.delegation import Delegation
@@ -40,11 +42,9 @@ if TYPE_CHECKING:
     from edgepack.emulator.arm import Entry
     from edgepack.emulator.arm.android import Libraries
     from edgepack.formats import Description
-    from edgepack.monitor import Drift, Monitored
     from edgepack.plan import Plan
     from edgepack.report import Artifact, Check, Pruned, Report
     from edgepack.target import Target
-    from edgepack.template import Template
 
 _WIDTH = 150
 """Columns where the output is no terminal."""

@@ -21,15 +21,17 @@ import numpy as np
 import torch
 from torch.fx import GraphModule, Node
 
-from edgepack.compress import correct, equalize, feedback, graph, influence, ranges, simulate
-from edgepack.compress.feedback import Feedback, Snapped
-from edgepack.compress.influence import Influence
-from edgepack.compress.ranges import Range, Seen
+from edgepack.compress import bias_correction, cross_layer_equalization, gptq, noise_sensitivity, simulation
+from edgepack.compress.gptq import Feedback, Snapped
+from edgepack.compress.noise_sensitivity import Influence
 from edgepack.compress.sensitivity import Cost, Damage
-from edgepack.quiet import quiet
+from edgepack.contract.samples import Array, Sample, Samples
+from edgepack.graph import layers as graph
+from edgepack.graph import ranges
+from edgepack.graph.ranges import Range, Seen
+from edgepack.model.source import Source, reweighted, tensors
 from edgepack.recipe import RANGE_RULES, Equalization, RangeRule, Recipe, Scheme
-from edgepack.samples import Array, Sample, Samples
-from edgepack.source import Source, reweighted, tensors
+from edgepack.silence import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +147,7 @@ class Workbench:
     def simulated(self, recipe: Recipe) -> tuple[GraphModule, dict[str, Range]]:
         """The float graph as `recipe` repairs it, and the activations' ranges."""
         exact, seen = self._calibrated(recipe.equalize)
-        last = simulate.last(exact)
+        last = simulation.last(exact)
         found = {
             name: within(each, "min-max" if name in last else recipe.ranges) for name, each in seen.items()
         }
@@ -156,7 +158,7 @@ class Workbench:
         if recipe.feedback:
             self._fed_back(recipe.equalize).put(recipe, module)
         if recipe.correct_bias:
-            correct.correct(module, recipe, found, self.calib, exact)
+            bias_correction.correct(module, recipe, found, self.calib, exact)
         return module, found
 
     def _calibrated(self, equalization: Equalization) -> tuple[GraphModule, dict[str, Seen]]:
@@ -167,10 +169,12 @@ class Workbench:
                 module = self._copied()
                 if equalization != "none":
                     if self._influence is None:
-                        self._influence = influence.measure(module, self.calib, self.source.inside)
-                    equalize.equalize(module, self._influence, clamped=equalization == "clamped")
-                seen = ranges.observe(module, self.calib, simulate.may_be_quantized)
-                self._seen[equalization] = module, simulate.shared(module, seen)
+                        self._influence = noise_sensitivity.measure(module, self.calib, self.source.inside)
+                    cross_layer_equalization.equalize(
+                        module, self._influence, clamped=equalization == "clamped"
+                    )
+                seen = ranges.observe(module, self.calib, simulation.may_be_quantized)
+                self._seen[equalization] = module, simulation.shared(module, seen)
         return self._seen[equalization]
 
     def score(self, recipe: Recipe) -> Score:
@@ -182,7 +186,7 @@ class Workbench:
         self, module: GraphModule, recipe: Recipe, found: Mapping[str, Range], most: int = _JUDGED
     ) -> Score:
         """The same for a graph that is repaired already, on `most` samples."""
-        return self._judged(simulate.Simulation(module, recipe, found).run, most)
+        return self._judged(simulation.Simulation(module, recipe, found).run, most)
 
     @property
     def _held(self) -> tuple[Sample, ...]:
@@ -215,7 +219,9 @@ class Workbench:
         """
         first = Recipe("w8a8", ranges="least-error")
         fed = replace(first, feedback=True)
-        ways: list[Equalization] = ["exact", "clamped"] if equalize.has_clamps(self._copied()) else ["exact"]
+        ways: list[Equalization] = (
+            ["exact", "clamped"] if cross_layer_equalization.has_clamps(self._copied()) else ["exact"]
+        )
         best = self._better(first, [fed, *(replace(fed, equalize=each) for each in ways)])
         best = self._clipped(replace(best, ranges="min-max"))
         best = self._better(best, [Recipe("w8a8", ranges=rule) for rule in RANGE_RULES])
@@ -272,7 +278,7 @@ class Workbench:
                 with quiet():
                     module = copy.deepcopy(exact)
                 known = costs(self.source)
-                fed = feedback.candidates(module, recipe) if recipe.feedback else []
+                fed = gptq.candidates(module, recipe) if recipe.feedback else []
                 snapped = self._fed_back(recipe.equalize).of({path: ["w8a8"] for path in fed}) if fed else {}
                 layers = graph.layers(module)
                 told = [
@@ -291,11 +297,11 @@ class Workbench:
         layer: Node,
         snapped: Snapped | None,
     ) -> Damage:
-        exact = feedback.taken(module, layer)
+        exact = gptq.taken(module, layer)
         if snapped:
-            feedback.place(module, layer, snapped)
+            gptq.place(module, layer, snapped)
         score = self.scored(module, Recipe("fp32", {path: "w8a8"}), found, _SENSED)
-        feedback.place(module, layer, exact)
+        gptq.place(module, layer, exact)
         cost = known[path]
         work = sum(each.multiply_adds for each in known.values())
         return Damage(
@@ -340,7 +346,7 @@ class Workbench:
         self.say("feed errors of palettes back, layer by layer")
         with self.timed("repairs"):
             module = self._copied()
-            paths = feedback.candidates(module, Recipe("p4"))
+            paths = gptq.candidates(module, Recipe("p4"))
             found = self._fed_back("none").of(dict.fromkeys(paths, _WIDTHS))
         self.say("sensitivity to palettes, layer by layer")
         with self.timed("sensitivity"):
@@ -351,10 +357,10 @@ class Workbench:
         return self._noises
 
     def _noise(self, module: GraphModule, layer: Node, widths: list[Snapped]) -> dict[Scheme, float]:
-        exact = feedback.taken(module, layer)
-        feedback.place(module, layer, widths[0])
+        exact = gptq.taken(module, layer)
+        gptq.place(module, layer, widths[0])
         noise = 10 ** (-self._judged(module, _SENSED).order_db / 10)
-        feedback.place(module, layer, exact)
+        gptq.place(module, layer, exact)
         least = max(widths[0].noise, 1e-30)
         return {scheme: noise * each.noise / least for scheme, each in zip(_WIDTHS, widths)}
 

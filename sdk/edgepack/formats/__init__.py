@@ -16,10 +16,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from edgepack import document
+from edgepack import toml
 from edgepack.delegation import Delegation
 from edgepack.errors import BundleError, ExportError, PlanError
-from edgepack.goal import PruneKind
+from edgepack.options import PruneKind
 from edgepack.recipe import Recipe, Scheme
 from edgepack.target import Target
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
     from edgepack.contract import Contract
-    from edgepack.samples import Array, Sample
-    from edgepack.source import Source
+    from edgepack.contract.samples import Array, Sample
+    from edgepack.model.source import Source
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Format(Protocol):
 
 def names() -> list[str]:
     """The formats there are."""
-    own = [each.name for each in pkgutil.iter_modules(__path__) if not each.name.startswith("_")]
+    own = [each.name for each in pkgutil.iter_modules(__path__) if each.ispkg]
     others = [each.name for each in entry_points(group="edgepack.formats")]
     return sorted({*own, *others})
 
@@ -180,7 +180,7 @@ def load(name: str) -> Format:
 def checked(name: str) -> str:
     """`name` itself. Raises PlanError where there is no such format."""
     if name not in names():
-        raise PlanError(f"there is no format '{name}': {document.near(name, names())}")
+        raise PlanError(f"there is no format '{name}': {toml.near(name, names())}")
     return name
 
 
@@ -220,9 +220,9 @@ def describe(path: Path) -> Description:
     module = load(readers[path.suffix])
     if problem := module.cannot_export():
         raise ExportError(f"{path} cannot be read here: {problem}")
-    from edgepack.formats import _contract
+    from edgepack.formats import contract_metadata
 
-    return _contract.explained(module.describe(path))
+    return contract_metadata.explained(module.describe(path))
 
 
 def missing_modules(modules: Sequence[str]) -> list[str]:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgepack.emulator import host
+from edgepack.contract.samples import Sample
 from edgepack.emulator.arm import cache, cost, machine, pins, tensors
 from edgepack.emulator.arm.cache import Entry
-from edgepack.emulator.host import Death, Job
 from edgepack.errors import EdgepackError
+from edgepack.evaluate import host
+from edgepack.evaluate.host import Death, Job
 from edgepack.report import Cost
-from edgepack.samples import Sample
 from edgepack.target import Target
 
 _SYSTEM, _SAMPLES, _OUTPUTS, _COUNTS, _LOG = "system", "samples.bin", "outputs.bin", "counts.txt", "log.txt"

@@ -2,7 +2,7 @@
 
 A picture goes in as a picture (`ImageType`), and a classifier's labels stand in the package
 (`ClassifierConfig`), with the contract's activation inside the program so that scores are scores.
-Writing works anywhere. Core ML runs on macOS; elsewhere `edgepack.emulator.mil` evaluates the program.
+Writing works anywhere. Core ML runs on macOS; elsewhere `edgepack.emulator.coreml` evaluates the program.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 from edgepack import formats
 from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
-from edgepack.goal import PruneKind
-from edgepack.quiet import quiet
+from edgepack.options import PruneKind
 from edgepack.recipe import FLOATS, Recipe, Scheme
+from edgepack.silence import quiet
 from edgepack.target import Target
 
 if TYPE_CHECKING:
     from torch import Tensor as Weight
     from torch.fx import GraphModule, Node
 
+    from edgepack.contract.samples import Array, Sample
     from edgepack.formats.coreml.features import Features
-    from edgepack.samples import Array, Sample
-    from edgepack.source import Source
+    from edgepack.model.source import Source
 
 SUFFIX = ".mlpackage"
 READS = (".mlpackage", ".mlmodel")
@@ -74,8 +74,8 @@ def _floor(target: Target) -> int:
 
 def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
     """Whether files keep a layer in float: one of few weights, as coremltools advises."""
-    from edgepack.compress import graph as graphs
-    from edgepack.compress.palette import FEW
+    from edgepack.graph import layers as graphs
+    from edgepack.graph.palettes import FEW
 
     if scheme in FLOATS or (scheme == "w8a8" and layer.target not in graphs.TRANSPOSED):
         return False
@@ -120,7 +120,7 @@ def import_runtime() -> None:
     """Bring the bare runtime into memory."""
     with quiet():
         if evaluator():
-            from edgepack.emulator import mil  # noqa: F401
+            from edgepack.emulator import coreml  # noqa: F401
         else:
             import coremltools  # noqa: F401
 
@@ -152,10 +152,10 @@ def load(path: Path) -> Runner:
 def evaluated(path: Path) -> Runner:
     """The package in torch, on any host. Raises BundleError where it cannot be read or evaluated."""
     with quiet():
-        from edgepack.emulator import mil
+        from edgepack.emulator import coreml
         from edgepack.formats.coreml import features
 
-        program = mil.read(path)
+        program = coreml.read(path)
         return _Package(program.run, features.read(program.metadata))
 
 

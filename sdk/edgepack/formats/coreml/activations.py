@@ -16,11 +16,11 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import types
 from torch.fx import GraphModule
 
-from edgepack.compress import ranges as observed
 from edgepack.errors import ExportError
 from edgepack.formats.coreml.trace import Names
+from edgepack.graph import ranges as observed
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.source import Source
 
 Range = tuple[float, float]
 

@@ -19,10 +19,10 @@ from coremltools.models import utils
 from coremltools.optimize.coreml import _quantization_passes as passes
 from torch import Tensor
 
-from edgepack.compress.palette import BITS, FEW, codes, palette
 from edgepack.errors import ExportError
 from edgepack.formats.coreml.activations import LAYERS, Activations
 from edgepack.formats.coreml.trace import Names
+from edgepack.graph.palettes import BITS, FEW, codes, palette
 from edgepack.recipe import FLOATS, NEEDS_ZEROS, Recipe, Scheme
 
 _BLOCK = 32

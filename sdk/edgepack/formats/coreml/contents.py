@@ -22,8 +22,8 @@ from coremltools.proto import FeatureTypes_pb2, MIL_pb2, Model_pb2
 
 from edgepack.errors import BundleError
 from edgepack.formats import Description, Tensor
-from edgepack.formats._layers import Constant, Operator, layers, quantized
 from edgepack.formats.coreml import layers as paths
+from edgepack.formats.weighted_operators import Constant, Operator, layers, quantized
 
 _ENTRY = struct.Struct("<IIQQ")
 """An entry of a weights file: mark, type, bytes and offset of the data (MILBlob's blob_metadata)."""

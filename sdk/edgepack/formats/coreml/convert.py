@@ -10,15 +10,15 @@ import coremltools as ct
 import torch
 from torch.export import ExportedProgram
 
-from edgepack.compress import graph as graphs
 from edgepack.contract import Contract, ImageInput
 from edgepack.formats import Exported
-from edgepack.formats._operators import refusal
 from edgepack.formats.coreml import activations, compress, features, layers, package, trace
 from edgepack.formats.coreml.features import Features
 from edgepack.formats.coreml.trace import Names, Traced
+from edgepack.formats.unsupported_operators import refusal
+from edgepack.graph import layers as graphs
+from edgepack.model.source import Source
 from edgepack.recipe import FLOATS, Recipe
-from edgepack.source import Source
 
 _COLOURS = {"RGB": "RGB", "BGR": "BGR", "L": "GRAYSCALE"}
 DATED = "com.github.apple.coremltools.conversion_date"

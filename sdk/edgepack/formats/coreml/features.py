@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from edgepack.contract import Contract, ImageInput
+from edgepack.contract.samples import Sample
 from edgepack.errors import BundleError
-from edgepack.formats import _contract
-from edgepack.samples import Sample
+from edgepack.formats import contract_metadata
 
 _NAMES = "edgepack.names"
 """User-defined metadata: features' names by the contract's where they differ, as JSON."""
@@ -74,7 +74,7 @@ def write(model: Any, contract: Contract, activation: str) -> Features:
     if not (contract.classes and contract.classes.labels):
         pairs += zip(contract.outputs, told.output, strict=True)  # type: ignore[arg-type]
     names = {each.name: feature.name for each, feature in pairs if each.name != feature.name}
-    model.user_defined_metadata[_contract.KEY] = _contract.written(contract, activation)
+    model.user_defined_metadata[contract_metadata.KEY] = contract_metadata.written(contract, activation)
     if names:
         model.user_defined_metadata[_NAMES] = json.dumps(names)
     return Features(contract, names)
@@ -82,7 +82,7 @@ def write(model: Any, contract: Contract, activation: str) -> Features:
 
 def read(metadata: Mapping[str, str]) -> Features:
     """What `write` put into a package. Raises BundleError where there is no contract."""
-    if _contract.KEY not in metadata:
+    if contract_metadata.KEY not in metadata:
         raise BundleError("this package carries no contract: only edgepack's own can be run by it")
-    contract = Contract.model_validate_json(metadata[_contract.KEY])
+    contract = Contract.model_validate_json(metadata[contract_metadata.KEY])
     return Features(contract, json.loads(metadata.get(_NAMES, "{}")))

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Interpreter, Node
 
-from edgepack.compress import graph as graphs
 from edgepack.contract import Contract, ImageInput
-from edgepack.formats.coreml.settled import settled
-from edgepack.quiet import quiet
+from edgepack.graph import layers as graphs
+from edgepack.graph.fold_constants import settled
+from edgepack.model.source import Source
 from edgepack.recipe import ROOT
-from edgepack.source import Source
+from edgepack.silence import quiet
 
 _ADDED = re.compile(r"_(cast|to|promoted)(_to)?_fp(16|32)$")
 """What coremltools adds to the name of a value or constant whose type it changed."""

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 from edgepack import formats
 from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
-from edgepack.goal import PruneKind
-from edgepack.quiet import quiet
+from edgepack.options import PruneKind
 from edgepack.recipe import Recipe, Scheme
+from edgepack.silence import quiet
 from edgepack.target import Target
 
 if TYPE_CHECKING:
     from torch import Tensor as Weight
     from torch.fx import GraphModule, Node
 
+    from edgepack.contract.samples import Array, Sample
     from edgepack.delegation import Delegation
     from edgepack.formats.executorch.core_ml import Share
-    from edgepack.goal import PruneKind
-    from edgepack.samples import Array, Sample
-    from edgepack.source import Source
+    from edgepack.model.source import Source
+    from edgepack.options import PruneKind
 
 SUFFIX = ".pte"
 READS = (".pte",)
@@ -113,7 +113,7 @@ def in_blocks(weight: Weight) -> Weight:
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
     """Quantize where the recipe says so, lower to the target's delegate, and write the program."""
-    from edgepack.formats._operators import refusal
+    from edgepack.formats.unsupported_operators import refusal
 
     if problem := cannot_carry(recipe.scheme, target):
         raise ExportError(problem)

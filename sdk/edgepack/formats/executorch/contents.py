@@ -26,8 +26,8 @@ from executorch.exir._serialize._program import _get_extended_header, deserializ
 
 from edgepack import formats
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Tensor, _contract
-from edgepack.formats._layers import Constant, Operator, layers, quantized
+from edgepack.formats import Description, Tensor, contract_metadata
+from edgepack.formats.weighted_operators import Constant, Operator, layers, quantized
 
 _DTYPES = {
     "FLOAT": "float32",
@@ -233,8 +233,11 @@ class _Program:
             for index in plan.inputs
         ):
             yield "shapes", "upper bounds: a run may be given less"
-        if _contract.KEY in self._named:
-            yield _contract.KEY, bytes(self._buffers[self._named[_contract.KEY].buffer_index]).decode()
+        if contract_metadata.KEY in self._named:
+            yield (
+                contract_metadata.KEY,
+                bytes(self._buffers[self._named[contract_metadata.KEY].buffer_index]).decode(),
+            )
 
 
 def _numbered(operators: Iterable[_Operator]) -> Iterator[_Operator]:

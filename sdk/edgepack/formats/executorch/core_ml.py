@@ -22,15 +22,15 @@ from executorch.backends.apple.coreml.compiler.coreml_preprocess import CoreMLBa
 from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
 from executorch.exir.backend.backend_details import PreprocessResult
 
-from edgepack.emulator import mil
+from edgepack.contract.samples import Array
+from edgepack.emulator import coreml
 from edgepack.errors import BundleError
-from edgepack.formats._layers import Operator
 from edgepack.formats.coreml import contents as coreml_contents
 from edgepack.formats.coreml import convert, package
 from edgepack.formats.executorch import contents, method
 from edgepack.formats.executorch.method import Method
+from edgepack.formats.weighted_operators import Operator
 from edgepack.recipe import Scheme
-from edgepack.samples import Array
 
 BACKEND = "CoreMLBackend"
 _FOLDER, _MODEL, _METADATA = "lowered_module", "model.mlpackage", "metadata.json"
@@ -122,10 +122,10 @@ def share(path: Path) -> Share:
 class _Part:
     """What Core ML was given, run by the evaluator; its state is kept from run to run."""
 
-    program: mil.Program
+    program: coreml.Program
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    state: mil.State
+    state: coreml.State
 
     @property
     def takes(self) -> int:
@@ -154,5 +154,5 @@ def _part(program: Any, delegate: Any) -> _Part:
         raise BundleError(f"{delegate.id} stands beside Core ML, and cannot be run without its own runtime")
     with unpacked(program.backend_delegate_data[delegate.processed.index].data) as folder:
         names = json.loads((folder / _METADATA).read_bytes())
-        read = mil.read(folder / _MODEL)
+        read = coreml.read(folder / _MODEL)
     return _Part(read, tuple(names["inputNames"]), tuple(names["outputNames"]), read.fresh_state())

@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import torch
 
+from edgepack.contract.samples import Array, Sample
 from edgepack.errors import BundleError
 from edgepack.formats.executorch import contents
-from edgepack.samples import Array, Sample
 
 _VIEW = "executorch_prim::et_view"
 """ExecuTorch's own; torch has none of the name."""

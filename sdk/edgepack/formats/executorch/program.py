@@ -23,16 +23,16 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
 from torchao.quantization.quant_primitives import MappingType
 
-from edgepack.compress import graph as graphs
-from edgepack.compress.ranges import Range
 from edgepack.contract import Contract
 from edgepack.delegation import Delegation
-from edgepack.formats import _contract
-from edgepack.formats._ranges import Ranges
+from edgepack.formats import contract_metadata
+from edgepack.formats.activation_ranges import Ranges
 from edgepack.formats.executorch import delegates
 from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, refused
+from edgepack.graph import layers as graphs
+from edgepack.graph.ranges import Range
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Scheme
-from edgepack.source import Source
 
 _PACKINGS = {
     "w8": Int8DynamicActivationIntxWeightConfig(
@@ -72,7 +72,9 @@ def lowered(
     with _half_weights():
         edge = to_edge_transform_and_lower(program, partitioner=[partitioner or XnnpackPartitioner()])
         delegation = delegates.found(edge.exported_program())
-        edge._named_data_store.add_named_data(_contract.KEY, _contract.written(contract).encode())
+        edge._named_data_store.add_named_data(
+            contract_metadata.KEY, contract_metadata.written(contract).encode()
+        )
         return edge.to_executorch().buffer, delegation
 
 

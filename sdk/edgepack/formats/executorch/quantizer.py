@@ -21,9 +21,9 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from edgepack.compress import graph as graphs
-from edgepack.compress.graph import ATEN, CLAMPS, PASSES
-from edgepack.formats._ranges import ELEMENTWISE, pads_zeros
+from edgepack.formats.activation_ranges import ELEMENTWISE, pads_zeros
+from edgepack.graph import layers as graphs
+from edgepack.graph.layers import ATEN, CLAMPS, PASSES
 from edgepack.recipe import FLOATS, Recipe, Scheme
 
 BLOCK = 32

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgepack import formats
 from edgepack.formats import Description, Exported, Runner
-from edgepack.goal import PruneKind
-from edgepack.quiet import quiet
+from edgepack.options import PruneKind
 from edgepack.recipe import Recipe, Scheme
+from edgepack.silence import quiet
 from edgepack.target import FormatChoice, Target
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
     from edgepack.contract import Contract
-    from edgepack.samples import Array, Sample
-    from edgepack.source import Source
+    from edgepack.contract.samples import Array, Sample
+    from edgepack.model.source import Source
 
 SUFFIX = ".onnx"
 READS = (".onnx", ".ort")
@@ -70,8 +70,8 @@ def cannot_carry(scheme: Scheme, target: Target) -> str:
 
 def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
     """Whether files keep a layer in float: one that the quantizer fails on, or too small to gain."""
-    from edgepack.compress import graph as graphs
     from edgepack.formats.onnx import quantize
+    from edgepack.graph import layers as graphs
 
     if scheme == "w8":
         return graphs.constant(graph, graphs.weight_of(layer)).numel() < quantize.LEAST_VALUES
@@ -152,12 +152,12 @@ def _write_float(source: Source, path: Path, opset: int) -> None:
     import torch
     from torch.onnx.errors import OnnxExporterError
 
-    from edgepack.formats import _graph
-    from edgepack.formats._operators import refusal
+    from edgepack.formats import tracing
+    from edgepack.formats.unsupported_operators import refusal
 
     contract = source.contract
     legacy = opset < _OLDEST_DYNAMO_OPSET
-    model: Any = _graph.traced(source.exported, source.example) if legacy else source.free
+    model: Any = tracing.traced(source.exported, source.example) if legacy else source.free
     try:
         with quiet():
             torch.onnx.export(
@@ -199,10 +199,10 @@ def _sign(path: Path, contract: Contract) -> None:
     """Put the contract into the metadata of a written model."""
     import onnx
 
-    from edgepack.formats import _contract
+    from edgepack.formats import contract_metadata
 
     model = onnx.load(path)
-    model.metadata_props.add(key=_contract.KEY, value=_contract.written(contract))
+    model.metadata_props.add(key=contract_metadata.KEY, value=contract_metadata.written(contract))
     onnx.save(model, path)
 
 

@@ -21,7 +21,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from edgepack.errors import BundleError
 from edgepack.formats import Description, Layer, Tensor
-from edgepack.formats._layers import Constant, Operator, quantized
+from edgepack.formats.weighted_operators import Constant, Operator, quantized
 
 _PRECISIONS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64"}
 _DTYPES = {"float": "float32", "double": "float64"}

@@ -20,12 +20,12 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from edgepack.compress.graph import path_of
+from edgepack.contract.samples import Array, Sample
 from edgepack.errors import ExportError
 from edgepack.formats import onnx as writer
+from edgepack.graph.layers import path_of
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Scheme
-from edgepack.samples import Array, Sample
-from edgepack.source import Source
 from edgepack.target import Provider
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgepack.formats import Description, Exported, Runner
-from edgepack.goal import PruneKind
-from edgepack.quiet import quiet
+from edgepack.options import PruneKind
 from edgepack.recipe import FLOATS, Recipe, Scheme
+from edgepack.silence import quiet
 from edgepack.target import Target
 
 if TYPE_CHECKING:
     from torch import Tensor as Weight
     from torch.fx import GraphModule, Node
 
-    from edgepack.goal import PruneKind
-    from edgepack.samples import Array, Sample
-    from edgepack.source import Source
+    from edgepack.contract.samples import Array, Sample
+    from edgepack.model.source import Source
+    from edgepack.options import PruneKind
 
 SUFFIX = ".ptl"
 READS = (".ptl", ".pt")
@@ -81,15 +81,15 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     del target
     import torch
 
-    from edgepack.formats import _contract
-    from edgepack.formats._operators import refusal
+    from edgepack.formats import contract_metadata
     from edgepack.formats.torchscript import lower
+    from edgepack.formats.unsupported_operators import refusal
 
     try:
         with quiet(), _engine(), torch.no_grad():
             module, notes = lower.lowered(source, recipe)
             script = torch.jit.trace(module, source.example, check_trace=False).eval()
-            extra = {_contract.KEY: _contract.written(source.contract)}
+            extra = {contract_metadata.KEY: contract_metadata.written(source.contract)}
             script._save_for_lite_interpreter(str(path), _extra_files=extra)
     except (RuntimeError, NotImplementedError, ValueError, AttributeError) as cause:
         raise refusal("torchscript", source.exported, cause) from cause

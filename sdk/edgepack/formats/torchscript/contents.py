@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Layer, Tensor, _contract
-from edgepack.formats._layers import Constant, Operator, layers, quantized
+from edgepack.formats import Description, Layer, Tensor, contract_metadata
+from edgepack.formats.weighted_operators import Constant, Operator, layers, quantized
 
 _INTEGERS = frozenset({"int8", "uint8", "uint4", "uint2"})
 _WEIGHTED = re.compile(r"conv(?!ert)|(^|_|:)linear|(^|:|add|b)mm|matmul|embedding|lstm|gru|rnn_")
@@ -88,7 +88,7 @@ def _extra(data: bytes, archive: list[zipfile.ZipInfo]) -> list[tuple[str, str]]
     found = []
     for each in archive:
         name = each.filename.partition("/extra/")[2]
-        if name == _contract.KEY:
+        if name == contract_metadata.KEY:
             found.append((name, zipfile.ZipFile(io.BytesIO(data)).read(each).decode()))
         elif name:
             found.append(("extra file", name))

@@ -15,12 +15,12 @@ from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
-from edgepack.compress import graph as graphs
-from edgepack.compress.graph import ATEN, PASSES
-from edgepack.compress.simulate import grid
-from edgepack.formats._ranges import ELEMENTWISE, Ranges, clamp_of, pads_zeros
+from edgepack.compress.simulation import grid
+from edgepack.formats.activation_ranges import ELEMENTWISE, Ranges, clamp_of, pads_zeros
+from edgepack.graph import layers as graphs
+from edgepack.graph.layers import ATEN, PASSES
+from edgepack.model.source import Source
 from edgepack.recipe import FLOATS, Recipe, Scheme
-from edgepack.source import Source
 
 _KERNELS = torch.ops.quantized
 _STATIC: dict[Any, tuple[Any, Any]] = {

@@ -1,0 +1,1 @@
+"""App projects: templates rendered for a bundle, and what an app's monitoring exports."""

@@ -1,0 +1,145 @@
+"""Influence: what small errors of a graph's tensors and weights do to its answers.
+
+To second order, independent errors at the outputs add up as their energy times the squared gradient of
+the outputs. That is measured by one backward run a sample, of the outputs with random signs, whose mean
+square is the sum over all outputs (Hutchinson 1989, Communications in Statistics 18(3)); squared
+gradients of weights are the empirical Fisher information, as in HAWQ (Dong et al. 2020,
+arXiv:1911.03852).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Interpreter, Node
+
+from edgepack.compress import simulation
+from edgepack.contract.samples import Samples
+from edgepack.graph import layers as graphs
+from edgepack.recipe import Recipe
+
+_MOST = 32
+"""Samples that are run backwards at most; ranges are those of all."""
+_LEAST_CHANCE = 1e-6
+"""Of a probability, so that its logarithm has a gradient that says something."""
+
+
+@dataclass(frozen=True)
+class Influence:
+    """What was seen of a graph, by name of its nodes: a figure a channel (dimension 1 of a tensor)."""
+
+    low: dict[str, Tensor] = field(default_factory=dict)
+    """Least value of each channel over all samples."""
+    high: dict[str, Tensor] = field(default_factory=dict)
+    early: dict[str, Tensor] = field(default_factory=dict)
+    """Greatest of each channel over every other sample, so that the rest tell what is beyond it."""
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    """Energy at the outputs for an error of energy 1 at each place of a channel; a mean over samples."""
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    """By layer, [outputs, inputs a group]: the same for each weight, a kernel's taken together."""
+
+
+def measure(graph: GraphModule, samples: Samples, inside: str = "none") -> Influence:
+    """The influence of all that int8 quantizes in a float graph, over `samples`.
+
+    `inside`: the activation that the graph itself applies to its first output, which is undone.
+    """
+    run = _Backwards(graph, simulation.quantized_outputs(graph, Recipe("w8a8")))
+    found = run.found
+    draw = torch.Generator().manual_seed(0)
+    count = min(_MOST, len(samples))
+    for number, sample in enumerate(samples.inputs):
+        rows = tuple(torch.from_numpy(array) for array in sample)
+        run.is_early = number % 2 == 0
+        with torch.set_grad_enabled(number < count):
+            outputs = run.run(*rows)
+            if number < count:
+                run.look_back(_signed(outputs, inside, draw))
+    for each in (found.tensors, found.weights):
+        each.update({name: energy / count for name, energy in each.items()})
+    return found
+
+
+def _signed(outputs: tuple[Tensor, ...], inside: str, draw: torch.Generator) -> Tensor | None:
+    """The sum of all outputs, each with a random sign; None where none has a gradient."""
+    first, *others = outputs
+    if inside in ("softmax", "sigmoid"):
+        chances = first.clamp(_LEAST_CHANCE, 1 - _LEAST_CHANCE)
+        first = chances.log() - (torch.log1p(-chances) if inside == "sigmoid" else 0)
+    parts = [
+        (each * (2 * torch.randint(0, 2, each.shape, generator=draw) - 1)).sum()
+        for each in (first, *others)
+        if each.requires_grad
+    ]
+    return torch.stack(parts).sum() if parts else None
+
+
+class _Backwards(Interpreter):
+    """Runs forwards with all that a backward run needs, in-place operators on copies."""
+
+    def __init__(self, graph: GraphModule, wanted: set[str]) -> None:
+        super().__init__(graph)
+        self.found = Influence()
+        self.is_early = False
+        self._wanted = wanted
+        self._weights: dict[str, Tensor] = {}
+        self._values: dict[str, Tensor] = {}
+        layers = graphs.layers(graph).values()
+        self._owners = {str(graphs.weight_of(node).target): node.name for node in layers}
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        self._weights, self._values = {}, {}
+        return super().run(*args, **kwargs)
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        # the guards of torch.export, which give nothing
+        return None if target == "_guards_fn" else super().call_module(target, args, kwargs)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if str(target).rpartition(".")[0].endswith("_") and isinstance(args[0], Tensor):
+            args = (args[0].clone(), *args[1:])
+        return super().call_function(target, args, kwargs)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        owner = self._owners.get(target)
+        if owner is None or not torch.is_grad_enabled():
+            return value.detach() if isinstance(value, Tensor) else value
+        self._weights[owner] = value.detach().requires_grad_()
+        return self._weights[owner]
+
+    def run_node(self, n: Node) -> Any:
+        value = super().run_node(n)
+        floats = isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1
+        if n.name in self._wanted and floats:
+            self._see(n.name, value.detach().transpose(0, 1).flatten(1))
+            if torch.is_grad_enabled():
+                if not value.requires_grad:
+                    value = value.detach().requires_grad_()
+                value.retain_grad()
+                self._values[n.name] = value
+        return value
+
+    def _see(self, name: str, channels: Tensor) -> None:
+        low, high = channels.amin(1), channels.amax(1)
+        self.found.low[name] = torch.minimum(self.found.low.get(name, low), low)
+        self.found.high[name] = torch.maximum(self.found.high.get(name, high), high)
+        if self.is_early:
+            self.found.early[name] = torch.maximum(self.found.early.get(name, high), high)
+
+    def look_back(self, total: Tensor | None) -> None:
+        """Add what one sample's outputs, summed up, say of each tensor and weight."""
+        if total is None:
+            return
+        total.backward()
+        for name, value in self._values.items():
+            if value.grad is not None:
+                energy = value.grad.transpose(0, 1).flatten(1).square().sum(1)
+                self.found.tensors[name] = self.found.tensors.get(name, torch.zeros_like(energy)) + energy
+        for name, weight in self._weights.items():
+            if weight.grad is not None:
+                energy = weight.grad.flatten(2).square().sum(2) if weight.dim() > 2 else weight.grad.square()
+                self.found.weights[name] = self.found.weights.get(name, torch.zeros_like(energy)) + energy

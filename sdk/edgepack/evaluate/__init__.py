@@ -1,0 +1,1 @@
+"""Evaluation: run a written model file, compare it with the float model, and check it."""

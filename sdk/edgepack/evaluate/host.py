@@ -1,0 +1,198 @@
+"""The host: a model file run by its format's own runtime, in a child process.
+
+A runtime that crashes, hangs or is killed takes the child with it, not edgepack: that is a `Death`.
+The child is this module run as a program; the two talk through files in one folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgepack import formats
+from edgepack.contract.samples import Array, Sample
+from edgepack.formats import Runner
+
+_JOB, _FIGURES, _OUTPUTS, _LOG = "job.json", "figures.json", "outputs.npz", "log.txt"
+_PAIRS = 30
+_PAIRS_SECONDS = 6.0
+_LEAST_SECONDS = 0.002
+"""Inferences are timed in runs of at least this length, lest the clock's own cost be seen."""
+_WARM_UP = 2
+MEGABYTE = 1_000_000
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Fail|Fault|Argument): ")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to run, and the float file of its format to time it against."""
+
+    format: str
+    path: str
+    samples: str
+    baseline: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a file did on the host."""
+
+    outputs: tuple[Sample, ...]
+    load_seconds: float
+    memory_mb: float | None
+    """Most memory while loading and running, above that of the bare runtime; None where the
+    system does not tell (it is read from Linux's /proc)."""
+    latency_ratio: float | None
+    """Time of an inference against the float file's: median of paired ratios; None without one."""
+    latency_spread: tuple[float, float] | None
+    """The quarter and three-quarter points of those ratios."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """How the child ended before it was done."""
+
+    reason: str
+
+
+def write_samples(inputs: tuple[Sample, ...], path: Path) -> None:
+    """Write samples where children can read them: one entry a sample and input."""
+    entries = {f"{row}_{n}": array for row, each in enumerate(inputs) for n, array in enumerate(each)}
+    np.savez(path, **entries)  # type: ignore[arg-type]  # its stub takes keywords for options
+
+
+def read_samples(path: Path) -> tuple[Sample, ...]:
+    """What `write_samples` wrote."""
+    rows: dict[int, dict[int, Array]] = {}
+    with np.load(path, allow_pickle=False) as entries:
+        for key in entries.files:
+            row, number = key.split("_")
+            rows.setdefault(int(row), {})[int(number)] = entries[key]
+    return tuple(tuple(rows[row][n] for n in sorted(rows[row])) for row in sorted(rows))
+
+
+def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
+    """Run `job` in a child process with `scratch` as its folder, at most `time_limit` seconds."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / _JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
+    with (scratch / _LOG).open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "edgepack.evaluate.host", str(scratch)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+        try:
+            code = child.wait(time_limit)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            return Death(f"no end after {time_limit:.0f} s: stopped")
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+    if code:
+        return Death(reason(code, (scratch / _LOG).read_text(encoding="utf-8", errors="replace")))
+    figures = json.loads((scratch / _FIGURES).read_text(encoding="utf-8"))
+    if figures["latency_spread"]:
+        figures["latency_spread"] = tuple(figures["latency_spread"])
+    return Run(outputs=read_samples(scratch / _OUTPUTS), **figures)
+
+
+def reason(code: int, log: str) -> str:
+    """Why a runtime's process ended with `code`, by its signal or by the last word of its log."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        likely = " (out of memory, most likely)" if -code == signal.SIGKILL else ""
+        return f"the runtime was ended by {name}{likely}"
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    raised = [line for line in lines if _RAISED.match(line)]
+    told = (raised or lines or [f"exit code {code}"])[-1]
+    return f"the runtime failed: {told}"
+
+
+def _child(scratch: Path) -> None:
+    """Run the job in `scratch`, and write outputs and figures there."""
+    job = Job(**json.loads((scratch / _JOB).read_text(encoding="utf-8")))
+    inputs = read_samples(Path(job.samples))
+    module = formats.load(job.format)
+    module.import_runtime()
+    bare = _reset_peak()
+    begun = time.perf_counter()
+    runner = module.load(Path(job.path))
+    load_seconds = time.perf_counter() - begun
+    outputs = tuple(runner(sample) for sample in inputs)
+    peak = _peak()
+    ratios = _paired(runner, module.load(Path(job.baseline)), inputs[0]) if job.baseline else []
+    quarters = np.quantile(ratios, [0.25, 0.5, 0.75]).tolist() if ratios else None
+    figures = {
+        "load_seconds": load_seconds,
+        "memory_mb": None if bare is None or peak is None else max(0.0, (peak - bare) / MEGABYTE),
+        "latency_ratio": quarters[1] if quarters else None,
+        "latency_spread": (quarters[0], quarters[2]) if quarters else None,
+    }
+    write_samples(outputs, scratch / _OUTPUTS)
+    (scratch / _FIGURES).write_text(json.dumps(figures), encoding="utf-8")
+
+
+def _status(key: str) -> int | None:
+    """A figure of /proc/self/status in bytes; None where the system has no such file."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key)), None)
+
+
+def _reset_peak() -> int | None:
+    """Memory now, from which the peak is counted anew."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def _peak() -> int | None:
+    return _status("VmHWM")
+
+
+def _paired(this: Runner, other: Runner, sample: Sample) -> list[float]:
+    """Ratios of this one's processor time to the other's, run in turn, the order alternating."""
+    for _ in range(_WARM_UP):
+        this(sample)
+        other(sample)
+    times = max(1, round(_LEAST_SECONDS / _seconds(other, sample, 1)))
+    ratios: list[float] = []
+    end = time.perf_counter() + _PAIRS_SECONDS
+    while len(ratios) < _PAIRS and (len(ratios) < 3 or time.perf_counter() < end):
+        if len(ratios) % 2:
+            there, here = _seconds(other, sample, times), _seconds(this, sample, times)
+        else:
+            here, there = _seconds(this, sample, times), _seconds(other, sample, times)
+        ratios.append(here / there)
+    return ratios
+
+
+def _seconds(call: Runner, sample: Sample, times: int) -> float:
+    """Of this process's processor, which other programs' load does not lengthen; it has one thread."""
+    begun = time.process_time()
+    for _ in range(times):
+        call(sample)
+    return time.process_time() - begun
+
+
+if __name__ == "__main__":
+    _child(Path(sys.argv[1]))

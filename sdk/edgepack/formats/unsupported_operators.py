@@ -1,0 +1,70 @@
+"""Operators that a format refuses: found again in the model, with their module and source line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from edgepack.errors import ExportError
+from edgepack.silence import quiet
+
+_NAMED = re.compile(r"(?:aten[.:]+|torch function for op '|function for op '|op ')(\w+)")
+_LINE = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+def refusal(format_name: str, program: ExportedProgram, cause: BaseException) -> ExportError:
+    """The error to raise where `format_name` failed on `program` with `cause`.
+
+    It names the operator, the module and the source line where the cause's text tells an operator
+    that stands in the program, before or after its decomposition to core ATen.
+    """
+    text = "\n".join(str(each) for each in _chain(cause))
+    place = _place(program, text)
+    if place:
+        return ExportError(f"{format_name} cannot carry {place}")
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return ExportError(f"{format_name} cannot write the model: {type(cause).__name__}: {' '.join(lines[:2])}")
+
+
+def _chain(cause: BaseException | None) -> Iterator[BaseException]:
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _place(program: ExportedProgram, text: str) -> str:
+    names = {name.strip("_") for name in _NAMED.findall(text)}
+    if not names:
+        return ""
+    for graph in (program, _decomposed(program)):
+        for node in graph.graph.nodes if graph else ():
+            if node.op == "call_function" and _base(node) in names:
+                return _described(node)
+    return ""
+
+
+def _decomposed(program: ExportedProgram) -> ExportedProgram | None:
+    with quiet():
+        try:
+            decomposed: ExportedProgram = program.run_decompositions()
+            return decomposed
+        except RuntimeError:
+            return None
+
+
+def _base(node: Node) -> str:
+    return getattr(node.target, "__name__", str(node.target)).split(".")[0].strip("_")
+
+
+def _described(node: Node) -> str:
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [path for path, _ in stack.values() if path]
+    module = paths[-1].removeprefix("model.") if paths and paths[-1] != "model" else ""
+    lines = _LINE.findall(node.meta.get("stack_trace") or "")
+    own = [each for each in lines if "/torch/" not in each[0]] or lines
+    where = f" ({own[-1][0]}, line {own[-1][1]})" if own else ""
+    inside = f"in module '{module}'" if module else "in the model's own forward"
+    return f"operator {node.target} {inside}{where}"

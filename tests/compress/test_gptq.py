@@ -1,0 +1,248 @@
+"""Error feedback: palettes that come closer to the float model's answers, and are written as they are."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.fx import GraphModule
+
+from edgepack import formats, plan, target
+from edgepack.compress import gptq, simulation
+from edgepack.compress.workbench import Workbench, costs
+from edgepack.graph import layers as graph
+from edgepack.graph.palettes import FEW
+from edgepack.model import source
+from edgepack.model.source import Source
+from edgepack.recipe import Recipe
+
+FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
+FED = Recipe("p4", feedback=True)
+GROUPED = """
+import torch
+from torch import nn
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, stride=2, padding=2, dilation=2), nn.ReLU(),
+        nn.Conv2d(32, 64, (1, 3), padding=(0, 1), groups=2), nn.ReLU(),
+        nn.Conv2d(64, 64, 5, groups=64, padding=2, bias=False), nn.ReLU(),
+        nn.ConvTranspose2d(64, 32, 2, 2), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, 8),
+    ).eval()
+"""
+
+
+@pytest.fixture(scope="module")
+def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    out = str(tmp_path_factory.mktemp("out"))
+    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("pixel-8",), out=out)))
+
+
+@pytest.fixture(scope="module")
+def bench(fashion: Source) -> Workbench:
+    return Workbench(fashion)
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Layers of all kinds; no channel of what is drawn has a mean of zero."""
+    folder = tmp_path_factory.mktemp("grouped")
+    (folder / "net.py").write_text(GROUPED)
+    drawn = np.random.default_rng(0).standard_normal((24, 3, 16, 16)).astype(np.float32) + 0.5
+    np.savez(folder / "samples.npz", inputs=drawn)
+    choices = plan.Choices(
+        model=f"{folder / 'net.py'}:net",
+        targets=("pixel-8",),
+        inputs=("tensor:1x3x16x16",),
+        calib=str(folder / "samples.npz"),
+        eval=str(folder / "samples.npz"),
+        out=str(folder / "out"),
+    )
+    return source.load(plan.resolve(choices))
+
+
+def _weights(given: Source) -> dict[str, torch.Tensor]:
+    module = _module(given)
+    return {
+        path: graph.constant(module, graph.weight_of(node)) for path, node in graph.layers(module).items()
+    }
+
+
+def _module(given: Source) -> GraphModule:
+    module = given.exported.module()
+    assert isinstance(module, GraphModule)
+    return module
+
+
+def _plain(given: Source, recipe: Recipe) -> Source:
+    """Each weight at the nearest value of its palette, and no bias changed."""
+    module = _module(given)
+    for path in gptq.candidates(module, recipe):
+        layer = graph.layers(module)[path]
+        weight = graph.constant(module, graph.weight_of(layer)).detach()
+        table = torch.from_numpy(gptq._table(weight, recipe.of(path)))
+        snapped = gptq.Palette(table).nearest(weight.double()).float()
+        graph.set_constant(module, str(graph.weight_of(layer).target), snapped)
+    return source.reweighted(given, module)
+
+
+def _sqnr(given: Source, ready: Source) -> float:
+    """Of the answers on the evaluation samples, in dB."""
+    module = _module(ready)
+    noise = signal = 0.0
+    with torch.no_grad():
+        for row, exact in list(zip(given.evaluation.inputs, given.reference))[:200]:
+            answer = module(*source.tensors(row))[0].numpy()
+            noise += float(np.square(answer - exact[0], dtype=np.float64).sum())
+            signal += float(np.square(exact[0], dtype=np.float64).sum())
+    return 10 * math.log10(signal / noise)
+
+
+@pytest.mark.parametrize(("scheme", "gain"), [("p4", 3.0), ("p6", 3.0)])
+def test_answers_come_closer_to_the_float_models(
+    fashion: Source, bench: Workbench, scheme: str, gain: float
+) -> None:
+    recipe = Recipe(scheme, feedback=True)  # type: ignore[arg-type]
+    fed = _sqnr(fashion, bench.ready(recipe))
+    assert fed > _sqnr(fashion, _plain(fashion, recipe)) + gain
+
+
+def test_weights_lie_on_a_palette_a_tensor(fashion: Source, bench: Workbench) -> None:
+    floats, fed = _weights(fashion), _weights(bench.ready(FED))
+    for path, weight in fed.items():
+        few = weight.numel() <= FEW
+        assert torch.equal(weight, floats[path]) if few else len(weight.unique()) <= 16, path
+        assert few or torch.equal(weight.half().float(), weight)
+    assert any(each.numel() > FEW for each in fed.values())
+
+
+def test_it_is_the_same_each_time(fashion: Source, bench: Workbench) -> None:
+    states = [each.exported.state_dict for each in (bench.ready(FED), Workbench(fashion).ready(FED))]
+    assert all(torch.equal(states[1][name], each) for name, each in states[0].items())
+
+
+def test_a_source_is_left_alone_where_nothing_is_asked_for(fashion: Source, bench: Workbench) -> None:
+    before = {path: each.clone() for path, each in _weights(fashion).items()}
+    assert bench.ready(Recipe("p4")) is fashion
+    assert bench.ready(FED) is bench.ready(FED)
+    assert all(torch.equal(before[path], each) for path, each in _weights(fashion).items())
+
+
+def test_a_mix_is_as_wide_as_the_noise_it_may_leave(fashion: Source, bench: Workbench) -> None:
+    sizes = {path: each.values for path, each in costs(fashion).items()}
+    bits = {"p4": 4, "p6": 6, "p8": 8}
+    mixes = [bench.mix(share) for share in (1.0, 0.25, 0.06, 0.0)]
+    bytes_of = [sum(bits[mix.of(path)] * size for path, size in sizes.items()) for mix in mixes]
+    assert mixes[0] == FED
+    assert bytes_of == sorted(bytes_of)
+    assert len(set(bytes_of)) == 4
+    assert set(mixes[3].layers.values()) == {"p8"}
+    reached = [_sqnr(fashion, bench.ready(mix)) for mix in mixes]
+    assert reached == sorted(reached)
+    assert reached[2] > reached[0] + 6
+
+
+def test_grouped_layers_are_fed_back_and_transposed_ones_stay(grouped: Source) -> None:
+    floats, ready = _weights(grouped), Workbench(grouped).ready(FED)
+    fed = _weights(ready)
+    kept = {path for path, weight in fed.items() if torch.equal(weight, floats[path])}
+    assert kept == {"0", "4", "6"}, "two are small, one is transposed"
+    assert _sqnr(grouped, ready) > _sqnr(grouped, _plain(grouped, FED)) + 3
+
+
+def test_what_layers_read_is_what_they_compute_with(grouped: Source) -> None:
+    """Weights times the columns that moments are made of are the layer's outputs, place by place."""
+
+    class Check(torch.fx.Interpreter):
+        checked = 0
+
+        def run_node(self, n: torch.fx.Node) -> object:
+            value = super().run_node(n)
+            if graph.is_layer(n) and n.target not in graph.TRANSPOSED:
+                before = n.args[0]
+                assert isinstance(before, torch.fx.Node)
+                weight = graph.constant(module, graph.weight_of(n))
+                columns = gptq._columns(self.env[before], n, weight)
+                rows = weight.reshape(columns.shape[0], -1, columns.shape[1])
+                ours = (rows @ columns).flatten(0, 1)
+                bias = graph.bias_of(n)
+                ours = ours if bias is None else ours + graph.constant(module, bias)[:, None]
+                assert torch.allclose(ours, value.transpose(0, 1).flatten(1), atol=1e-4), n
+                self.checked += 1
+            return value
+
+    module = _module(grouped)
+    check = Check(module)
+    with torch.no_grad():
+        check.run(*grouped.example)
+    assert check.checked == 4
+
+
+def test_layers_that_are_too_wide_get_the_nearest_values_and_a_bias(
+    grouped: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gptq, "_WIDEST", 0)
+    ready, plain = Workbench(grouped).ready(FED), _plain(grouped, FED)
+    assert all(torch.equal(each, _weights(plain)[path]) for path, each in _weights(ready).items())
+    assert _sqnr(grouped, ready) > _sqnr(grouped, plain) + 1
+
+
+def test_rounds_and_blocks_change_nothing(
+    fashion: Source, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gptq, "_ROOM", 0)
+    monkeypatch.setattr(gptq, "_BLOCK", 7)
+    one, other = (_sqnr(fashion, each) for each in (bench.ready(FED), Workbench(fashion).ready(FED)))
+    assert one == pytest.approx(other, abs=0.5)
+
+
+def test_the_written_package_holds_the_very_same_weights(
+    fashion: Source, bench: Workbench, tmp_path: Path
+) -> None:
+    ready = bench.ready(FED)
+    module = formats.load("coreml")
+    if module.cannot_export():
+        pytest.skip(module.cannot_export())
+    path = tmp_path / "net.mlpackage"
+    module.export(ready, FED, target.load("iphone-15"), path)
+    import dense  # brings coremltools, which export has imported without its warnings
+
+    read = dense.read(path)
+    assert read
+    for place, weight in _weights(ready).items():
+        if weight.numel() > FEW:
+            assert np.array_equal(read[place][0], weight.numpy()), place
+
+
+@pytest.mark.parametrize("given", ["fashion", "grouped"])
+def test_int8_weights_stay_on_the_grid_that_formats_find(given: str, request: pytest.FixtureRequest) -> None:
+    bench = Workbench(request.getfixturevalue(given))
+    exact, _ = bench.simulated(Recipe("w8a8"))
+    module, _ = bench.simulated(Recipe("w8a8", feedback=True))
+    changed = 0
+    for path, layer in graph.layers(module).items():
+        weight = graph.constant(module, graph.weight_of(layer))
+        before = graph.constant(exact, graph.weight_of(graph.layers(exact)[path]))
+        if layer.target not in graph.TRANSPOSED:
+            torch.testing.assert_close(simulation.rounded(weight, layer), weight, rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(weight.flatten(1).abs().amax(1), before.flatten(1).abs().amax(1))
+            changed += not torch.allclose(weight, simulation.rounded(before, layer), rtol=1e-5, atol=1e-7)
+    assert changed > 2, "not just rounded"
+
+
+def test_int8_weights_of_each_layer_lose_less_than_by_rounding(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _ = bench.simulated(Recipe("w8a8"))
+    wanted = {path: ["w8a8"] for path in gptq.candidates(module, Recipe("w8a8"))}
+    fed = gptq.Feedback(module, bench.calib).of(wanted)
+    monkeypatch.setattr(gptq, "_fed_back", lambda rows, grid, inputs: grid.nearest(rows))
+    rounded = gptq.Feedback(module, bench.calib).of(wanted)
+    assert fed.keys() == rounded.keys()
+    for key, snapped in fed.items():
+        assert snapped.noise < 0.85 * rounded[key].noise, key

@@ -1,0 +1,112 @@
+"""Shrinking: a source becomes a smaller one, by a share given by hand or the largest within the goal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edgepack.compress import pruning_search, workbench
+from edgepack.compress.pruning_search import Shrunk
+from edgepack.compress.qat import Lessons
+from edgepack.contract import Output
+from edgepack.errors import PlanError
+from edgepack.model.source import Source, run
+from edgepack.options import Goal, Pruning
+
+pytest.importorskip("torch_pruning")
+
+NONE = Lessons(0.0, None, 0)
+
+
+def _shrink(
+    source: Source, pruning: Pruning, goal: Goal, lessons: Lessons = NONE
+) -> tuple[Shrunk | None, list[str]]:
+    told: list[str] = []
+    return pruning_search.shrink(source, pruning, goal, lessons, told.append), told
+
+
+def _values(source: Source) -> int:
+    return sum(each.values for each in workbench.costs(source).values())
+
+
+@pytest.fixture(scope="module")
+def narrow(small_source: Source) -> Shrunk:
+    found, told = _shrink(small_source, Pruning("channels", 0.3), Goal(min_agreement=100))
+    assert found is not None
+    assert told == ["prune 0.3"]
+    return found
+
+
+def test_a_share_by_hand_stays_even_where_the_goal_is_missed(narrow: Shrunk) -> None:
+    assert narrow.by_hand
+    assert narrow.told.what == "0.3"
+    assert narrow.told.agreement is not None
+    assert narrow.told.agreement < 100
+    assert narrow.told.agreement == narrow.told.agreement_unrecovered
+    assert narrow.told.recovery_steps == 0
+
+
+def test_the_smaller_source_is_a_source_held_against_the_whole_model(
+    narrow: Shrunk, small_source: Source
+) -> None:
+    smaller = narrow.source
+    assert _values(smaller) < 0.7 * _values(small_source)
+    assert narrow.told.after.parameters < 0.7 * narrow.told.before.parameters
+    assert narrow.told.after.multiply_adds < 0.7 * narrow.told.before.multiply_adds
+    assert smaller.reference is small_source.reference
+    assert smaller.ranges == {}
+    assert smaller.shared is not small_source.shared
+    assert smaller.module is not None
+    rows = small_source.evaluation.inputs[:20]
+    graph = smaller.exported.module()
+    for sample in rows:
+        one, other = run(smaller.module, sample)[0], run(graph, sample)[0]
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-4)
+    assert _values(small_source) == 22528, "the whole model is left as it was"
+
+
+def test_single_weights_become_zeros(small_source: Source) -> None:
+    found, told = _shrink(small_source, Pruning("weights", 0.5), Goal())
+    assert found is not None
+    assert told == ["prune weights:0.5"]
+    assert found.told.after.parameters == found.told.before.parameters
+    assert found.told.after.nonzero == pytest.approx(0.5 * found.told.before.nonzero, rel=0.2)
+
+
+def test_auto_takes_the_largest_share_within_the_goal(small_source: Source, narrow: Shrunk) -> None:
+    assert narrow.told.agreement is not None
+    goal = Goal(min_agreement=narrow.told.agreement)
+    found, told = _shrink(small_source, Pruning("channels", None), goal)
+    assert found is not None
+    assert not found.by_hand
+    assert found.told.what in ("0.5", "0.4", "0.3")
+    assert found.told.agreement is not None
+    assert found.told.agreement >= narrow.told.agreement
+    missed = [each for each in told if "misses the goal" in each]
+    assert len(missed) == [0.5, 0.4, 0.3].index(float(found.told.what))
+
+
+def test_auto_prunes_nothing_where_no_share_meets_the_goal(small_source: Source) -> None:
+    found, told = _shrink(small_source, Pruning("channels", None), Goal(max_drop=0, min_agreement=100))
+    assert found is None
+    assert told[-1].startswith("pruned by 0.1: agreement ")
+    assert told[-1].endswith("misses the goal")
+
+
+def test_recovery_brings_back_some_of_what_was_lost(small_source: Source, narrow: Shrunk) -> None:
+    found, told = _shrink(small_source, Pruning("channels", 0.3), Goal(), Lessons(0.0, 60, 0))
+    assert found is not None
+    assert told == ["prune 0.3", "recover what pruning lost, 60 steps"]
+    assert found.told.recovery_steps == 60
+    assert found.told.agreement_unrecovered == narrow.told.agreement
+    assert found.told.agreement is not None
+    assert found.told.agreement > (narrow.told.agreement or 0)
+
+
+def test_recovery_without_samples_and_auto_without_classes_are_refused(small_source: Source) -> None:
+    with pytest.raises(PlanError, match="recovery learns from samples: give --calib"):
+        _shrink(replace(small_source, calib=None), Pruning("channels", 0.3), Goal(), Lessons(1.0, None, 0))
+    plain = small_source.contract.model_copy(update={"outputs": (Output(),)})
+    with pytest.raises(PlanError, match="judged by classes, and this model has none: give a share"):
+        _shrink(replace(small_source, contract=plain), Pruning("channels", None), Goal())

@@ -1,0 +1,65 @@
+"""Few-bit weights that learn: as they are stored, so that the written file is better for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgepack import formats, target
+from edgepack.compress.qat import Lessons, taught
+from edgepack.compress.workbench import Workbench
+from edgepack.model import source
+from edgepack.model.source import Source
+from edgepack.recipe import Recipe
+
+DEVICES = {"coreml": "iphone-16", "executorch": "pixel-8"}
+RECIPES = {
+    "p4": Recipe("p4", feedback=True),
+    "w4": Recipe("w4"),
+}
+"""Of a scheme, the recipe that the search begins with."""
+SAMPLES = 300
+STEPS = 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with source.one_thread():
+        yield
+
+
+def _sqnr(given: Source, recipe: Recipe, name: str, folder: Path) -> float:
+    """Of a written file's scores, in dB, each sample's less their mean, which probabilities do not tell."""
+    module = formats.load(name)
+    path = folder / f"{len(list(folder.iterdir()))}{module.SUFFIX}"
+    exported = module.export(given, recipe, target.load(DEVICES[name]), path)
+    run = module.load(path)
+    rows = range(SAMPLES)
+    exact = np.stack([given.reference[row][0] for row in rows]).astype(np.float64)
+    found = np.stack([run(given.evaluation.inputs[row])[0] for row in rows])
+    if exported.activation == "softmax":
+        found = np.log(found.clip(1e-12))
+    exact, found = (each - each.mean(-1, keepdims=True) for each in (exact, found))
+    return 10 * float(np.log10(np.sum(exact**2) / np.sum((found - exact) ** 2)))
+
+
+def test_labels_do_not_lead_away_from_the_float_model(fashion: Source, tmp_path: Path) -> None:
+    assert fashion.calib is not None
+    misled = replace(fashion, calib=replace(fashion.calib, labels=(0,) * len(fashion.calib)))
+    learnt, _ = taught(misled, Recipe("w4"), Lessons(0.0, STEPS, 0), formats.load("executorch"))
+    before, after = (_sqnr(each, Recipe("w4"), "executorch", tmp_path) for each in (fashion, learnt))
+    assert after > before + 0.5
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("coreml", "p4"), ("coreml", "w4"), ("executorch", "w4")])
+def test_the_written_file_is_better_for_it(fashion: Source, name: str, scheme: str, tmp_path: Path) -> None:
+    recipe = RECIPES[scheme]
+    ready = Workbench(fashion).ready(recipe)
+    learnt, (told, *_) = taught(ready, recipe, Lessons(0.0, STEPS, 0), formats.load(name))
+    assert told.startswith(f"{scheme} learnt for {STEPS} steps: held-out SQNR ")
+    before, after = (_sqnr(each, recipe, name, tmp_path) for each in (ready, learnt))
+    assert after > before + 0.5

@@ -1,0 +1,86 @@
+"""Hygiene of calibration samples: what contradicts the contract is told, what is right is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import FASHION
+
+from edgepack.contract import Contract, ImageInput, Output, TensorInput, calibration_warnings
+from edgepack.contract.preprocess import prepare
+from edgepack.contract.samples import Array, Samples
+
+PICTURE = ImageInput(kind="image", size=(8, 8), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
+
+
+def _contract(*inputs: ImageInput | TensorInput) -> Contract:
+    return Contract(inputs=inputs, outputs=(Output(),))
+
+
+def _warned(rows: list[tuple[Array, ...]], *inputs: ImageInput | TensorInput) -> list[str]:
+    return calibration_warnings.warnings(Samples(tuple(rows), None, "here"), _contract(*inputs))
+
+
+def _prepared(pixels: Array, image: ImageInput) -> list[tuple[Array, ...]]:
+    return [(prepare(each, image),) for each in pixels]
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_pictures_prepared_as_the_contract_says_are_right(layout: str) -> None:
+    image = PICTURE.model_copy(update={"layout": layout})
+    assert _warned(_prepared(PIXELS, image), image) == []
+
+
+def test_the_example_s_own_samples_are_right() -> None:
+    image = ImageInput(
+        kind="image", size=(28, 28), channels="L", layout="NCHW", resize="stretch",
+        mean=(0.2860,), std=(0.3530,),
+    )  # fmt: skip
+    with np.load(FASHION / "data" / "calib.npz") as given:
+        pictures = given["inputs"]
+    assert _warned(_prepared(pictures[:64], image), image) == []
+
+
+@pytest.mark.parametrize(("count", "warned"), [(31, True), (32, False)])
+def test_few_samples(count: int, warned: bool) -> None:
+    found = _warned(_prepared(PIXELS[:count], PICTURE), PICTURE)
+    assert found == ([f"only {count} calibration samples: ranges are rough; 32 or more serve"] * warned)
+
+
+def test_samples_that_are_all_alike() -> None:
+    same = _prepared(PIXELS[:1], PICTURE) * 40
+    assert _warned(same, PICTURE) == [
+        "the calibration samples are all alike: their ranges are those of one sample"
+    ]
+
+
+@pytest.mark.parametrize("off", ["raw", "not normalized twice"])
+def test_pictures_prepared_otherwise_than_the_app_will(off: str) -> None:
+    rows = _prepared(PIXELS, PICTURE)
+    if off == "raw":
+        rows = [(each.transpose(2, 0, 1)[None].astype(np.float32),) for each in PIXELS]
+    else:
+        rows = [((row[0] - 0.5) * 4,) for row in rows]
+    (told,) = _warned(rows, PICTURE)
+    assert "calibration samples of 'input' go from" in told
+    assert "are they prepared as the app will?" in told
+
+
+def test_a_channel_without_content() -> None:
+    grey = PIXELS.copy()
+    grey[..., 1] = 128
+    (told,) = _warned(_prepared(grey, PICTURE), PICTURE)
+    assert told == "channel 1 of 'input' holds one value in all calibration samples"
+
+
+def test_tensors_that_are_constant_and_those_that_are_not() -> None:
+    draw = np.random.default_rng(0)
+    wave = TensorInput(kind="tensor", name="wave", shape=(1, 16))
+    ids = TensorInput(kind="tensor", name="ids", shape=(1, 4), dtype="int64")
+    rows: list[tuple[Array, ...]] = [
+        (draw.standard_normal((1, 16)).astype("f4"), np.full((1, 4), n)) for n in range(40)
+    ]
+    assert _warned(rows, wave, ids) == []
+    still = [(np.full((1, 16), n, "f4"), row[1]) for n, row in enumerate(rows)]
+    assert _warned(still, wave, ids) == ["input 'wave' is constant within every calibration sample"]

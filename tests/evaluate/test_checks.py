@@ -1,0 +1,166 @@
+"""The judge: outputs against the float model's, figures against limits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from edgepack.contract import Contract, Output, TensorInput
+from edgepack.contract.samples import Sample
+from edgepack.evaluate import checks as judge
+from edgepack.evaluate.host import Death, Run
+from edgepack.options import Goal
+from edgepack.report import Check
+from edgepack.target import Budget
+
+INPUTS = (TensorInput(kind="tensor", shape=(1, 8)),)
+CLASSES = Contract(inputs=INPUTS, outputs=(Output(kind="classification"),))
+PLAIN = Contract(inputs=INPUTS, outputs=(Output(),))
+BUDGET = Budget(size_mb=10, memory_mb=100, min_agreement=95, min_sqnr_db=8)
+DEFAULT = Goal()
+
+
+def rows(*values: list[float]) -> tuple[Sample, ...]:
+    return tuple((np.array([each], np.float32),) for each in values)
+
+
+def run(outputs: tuple[Sample, ...], memory_mb: float | None = 5.0) -> Run:
+    return Run(outputs, load_seconds=0.1, memory_mb=memory_mb, latency_ratio=0.5, latency_spread=(0.4, 0.6))
+
+
+def verdicts(checks: tuple[Check, ...]) -> dict[str, str]:
+    return {check.name: check.verdict for check in checks}
+
+
+FLOAT = rows([3, 1, 0], [0, 2, 1], [1, 0, 4], [5, 1, 1])
+OURS = rows([3, 1, 0], [0, 2, 1], [1, 0, 4], [1, 5, 1])
+
+
+def test_agreement_and_accuracy_are_percentages_of_top_answers() -> None:
+    found = judge.figures(run(OURS), FLOAT, (0, 1, 2, 2), CLASSES)
+    assert (found.agreement, found.accuracy_float, found.accuracy) == (75.0, 75.0, 75.0)
+    found = judge.figures(run(OURS), FLOAT, (0, 1, 2, 1), CLASSES)
+    assert (found.accuracy_float, found.accuracy) == (75.0, 100.0)
+    assert found.latency_ratio == 0.5
+    assert found.memory_mb == 5.0
+
+
+def test_without_classes_there_is_no_agreement_and_without_labels_no_accuracy() -> None:
+    assert judge.figures(run(OURS), FLOAT, (0, 1, 2, 2), PLAIN).agreement is None
+    found = judge.figures(run(OURS), FLOAT, None, CLASSES)
+    assert (found.agreement, found.accuracy) == (75.0, None)
+
+
+def test_sqnr_is_ten_times_the_logarithm_of_signal_over_noise() -> None:
+    found = judge.figures(run(rows([10.0, 0.0])), rows([9.0, 0.0]), None, PLAIN)
+    assert found.sqnr_db == pytest.approx(10 * math.log10(81))
+    half = judge.figures(run(rows([2.0], [2.0])), rows([1.0], [2.0]), None, PLAIN)
+    assert half.sqnr_db == pytest.approx(10 * math.log10(5))
+
+
+def test_sqnr_counts_all_outputs() -> None:
+    reference = ((np.ones((1, 4)), np.ones((1, 4))),)
+    ours = ((np.ones((1, 4)), np.zeros((1, 4))),)
+    assert judge.figures(run(ours), reference, None, PLAIN).sqnr_db == pytest.approx(10 * math.log10(2))
+
+
+def test_equal_outputs_are_exact() -> None:
+    found = judge.figures(run(FLOAT), FLOAT, None, PLAIN)
+    assert found.exact
+    assert found.sqnr_db is None
+    assert set(verdicts(judge.checks(run(FLOAT), found, BUDGET, DEFAULT, "w8a8"))) == {"runs", "memory"}
+
+
+def test_another_number_of_samples_or_outputs_is_not_compared() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        judge.figures(run(FLOAT[:3]), FLOAT, None, PLAIN)
+    with pytest.raises(ValueError, match="zip"):
+        judge.figures(run(tuple((*row, row[0]) for row in FLOAT)), FLOAT, None, PLAIN)
+
+
+@pytest.mark.parametrize(("agreement", "verdict"), [(95.0, "pass"), (94.999, "fail"), (100.0, "pass")])
+def test_agreement_has_the_budget_s_limit(agreement: float, verdict: str) -> None:
+    found = judge.Figures(agreement=agreement, sqnr_db=20.0, memory_mb=5.0)
+    assert verdicts(judge.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8"))["agreement"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("scheme", "decibels", "verdict"),
+    [
+        ("w8a8", 8.0, "pass"),
+        ("w8a8", 7.9, "fail"),
+        ("w8", 7.9, "fail"),
+        ("fp16", 29.9, "fail"),
+        ("fp16", 30.0, "pass"),
+        ("fp32", 59.9, "fail"),
+        ("fp32", 60.0, "pass"),
+    ],
+)
+def test_sqnr_has_the_budget_s_limit_and_floats_their_own(scheme, decibels: float, verdict: str) -> None:
+    found = judge.Figures(sqnr_db=decibels, memory_mb=5.0)
+    assert verdicts(judge.checks(run(OURS), found, BUDGET, DEFAULT, scheme))["sqnr"] == verdict
+
+
+def test_memory_and_size_have_limits_and_unknown_memory_is_skipped_with_a_reason() -> None:
+    for memory, verdict in ((100.0, "pass"), (100.1, "fail"), (None, "skipped")):
+        found = judge.Figures(sqnr_db=20.0, memory_mb=memory)
+        checks = judge.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8")
+        assert verdicts(checks)["memory"] == verdict
+    assert checks[-1].reason
+    assert judge.size(10.0, BUDGET).verdict == "pass"
+    assert judge.size(10.1, BUDGET).verdict == "fail"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_file_that_answers_nan_or_infinity_fails(value: float) -> None:
+    bad = run(rows([1, 2, 3], [0, value, 1], [1, 0, 4], [5, 1, 1]))
+    with np.errstate(invalid="ignore"):
+        found = judge.figures(bad, FLOAT, None, CLASSES)
+    (only,) = judge.checks(bad, found, BUDGET, DEFAULT, "w8a8")
+    assert (only.verdict, only.reason) == ("fail", "the file answers NaN or infinity")
+
+
+def test_a_float_model_that_answers_only_zeros_proves_nothing() -> None:
+    found = judge.figures(run(rows([1.0, 0.0])), rows([0.0, 0.0]), None, PLAIN)
+    checks = judge.checks(run(rows([1.0, 0.0])), found, BUDGET, DEFAULT, "w8a8")
+    assert verdicts(checks)["sqnr"] == "fail"
+
+
+def test_a_death_fails_and_what_cannot_run_is_skipped_both_with_reasons() -> None:
+    (died,) = judge.died(Death("the runtime was ended by SIGSEGV"))
+    assert (died.name, died.verdict, died.reason) == ("runs", "fail", "the runtime was ended by SIGSEGV")
+    (skipped,) = judge.cannot_run("Core ML runs on macOS only")
+    assert (skipped.name, skipped.verdict) == ("runs", "skipped")
+    assert "macOS" in skipped.reason
+
+
+@pytest.mark.parametrize(("activation", "call"), [("softmax", torch.softmax), ("sigmoid", torch.sigmoid)])
+def test_activated_is_torch_s_and_touches_the_first_output_alone(activation: str, call) -> None:
+    scores = np.array([[-600.0, 3.0, 900.0, 0.5]], np.float32)
+    (found,) = judge.activated(((scores, scores),), activation)
+    axis = {"dim": -1} if activation == "softmax" else {}
+    np.testing.assert_allclose(found[0], call(torch.from_numpy(scores), **axis).numpy(), atol=1e-6)
+    assert found[1] is scores
+    assert judge.activated(((scores,),), "none")[0][0] is scores
+
+
+def test_cosine() -> None:
+    one = np.array([1.0, 0.0])
+    assert judge.cosine(one, one * 5) == pytest.approx(1)
+    assert judge.cosine(one, np.array([0.0, 1.0])) == pytest.approx(0)
+    assert judge.cosine(one, -one) == pytest.approx(-1)
+    assert judge.cosine(one * 0, one * 0) == 1
+    assert judge.cosine(one * 0, one) == 0
+
+
+def test_repeats_takes_the_worst_output() -> None:
+    golden = rows([1, 0], [0, 1])
+    assert judge.repeats(run(golden), golden, "fp32").verdict == "pass"
+    off = judge.repeats(run(rows([1, 0], [0.2, 1])), golden, "w8a8")
+    assert off.verdict == "fail"
+    assert off.figure == pytest.approx(1 / math.hypot(1, 0.2))
+    none = judge.repeats(run(golden), (), "fp32")
+    assert (none.verdict, none.reason) == ("skipped", "it could not be run where it was built")

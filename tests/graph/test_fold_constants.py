@@ -1,0 +1,111 @@
+"""Values that a graph computes from its parameters by writing in place, which coremltools cannot carry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import source_of
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgepack import formats, target
+from edgepack.model.source import captured
+from edgepack.recipe import Recipe
+
+pytest.importorskip("coremltools")
+
+
+class _Cleared(nn.Module):
+    """As Swin V2's attention: a third of the bias is cleared in each run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 6)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        bias = self.layer.bias.clone()
+        bias[2:4].zero_()
+        return (F.linear(x, self.layer.weight, bias * 2),)
+
+
+class _Early(_Cleared):
+    """What is cleared is read before, too."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        bias = self.layer.bias.clone()
+        before = F.linear(x, self.layer.weight, bias)
+        bias[2:4].zero_()
+        return (before + bias,)
+
+
+class _Counting(nn.Module):
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.ones(2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        self.count[:1].add_(1)
+        return (x + self.count,)
+
+
+class _Written(nn.Module):
+    """What is written into is computed from the input."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        y = x * 2
+        y[:, :1].zero_()
+        return (y,)
+
+
+def _settled(net: nn.Module, example: Tensor) -> dict[str, Tensor]:
+    from edgepack.graph.fold_constants import settled
+
+    return {node.name: value for node, value in settled(captured(net.eval(), (example,)).module()).items()}
+
+
+def test_the_written_constant_and_what_depends_on_it_are_computed() -> None:
+    net = _Cleared()
+    found = _settled(net, torch.randn(2, 4))
+    kept = torch.tensor([1, 1, 0, 0, 1, 1])
+    assert torch.equal(found["clone"], net.layer.bias * kept)
+    assert torch.equal(found["mul"], net.layer.bias * kept * 2)
+    assert set(found) == {"clone", "slice_1", "zero_", "mul"}
+
+
+@pytest.mark.parametrize(
+    ("net", "size"), [(_Early, 4), (_Counting, 2), (_Written, 3), (lambda: nn.Sequential(nn.Linear(4, 2)), 4)]
+)
+def test_all_else_is_left_alone(net: type[nn.Module], size: int) -> None:
+    class Tuple(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = net()
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            found = self.model(x)
+            return found if isinstance(found, tuple) else (found,)
+
+    assert _settled(Tuple(), torch.randn(2, size)) == {}
+
+
+def test_a_net_that_clears_a_constant_is_written_and_answers_right(tmp_path: Path) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = _Cleared()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.model(x)[0]
+
+    example = torch.randn(2, 4)
+    source = source_of(Net(), [example])
+    path = tmp_path / "net.mlpackage"
+    formats.load("coreml").export(source, Recipe("fp32"), target.load("iphone-15"), path)
+    (answer,) = formats.load("coreml").load(path)((example.numpy(),))
+    np.testing.assert_allclose(answer, source.reference[0][0], rtol=1e-5, atol=1e-6)
