@@ -26,8 +26,8 @@ from edgepack.evaluate import checks as judge
 from edgepack.evaluate import host
 from edgepack.evaluate.host import Death, Job, Run
 from edgepack.formats import missing_modules
-from edgepack.recipe import FLOATS
 from edgepack.report import Artifact, Figures
+from edgepack.scheme import SCHEMES
 
 _JUDGING_SECONDS = 900.0
 """A file that has not answered to all samples by then is stopped."""
@@ -217,7 +217,7 @@ def _edgepack(net: Net, folder: Path) -> list[Row]:
     for target in comparison.TARGETS:
         found = report.from_json((out / target / "report.json").read_text(encoding="utf-8"))
         for each in found.artifacts:
-            if each.scheme not in FLOATS:
+            if not SCHEMES[each.scheme].is_float:
                 key = (each.format, Path(each.file).suffix, each.scheme)
                 rows.setdefault(key, _artifact(each, usage))
     return [rows[key] for key in sorted(rows)]

@@ -10,11 +10,12 @@ import pytest
 from edgepack import plot
 from edgepack.compress.sensitivity import Damage
 from edgepack.errors import PlanError
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Figures, Report, Tried
+from edgepack.scheme import SchemeName
 
 
-def _tried(format_name: str, scheme: Scheme, outcome: str, figures: Figures, size: int = 5000) -> Tried:
+def _tried(format_name: str, scheme: SchemeName, outcome: str, figures: Figures, size: int = 5000) -> Tried:
     artifact = Artifact(
         file=f"model/net-{scheme}.{format_name}", format=format_name, scheme=scheme, bytes=size,
         bytes_gzip=size, size_ratio=1.0, export_seconds=0.0, figures=figures, checks=(), quantized=None,

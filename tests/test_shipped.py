@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from conftest import ROOT
 
-from edgepack import formats, recipe, resources, target, toml
+from edgepack import formats, resources, scheme, target, toml
 from edgepack.app import template
 from edgepack.errors import PlanError
 from edgepack.formats import Format
@@ -92,7 +92,7 @@ def test_a_template_s_python_compiles_where_it_stands(name: str) -> None:
 @pytest.mark.parametrize("attribute", sorted(ATTRIBUTES))
 def test_a_format_has_the_attributes_of_the_protocol(name: str, attribute: str) -> None:
     value = getattr(formats.load(name), attribute)
-    wanted = {"str": str, "tuple[str, ...]": tuple, "frozenset[Scheme]": frozenset}
+    wanted = {"str": str, "tuple[str, ...]": tuple, "frozenset[SchemeName]": frozenset}
     assert isinstance(value, wanted[ATTRIBUTES[attribute]])
 
 
@@ -128,8 +128,8 @@ def test_a_format_s_facts_hold_together(name: str) -> None:
     module = formats.load(name)
     assert module.SUFFIX in module.READS
     assert all(each.startswith(".") for each in module.READS)
-    assert set(recipe.SCHEMES) >= module.SCHEMES
-    assert module.SCHEMES & recipe.FLOATS
+    assert set(scheme.SCHEMES) >= module.SCHEMES
+    assert any(scheme.SCHEMES[each].is_float for each in module.SCHEMES)
     assert module.ABOUT
     extras = metadata.metadata("edgepack").get_all("Provides-Extra") or []
     assert not module.EXTRA or module.EXTRA in extras
@@ -145,8 +145,7 @@ def test_an_ending_is_read_by_one_format() -> None:
 
 
 def test_every_scheme_has_a_meaning() -> None:
-    assert set(recipe.MEANINGS) == set(recipe.SCHEMES)
-    assert {*recipe.FLOATS, *recipe.NEEDS_SAMPLES} <= set(recipe.SCHEMES)
+    assert all(each.about and name == each.name for name, each in scheme.SCHEMES.items())
 
 
 def test_extras_bring_what_formats_need() -> None:

@@ -12,7 +12,8 @@ import pytest
 import edgepack
 from edgepack import formats, plan
 from edgepack.model import source
-from edgepack.recipe import FLOATS, Recipe
+from edgepack.recipe import Recipe
+from edgepack.scheme import SCHEMES
 
 ROOT = Path(__file__).resolve().parent.parent
 NETS = ROOT / "examples" / "tutorial_nets"
@@ -76,7 +77,7 @@ def test_all_formats_from_any_form(trained: tuple[str, Path], form: str, tmp_pat
     assert np.mean(tops == labels) > 0.7
     target = settled.targets[0].target
     for step in settled.targets[0].steps:
-        if step.scheme not in FLOATS:
+        if not SCHEMES[step.scheme].is_float:
             continue
         module = formats.load(step.format)
         path = tmp_path / f"{name}{module.SUFFIX}"

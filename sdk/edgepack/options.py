@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from edgepack import toml
 from edgepack.errors import PlanError
-from edgepack.recipe import FLOATS, SCHEMES, Scheme
+from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.toml import Strict
 
 PruneKind = Literal["channels", "weights", "2:4"]
@@ -88,7 +88,7 @@ class Goal(Strict):
         return Goal.model_validate(merged)
 
     @property
-    def forced(self) -> Scheme | None:
+    def forced(self) -> SchemeName | None:
         """The scheme given by hand; None where it is searched for."""
         return next((each for each in SCHEMES if each == self.scheme), None)
 
@@ -108,7 +108,7 @@ def of_flags(**flags: float | str | None) -> Goal:
 
 def check(goal: Goal) -> None:
     """Raise PlanError where a goal contradicts itself."""
-    if goal.max_drop == 0 and goal.forced and goal.forced not in FLOATS and goal.min_agreement == 100:
+    if goal.max_drop == 0 and goal.forced and not SCHEMES[goal.forced].is_float and goal.min_agreement == 100:
         raise PlanError(
             f"--scheme {goal.forced} with --max-drop 0 and --min-agreement 100 asks for int8 that is float",
             hint="leave --scheme to auto, or allow a difference",
@@ -117,7 +117,7 @@ def check(goal: Goal) -> None:
         raise PlanError(
             f"--recover {goal.recover:g} is longer than all of --search-budget {goal.search_budget:g}"
         )
-    if goal.recover and not goal.prune and goal.forced in FLOATS:
+    if goal.recover and not goal.prune and goal.forced and SCHEMES[goal.forced].is_float:
         raise PlanError(
             f"--recover has nothing to recover: {goal.forced} without pruning loses nothing",
             hint="add --prune, or take --recover away",

@@ -27,8 +27,9 @@ from edgepack.model import baking, source
 from edgepack.model.source import Source
 from edgepack.options import Pruning
 from edgepack.plan import Omission, Plan, TargetPlan
-from edgepack.recipe import FEW_VALUES, FLOATS, NEEDS_SAMPLES, Recipe, Scheme
+from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Check, Figures, Report, Tried, sentence
+from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.target import Target
 
 TIME_LIMIT = 1800.0
@@ -196,7 +197,9 @@ def _estimate(plan: Plan) -> int:
             tried |= {(name, variant, _float_scheme(name, wanted))}
             tried |= {(name, variant, next(step.scheme for step in wanted.steps if step.format == name))}
     runs = [each for each in tried if formats.runs(each[0])]
-    calibrated = any(step.scheme in NEEDS_SAMPLES for wanted in plan.targets for step in wanted.steps)
+    calibrated = any(
+        SCHEMES[step.scheme].has_static_activations for wanted in plan.targets for step in wanted.steps
+    )
     return 1 + len(tried) + len(runs) + len(plan.targets) + (_CALIBRATION_STEPS if calibrated else 0)
 
 
@@ -230,11 +233,11 @@ def _search(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Search:
     )
 
 
-def _float_scheme(name: str, wanted: TargetPlan) -> Scheme:
+def _float_scheme(name: str, wanted: TargetPlan) -> SchemeName:
     """The float scheme that the target has for a format."""
     choice = wanted.target.choice(name)
     assert choice is not None
-    return next(scheme for scheme in choice.schemes if scheme in FLOATS)
+    return next(scheme for scheme in choice.schemes if SCHEMES[scheme].is_float)
 
 
 @dataclass
@@ -283,13 +286,17 @@ class _Attempts:
 
     def _called(self, recipe: Recipe) -> str:
         variant = formats.load(self.format).variant(self.wanted.target)
-        floats = sum(scheme in FLOATS for scheme in recipe.layers.values())
+        floats = sum(SCHEMES[scheme].is_float for scheme in recipe.layers.values())
         mixed = f", {floats} layers in float" if floats and not recipe.is_float else ""
         return f"{self.format} {recipe.scheme}" + (f" ({variant})" if variant else "") + mixed
 
     def _taught(self, ready: Source, recipe: Recipe) -> tuple[Source, tuple[str, ...]]:
         """A source whose few-bit weights have learnt; itself where nothing is to be learnt."""
-        if recipe.scheme not in FEW_VALUES or not self.lessons.wanted or self.source is not self.shop.source:
+        if (
+            not SCHEMES[recipe.scheme].has_few_values
+            or not self.lessons.wanted
+            or self.source is not self.shop.source
+        ):
             return ready, ()
         self.shop.progress.step(f"teach {recipe.scheme} weights, {self.lessons}")
         return qat.taught(ready, recipe, self.lessons, formats.load(self.format))
@@ -315,7 +322,7 @@ class _Attempts:
             module = formats.load(choice.name)
             if choice.name == self.format or module.cannot_export():
                 continue
-            scheme = next(scheme for scheme in choice.schemes if scheme in FLOATS)
+            scheme = next(scheme for scheme in choice.schemes if SCHEMES[scheme].is_float)
             scratch = self.shop.folder / f"tried-{choice.name}" / f"model{module.SUFFIX}"
             scratch.parent.mkdir()
             try:

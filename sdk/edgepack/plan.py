@@ -15,7 +15,8 @@ from edgepack.app import template
 from edgepack.contract import Input, Output, State
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
 from edgepack.options import Goal, Pruning
-from edgepack.recipe import FEW_VALUES, MEANINGS, NEEDS_SAMPLES, NEEDS_ZEROS, SCHEMES, Book, Recipe, Scheme
+from edgepack.recipe import Book, Recipe
+from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.settings import Settings
 from edgepack.target import Target
 
@@ -48,7 +49,7 @@ class Step:
     """A rung of a format's ladder: a scheme that is tried."""
 
     format: str
-    scheme: Scheme
+    scheme: SchemeName
     why: str
     recipe: Recipe | None = None
     """The recipe to follow, where one is given by hand."""
@@ -366,10 +367,9 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
     for format_name in dict.fromkeys(step.format for step in steps):
         if problem := formats.load(format_name).cannot_export():
             raise ExportError(f"format {format_name} cannot be written here: {problem}")
-    if settled.recover and not settled.pruning and not any(each.scheme in FEW_VALUES for each in steps):
-        omitted.append(
-            Omission("recovery", f"nothing is pruned, and no {' or '.join(sorted(FEW_VALUES))} tried")
-        )
+    few = [name for name in SCHEMES if SCHEMES[name].has_few_values]
+    if settled.recover and not settled.pruning and not any(each.scheme in few for each in steps):
+        omitted.append(Omission("recovery", f"nothing is pruned, and no {' or '.join(sorted(few))} tried"))
     if not device.template:
         omitted.append(Omission("app", f"no app template is shipped for {device.platform} yet"))
     else:
@@ -401,18 +401,18 @@ def _ladder(
             falls = f"; falls back to {others[0]}" if others else ""
             omitted.append(Omission(f"{format_name} {scheme}", problem + falls))
         else:
-            steps.append(Step(format_name, scheme, MEANINGS[scheme]))
+            steps.append(Step(format_name, scheme, SCHEMES[scheme].about))
     return steps, omitted
 
 
-def _wanted(format_name: str, device: Target, settled: Goal) -> tuple[Scheme, ...]:
+def _wanted(format_name: str, device: Target, settled: Goal) -> tuple[SchemeName, ...]:
     """The target's schemes; before them those that store pruned weights, where single ones are pruned."""
     choice = device.choice(format_name)
     assert choice is not None
     pruning = settled.pruning
     if not pruning or pruning.kind == "channels":
         return choice.schemes
-    sparse = [each for each in reversed(SCHEMES) if each in NEEDS_ZEROS]
+    sparse = [each for each in reversed(tuple(SCHEMES)) if SCHEMES[each].sparse]
     able = [each for each in sparse if not formats.load(format_name).cannot_carry(each, device)]
     return (*able, *choice.schemes)
 
@@ -426,14 +426,14 @@ def _by_hand(
         return [], [Omission(format_name, "the recipe says nothing of it")]
     if problem := _obstacle(format_name, given.scheme, device, calibrated):
         return [], [Omission(f"{format_name} {given.scheme}", problem)]
-    return [Step(format_name, given.scheme, MEANINGS[given.scheme] + ", by the recipe", given)], []
+    return [Step(format_name, given.scheme, SCHEMES[given.scheme].about + ", by the recipe", given)], []
 
 
-def _obstacle(format_name: str, scheme: Scheme, device: Target, calibrated: bool) -> str:
+def _obstacle(format_name: str, scheme: SchemeName, device: Target, calibrated: bool) -> str:
     """Why a format cannot be written in a scheme; empty where it can."""
     if problem := formats.load(format_name).cannot_carry(scheme, device):
         return problem
-    if scheme in NEEDS_SAMPLES and not calibrated:
+    if SCHEMES[scheme].has_static_activations and not calibrated:
         return "no --calib: ranges are not guessed from noise"
     return ""
 

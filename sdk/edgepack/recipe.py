@@ -12,35 +12,8 @@ from pydantic import Field
 
 from edgepack import toml
 from edgepack.errors import PlanError
+from edgepack.scheme import SCHEMES, Scheme, SchemeName
 from edgepack.toml import Strict
-
-Scheme = Literal[
-    "fp32", "fp16", "w8a8", "w8", "w8d", "w4", "p8", "p6", "p4", "sparse", "sparse+p6"
-]  # fmt: skip
-"""What a layer's weights and activations are kept in; `MEANINGS` says what each is."""
-
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
-FLOATS: frozenset[Scheme] = frozenset({"fp32", "fp16"})
-NEEDS_SAMPLES: frozenset[Scheme] = frozenset({"w8a8"})
-"""Schemes whose activation ranges are measured on calibration samples."""
-FEW_VALUES: frozenset[Scheme] = frozenset({"p4", "w4"})
-"""Schemes of so few values that training with them in place is worth its time."""
-NEEDS_ZEROS: frozenset[Scheme] = frozenset({"sparse", "sparse+p6"})
-"""Schemes that store zeros for nothing, and so want pruned weights."""
-
-MEANINGS: dict[Scheme, str] = {
-    "fp32": "32-bit float",
-    "fp16": "16-bit float",
-    "w8a8": "int8 weights and activations, ranges calibrated on samples",
-    "w8": "int8 weights, float activations (quantized at run time where a runtime has no other kernels)",
-    "w8d": "int8 weights, activations quantized at run time",
-    "w4": "4-bit weights in blocks, float activations (executorch: quantized at run time)",
-    "p8": "8-bit palette: 256 values a weight tensor, float arithmetic",
-    "p6": "6-bit palette: 64 values a weight tensor, float arithmetic",
-    "p4": "4-bit palette: 16 values a weight tensor or group of channels, float arithmetic",
-    "sparse": "pruned weights stored without their zeros, float arithmetic",
-    "sparse+p6": "pruned weights stored without their zeros, the rest in a 6-bit palette",
-}
 
 RangeRule = Literal["min-max", "least-error", "percentile"]
 """How an activation's range follows from what calibration saw of it: all values; the clipping that
@@ -58,9 +31,9 @@ ROOT = "."
 class Recipe:
     """What each layer of a model is kept in."""
 
-    scheme: Scheme
+    scheme: SchemeName
     """Of every layer that `layers` does not name."""
-    layers: Mapping[str, Scheme] = field(default_factory=dict)
+    layers: Mapping[str, SchemeName] = field(default_factory=dict)
     """By module path (`features.3.conv.0`); a path stands for all layers below it, too."""
     ranges: RangeRule = "min-max"
     """Of the activations, in `w8a8`."""
@@ -71,11 +44,26 @@ class Recipe:
     """Whether weights, in palettes or int8, make up for each other's errors; nothing without samples."""
 
     @property
-    def is_float(self) -> bool:
-        return self.scheme in FLOATS
+    def base(self) -> Scheme:
+        """The scheme of every layer that `layers` does not name."""
+        return SCHEMES[self.scheme]
 
-    def of(self, path: str) -> Scheme:
-        """The scheme of the layer at a module path: that of the nearest path named at or above it."""
+    @property
+    def is_float(self) -> bool:
+        """The base scheme is floating point."""
+        return self.base.is_float
+
+    @property
+    def schemes(self) -> tuple[Scheme, ...]:
+        """Every scheme of the recipe once, the base first."""
+        return tuple(SCHEMES[name] for name in dict.fromkeys((self.scheme, *self.layers.values())))
+
+    def at(self, path: str) -> Scheme:
+        """The scheme of the layer at a module path."""
+        return SCHEMES[self.of(path)]
+
+    def of(self, path: str) -> SchemeName:
+        """The name of a layer's scheme: that of the nearest path named at or above it."""
         while path:
             if path in self.layers:
                 return self.layers[path]
@@ -88,12 +76,12 @@ class _Table(Strict):
 
     format: str = ""
     """The format that it is for; empty: every format that none is named for."""
-    scheme: Scheme
+    scheme: SchemeName
     ranges: RangeRule = "min-max"
     equalize: Equalization = "none"
     correct_bias: bool = False
     feedback: bool = False
-    layers: dict[str, Scheme] = {}  # noqa: RUF012  # pydantic copies it
+    layers: dict[str, SchemeName] = {}  # noqa: RUF012  # pydantic copies it
 
 
 class Book(Strict):

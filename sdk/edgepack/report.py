@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 
 from edgepack.delegation import Delegation
 from edgepack.plan import Omission
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 
 SCHEMA = 2
 
@@ -99,7 +100,7 @@ class Artifact:
     file: str
     """Path in the bundle."""
     format: str
-    scheme: Scheme
+    scheme: SchemeName
     bytes: int
     bytes_gzip: int
     size_ratio: float

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from edgepack import resources, toml
 from edgepack.errors import TargetError
 from edgepack.options import Goal
-from edgepack.recipe import FLOATS, Scheme
+from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.toml import Strict
 
 Platform = Literal["android", "ios", "linux", "jetson"]
@@ -67,7 +67,7 @@ class FormatChoice(Strict):
     """A format for this device, with its schemes, most wanted first."""
 
     name: str
-    schemes: Annotated[tuple[Scheme, ...], Field(min_length=1)]
+    schemes: Annotated[tuple[SchemeName, ...], Field(min_length=1)]
     provider: Provider = "cpu"
     """ONNX only: the execution provider whose quantized form is written."""
     opset: Annotated[int, Field(ge=13, le=21)] = 18
@@ -118,7 +118,7 @@ class Target(Strict):
         if len(set(names)) != len(names):
             raise ValueError("a format stands twice in [[formats]]")
         for choice in self.formats:
-            if not FLOATS & set(choice.schemes):
+            if not any(SCHEMES[name].is_float for name in choice.schemes):
                 raise ValueError(f"format '{choice.name}' needs fp32 or fp16 among its schemes")
             if choice.delegate == "coreml" and (choice.name != "executorch" or self.platform != "ios"):
                 raise ValueError(f"format '{choice.name}': delegate = 'coreml' is for executorch on iOS")

@@ -15,14 +15,15 @@ from edgepack.compress.workbench import Workbench
 from edgepack.formats import Exported
 from edgepack.model.source import Source
 from edgepack.plan import Step
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Figures
+from edgepack.scheme import SchemeName
 
 SPENT = "the search budget is spent: not looked further"
 
 
 def _trial(
-    recipe: Recipe | Scheme,
+    recipe: Recipe | SchemeName,
     missed: str = "",
     idle: str = "",
     agreement: float | None = 99.0,
@@ -55,7 +56,7 @@ FLOAT = _trial("fp32", agreement=100)
 
 def _search(
     shop: Shop,
-    ladder: Sequence[Scheme | Recipe],
+    ladder: Sequence[SchemeName | Recipe],
     *,
     base: Trial = FLOAT,
     bench: Workbench | None = None,
@@ -132,7 +133,7 @@ def test_where_float_itself_misses_it_is_shipped_as_the_best_there_is() -> None:
 def test_of_those_that_all_miss_the_one_that_answers_best_is_kept_where_pruning_was_asked_for(
     classes: bool,
 ) -> None:
-    def missing(scheme: Scheme, agreement: float, sqnr_db: float) -> Trial:
+    def missing(scheme: SchemeName, agreement: float, sqnr_db: float) -> Trial:
         return _trial(scheme, "missed", "", agreement if classes else None, sqnr_db)
 
     shop = Shop(missing("w8", 90, 12), missing("w4", 70, 5), missing("fp16", 90.2, 13))

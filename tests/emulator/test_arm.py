@@ -23,10 +23,11 @@ from edgepack.evaluate import device_checks, host, localize_mismatch
 from edgepack.evaluate.device import Device
 from edgepack.evaluate.host import Death, Job
 from edgepack.model.source import Source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Cost, Figures
+from edgepack.scheme import SchemeName
 
-FILES: list[tuple[str, Scheme, str]] = [
+FILES: list[tuple[str, SchemeName, str]] = [
     ("onnx", "fp32", ".onnx"),
     ("onnx", "w8a8", ".onnx"),
     ("onnx", "w8a8", ".ort"),
@@ -70,7 +71,7 @@ def test_a_file_answers_on_the_device_as_on_the_host_and_its_cost_repeats(
     small_source: Source,
     tmp_path: Path,
     name: str,
-    scheme: Scheme,
+    scheme: SchemeName,
     ending: str,
 ) -> None:
     path = written / f"{scheme}{ending}"
@@ -402,7 +403,7 @@ def _run_of(*rows: list[float]) -> arm.Run:
     return arm.Run(outputs, None, "", "one core", "a runtime", 1.0)
 
 
-def _verdicts(run: arm.Run, here: arm.Run, reference: arm.Run, scheme: Scheme) -> list[str]:
+def _verdicts(run: arm.Run, here: arm.Run, reference: arm.Run, scheme: SchemeName) -> list[str]:
     found = device_checks.agreement(run, here.outputs, reference.outputs, scheme, classes=True)
     return [check.verdict for check in device_checks.checks(run, found, scheme)]
 

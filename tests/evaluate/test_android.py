@@ -20,8 +20,9 @@ from edgepack.evaluate import android as checks
 from edgepack.evaluate import host
 from edgepack.evaluate.device import Device
 from edgepack.model.source import Source
-from edgepack.recipe import FLOATS, Recipe, Scheme
+from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Check, Figures
+from edgepack.scheme import SCHEMES, SchemeName
 
 PIXEL_8 = target.load("pixel-8")
 
@@ -41,7 +42,7 @@ def libraries(users_cache: None) -> android.Libraries:
     return found
 
 
-def _artifact(path: Path, scheme: Scheme = "fp32", name: str = "onnx") -> Artifact:
+def _artifact(path: Path, scheme: SchemeName = "fp32", name: str = "onnx") -> Artifact:
     recipe = Recipe(scheme)
     return Artifact(path.name, name, scheme, 1, 1, 1.0, 0.0, Figures(), (), None, None, (), (), recipe)
 
@@ -61,7 +62,7 @@ def _device(samples: Path, scratch: Path) -> Device:
 
 
 def _checked(
-    path: Path, samples: Path, scratch: Path, scheme: Scheme = "fp32", name: str = "onnx"
+    path: Path, samples: Path, scratch: Path, scheme: SchemeName = "fp32", name: str = "onnx"
 ) -> list[Check]:
     """The checks of Android's library, after the device's own run."""
     on = _device(samples, scratch)
@@ -161,7 +162,7 @@ def test_androids_library_answers_as_the_build_for_linux(
     small_source: Source,
     tmp_path: Path,
     name: str,
-    scheme: Scheme,
+    scheme: SchemeName,
     ending: str,
 ) -> None:
     module = formats.load(name)
@@ -173,7 +174,7 @@ def test_androids_library_answers_as_the_build_for_linux(
     assert android.PACKAGES[name].about in runs.reason
     assert android.PACKAGES[name].about in libraries.made.runtimes
     assert (agrees.name, agrees.verdict) == ("android libs agree", "pass")
-    assert agrees.figure == pytest.approx(0 if scheme in FLOATS else 1, abs=1e-5)
+    assert agrees.figure == pytest.approx(0 if SCHEMES[scheme].is_float else 1, abs=1e-5)
     assert "for Linux" in agrees.reason
 
 

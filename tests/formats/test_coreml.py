@@ -24,7 +24,8 @@ from edgepack.errors import BundleError, ExportError
 from edgepack.formats import Exported
 from edgepack.graph import layers as graph
 from edgepack.model import source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 
 Floats = NDArray[np.float32]
@@ -32,7 +33,7 @@ FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_
 FEW = 2048
 """Weights that are too few to compress."""
 
-KINDS: dict[Scheme, dict[int, set[str]]] = {
+KINDS: dict[SchemeName, dict[int, set[str]]] = {
     "fp32": {17: set()},
     "fp16": {17: set()},
     "w8": {17: {"affine_dequantize"}, 18: {"blockwise_shift_scale"}},
@@ -92,10 +93,10 @@ def _write(given: source.Source, recipe: Recipe, path: Path, floor: int = 17) ->
 @pytest.fixture(scope="module")
 def packages(
     fashion: source.Source, pruned: source.Source, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[Scheme, int], Path]:
+) -> dict[tuple[SchemeName, int], Path]:
     """Every scheme for iOS 17, if that carries it, and for iOS 18, if it is another one there."""
     folder = tmp_path_factory.mktemp("packages")
-    written: dict[tuple[Scheme, int], Path] = {}
+    written: dict[tuple[SchemeName, int], Path] = {}
     for scheme, floors in KINDS.items():
         for floor in floors:
             path = folder / f"net-{scheme}-{floor}.mlpackage"
@@ -138,7 +139,7 @@ def _precisions(path: Path) -> dict[str, str]:
     return {layer.name: layer.precision for layer in formats.describe(path).layers}
 
 
-def test_a_grey_picture_goes_in_and_labels_come_out(packages: dict[tuple[Scheme, int], Path]) -> None:
+def test_a_grey_picture_goes_in_and_labels_come_out(packages: dict[tuple[SchemeName, int], Path]) -> None:
     description = _model(packages["fp16", 17]).get_spec().description
     (given,) = description.input
     colours = given.type.imageType.ColorSpace
@@ -151,7 +152,7 @@ def test_a_grey_picture_goes_in_and_labels_come_out(packages: dict[tuple[Scheme,
 
 @pytest.mark.parametrize("scheme", ["fp16", "w8", "sparse"])
 def test_the_package_carries_its_contract_and_no_date(
-    fashion: source.Source, packages: dict[tuple[Scheme, int], Path], scheme: Scheme
+    fashion: source.Source, packages: dict[tuple[SchemeName, int], Path], scheme: SchemeName
 ) -> None:
     told = _model(packages[scheme, 17]).get_spec().description.metadata.userDefined
     found = Contract.model_validate_json(told["edgepack.contract"])
@@ -161,7 +162,7 @@ def test_the_package_carries_its_contract_and_no_date(
     assert json.loads(told["edgepack.contract"])["outputs"][0]["labels"][0] == "T-shirt/top"
 
 
-def test_it_runs_from_the_targets_ios_on(packages: dict[tuple[Scheme, int], Path]) -> None:
+def test_it_runs_from_the_targets_ios_on(packages: dict[tuple[SchemeName, int], Path]) -> None:
     """No scheme quietly asks for a later iOS."""
     assert {scheme for scheme, _ in packages} == formats.load("coreml").SCHEMES
     for (scheme, floor), path in packages.items():
@@ -169,16 +170,16 @@ def test_it_runs_from_the_targets_ios_on(packages: dict[tuple[Scheme, int], Path
 
 
 def test_every_scheme_is_written_with_operators_of_its_own(
-    packages: dict[tuple[Scheme, int], Path],
+    packages: dict[tuple[SchemeName, int], Path],
 ) -> None:
     for (scheme, floor), path in packages.items():
         kinds = {each.type for each in _operations(path) if each.type.startswith("constexpr_")}
         assert kinds == {f"constexpr_{kind}" for kind in KINDS[scheme][floor]}, scheme
 
 
-def test_weights_are_kept_as_the_scheme_says(packages: dict[tuple[Scheme, int], Path]) -> None:
+def test_weights_are_kept_as_the_scheme_says(packages: dict[tuple[SchemeName, int], Path]) -> None:
     """The bytes of the weights shrink in the order of the schemes."""
-    kept: dict[tuple[Scheme, int], str] = {
+    kept: dict[tuple[SchemeName, int], str] = {
         ("w8", 17): "int8", ("w8a8", 17): "int8", ("w8", 18): "int8", ("w4", 18): "int4", ("p8", 17): "p8",
         ("p6", 17): "p6", ("p4", 17): "p4", ("p4", 18): "p4", ("sparse", 17): "sparse",
         ("sparse+p6", 18): "sparse p6", ("fp16", 17): "fp16", ("fp32", 17): "fp32",
@@ -186,7 +187,7 @@ def test_weights_are_kept_as_the_scheme_says(packages: dict[tuple[Scheme, int], 
     for (scheme, floor), stored in kept.items():
         assert _precisions(packages[scheme, floor])["blocks.4.pointwise"] == stored, scheme
     sizes = {key: sum(layer.bytes for layer in formats.describe(p).layers) for key, p in packages.items()}
-    order: list[tuple[Scheme, int]] = [
+    order: list[tuple[SchemeName, int]] = [
         ("sparse+p6", 18),
         ("p4", 18),
         ("w4", 18),
@@ -201,7 +202,7 @@ def test_weights_are_kept_as_the_scheme_says(packages: dict[tuple[Scheme, int], 
 
 
 def test_what_stays_in_float_is_named(
-    fashion: source.Source, packages: dict[tuple[Scheme, int], Path]
+    fashion: source.Source, packages: dict[tuple[SchemeName, int], Path]
 ) -> None:
     """Layers of fewer than 2,048 weights, by their module paths, whatever the operators are."""
     small = {path for path, weight in _float(fashion).items() if weight.size <= FEW}
@@ -216,7 +217,7 @@ def test_what_stays_in_float_is_named(
 
 
 def test_a_recipe_is_followed_layer_by_layer(fashion: source.Source, tmp_path: Path) -> None:
-    layers: dict[str, Scheme] = {
+    layers: dict[str, SchemeName] = {
         "blocks.4": "p8", "blocks.3.pointwise": "fp16", "blocks.2": "fp32", "stem": "w8a8"
     }  # fmt: skip
     path = tmp_path / "mixed.mlpackage"
@@ -237,7 +238,7 @@ def test_a_recipe_is_followed_layer_by_layer(fashion: source.Source, tmp_path: P
 
 
 def test_weights_are_read_back_by_module_path(
-    fashion: source.Source, packages: dict[tuple[Scheme, int], Path]
+    fashion: source.Source, packages: dict[tuple[SchemeName, int], Path]
 ) -> None:
     floats = _float(fashion)
     read = _read(packages["fp32", 17])
@@ -249,7 +250,7 @@ def test_weights_are_read_back_by_module_path(
 
 @pytest.mark.parametrize("floor", [17, 18])
 def test_int8_weights_are_within_half_a_step(
-    fashion: source.Source, packages: dict[tuple[Scheme, int], Path], floor: int
+    fashion: source.Source, packages: dict[tuple[SchemeName, int], Path], floor: int
 ) -> None:
     """Half a step of each output channel's own scale, and 16-bit floats' rounding."""
     read = _read(packages["w8a8", floor])
@@ -262,7 +263,7 @@ def test_int8_weights_are_within_half_a_step(
 
 
 def test_int4_weights_are_within_half_a_step_of_their_block(
-    fashion: source.Source, packages: dict[tuple[Scheme, int], Path]
+    fashion: source.Source, packages: dict[tuple[SchemeName, int], Path]
 ) -> None:
     """No block is wider than an output channel, whose largest weight is 7 steps of its own scale."""
     read = _read(packages["w4", 18])
@@ -276,7 +277,7 @@ def test_int4_weights_are_within_half_a_step_of_their_block(
 
 @pytest.mark.parametrize(("scheme", "entries"), [("p8", 256), ("p6", 64), ("p4", 16)])
 def test_palettes_hold_as_many_values_as_they_may(
-    fashion: source.Source, packages: dict[tuple[Scheme, int], Path], scheme: Scheme, entries: int
+    fashion: source.Source, packages: dict[tuple[SchemeName, int], Path], scheme: SchemeName, entries: int
 ) -> None:
     weight = _float(fashion)["blocks.4.pointwise"]
     read = _read(packages[scheme, 17])["blocks.4.pointwise"][0]
@@ -285,7 +286,7 @@ def test_palettes_hold_as_many_values_as_they_may(
 
 
 def test_iphones_from_ios_18_on_have_a_palette_for_each_group_of_channels(
-    fashion: source.Source, packages: dict[tuple[Scheme, int], Path]
+    fashion: source.Source, packages: dict[tuple[SchemeName, int], Path]
 ) -> None:
     weight = _float(fashion)["blocks.4.pointwise"]
     one, many = (_read(packages["p4", floor])["blocks.4.pointwise"][0] for floor in (17, 18))
@@ -295,10 +296,10 @@ def test_iphones_from_ios_18_on_have_a_palette_for_each_group_of_channels(
 
 
 def test_zeros_and_no_others_are_left_out(
-    pruned: source.Source, packages: dict[tuple[Scheme, int], Path]
+    pruned: source.Source, packages: dict[tuple[SchemeName, int], Path]
 ) -> None:
     floats = _float(pruned)
-    near: dict[tuple[Scheme, int], float] = {
+    near: dict[tuple[SchemeName, int], float] = {
         ("sparse", 17): 1e-3, ("sparse", 18): 1e-3, ("sparse+p6", 18): 0.05
     }  # fmt: skip
     for key, share in near.items():
@@ -336,7 +337,7 @@ def _pairs(path: Path) -> dict[str, tuple[float, int]]:
 
 
 def test_activations_are_quantized_behind_the_clamp(
-    fashion: source.Source, packages: dict[tuple[Scheme, int], Path]
+    fashion: source.Source, packages: dict[tuple[SchemeName, int], Path]
 ) -> None:
     """What each layer reads and gives, but the answer: the input, 11 relus and what the classifier reads."""
     pairs = _pairs(packages["w8a8", 17])
@@ -403,7 +404,7 @@ for scheme in ("p6", "w8a8"):
 
 
 def test_the_same_recipe_gives_the_same_bytes(
-    packages: dict[tuple[Scheme, int], Path], tmp_path: Path
+    packages: dict[tuple[SchemeName, int], Path], tmp_path: Path
 ) -> None:
     """In another process, with other hash seeds; and to open a package changes nothing in it."""
     command = [sys.executable, "-c", ANEW, str(FASHION), str(tmp_path)]
@@ -425,7 +426,7 @@ def _same(one: Path, other: Path) -> bool:
     [("w4", 17, "from iOS 18 on"), ("sparse+p6", 17, "from iOS 18 on"), ("w8a8", 16, "from iOS 17 on")],
 )
 def test_what_an_older_ios_cannot_read_is_refused(
-    fashion: source.Source, tmp_path: Path, scheme: Scheme, floor: int, sentence: str
+    fashion: source.Source, tmp_path: Path, scheme: SchemeName, floor: int, sentence: str
 ) -> None:
     for recipe in (Recipe(scheme), Recipe("fp16", {"stem": scheme})):
         with pytest.raises(ExportError, match=sentence) as raised:
@@ -445,7 +446,7 @@ def test_activations_want_samples(fashion: source.Source, tmp_path: Path) -> Non
 
 
 def test_weights_of_a_damaged_or_a_foreign_package(
-    packages: dict[tuple[Scheme, int], Path], tmp_path: Path
+    packages: dict[tuple[SchemeName, int], Path], tmp_path: Path
 ) -> None:
     damaged = Path(shutil.copytree(packages["p6", 17], tmp_path / "damaged.mlpackage"))
     (file,) = damaged.rglob("*.bin")
@@ -459,7 +460,7 @@ def test_weights_of_a_damaged_or_a_foreign_package(
         _read(tmp_path / "foreign.mlpackage")
 
 
-def test_every_value_has_the_name_of_its_node(packages: dict[tuple[Scheme, int], Path]) -> None:
+def test_every_value_has_the_name_of_its_node(packages: dict[tuple[SchemeName, int], Path]) -> None:
     """So that ranges and layers are found again."""
     names = Counter(each.outputs[0].name for each in _operations(packages["fp16", 17]))
     assert names["T_relu_cast_fp16"] == 0

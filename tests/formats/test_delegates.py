@@ -19,8 +19,9 @@ from edgepack.delegation import Delegate, Delegation, Outside
 from edgepack.evaluate import checks as judge
 from edgepack.model import source
 from edgepack.model.source import Source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
 from edgepack.report import sentence
+from edgepack.scheme import SchemeName
 
 pytest.importorskip("executorch")
 
@@ -89,7 +90,7 @@ def parted(folder: Path) -> Source:
 
 @pytest.mark.parametrize("scheme", ["fp32", "fp16", "w8a8", "w4"])
 def test_what_is_outside_is_told_by_the_model_s_own_lines(
-    writer: Writer, parted: Source, scheme: Scheme
+    writer: Writer, parted: Source, scheme: SchemeName
 ) -> None:
     found = writer("executorch")(parted, Recipe(scheme)).exported.delegation
     assert found is not None
@@ -119,7 +120,7 @@ def test_what_the_file_holds_outside_is_what_was_left_outside(writer: Writer, pa
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "w8a8"])
-def test_a_net_that_is_delegated_whole(writer: Writer, fashion: Source, scheme: Scheme) -> None:
+def test_a_net_that_is_delegated_whole(writer: Writer, fashion: Source, scheme: SchemeName) -> None:
     found = writer("executorch")(fashion, Recipe(scheme)).exported.delegation
     assert found is not None
     assert found.outside == ()

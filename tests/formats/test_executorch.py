@@ -10,7 +10,8 @@ import pytest
 
 from edgepack.errors import ExportError
 from edgepack.model.source import Source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 
 pytest.importorskip("executorch")
 
@@ -27,7 +28,7 @@ Writer = Callable[[str], Callable[[Source, Recipe], Any]]
     ],
 )
 def test_each_scheme_agrees_with_float(
-    writer: Writer, fashion: Source, scheme: Scheme, agreement: float, sqnr: float, share: float
+    writer: Writer, fashion: Source, scheme: SchemeName, agreement: float, sqnr: float, share: float
 ) -> None:
     written = writer("executorch")(fashion, Recipe(scheme))
     assert written.agreement >= agreement

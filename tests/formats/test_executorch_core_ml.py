@@ -18,7 +18,8 @@ from edgepack import formats, resources, target
 from edgepack.contract import Contract, Output, TensorInput
 from edgepack.errors import BundleError, ExportError, TargetError
 from edgepack.model.source import Source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 
 pytest.importorskip("executorch")
@@ -35,7 +36,7 @@ BESIDE = "operators beside its part by torch's kernels, not ExecuTorch's"
     [("fp32", 1.0, 90.0, 200_000), ("fp16", 0.999, 45.0, 100_000), ("w8", 0.99, 30.0, 60_000)],
 )
 def test_each_scheme_agrees_with_float(
-    fashion: Source, tmp_path: Path, scheme: Scheme, agreement: float, sqnr: float, bytes_: int
+    fashion: Source, tmp_path: Path, scheme: SchemeName, agreement: float, sqnr: float, bytes_: int
 ) -> None:
     module = formats.load("executorch")
     path = tmp_path / "net.pte"

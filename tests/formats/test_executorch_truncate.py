@@ -14,7 +14,8 @@ from edgepack import formats, target
 from edgepack.errors import BundleError
 from edgepack.evaluate import localize_mismatch
 from edgepack.model.source import Source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 
 pytest.importorskip("executorch")
@@ -73,7 +74,7 @@ def test_a_cut_file_answers_what_the_layer_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["w8a8", "w4"])
 def test_the_last_layer_answers_as_the_whole_file(
-    small_source: Source, tmp_path: Path, scheme: Scheme
+    small_source: Source, tmp_path: Path, scheme: SchemeName
 ) -> None:
     path = tmp_path / "net.pte"
     formats.load("executorch").export(small_source, Recipe(scheme), PI_5, path)

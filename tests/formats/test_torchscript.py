@@ -12,7 +12,8 @@ import torch
 from edgepack.errors import ExportError
 from edgepack.formats.torchscript import lower
 from edgepack.model.source import Source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 
 Writer = Callable[[str], Callable[[Source, Recipe], Any]]
 
@@ -22,7 +23,7 @@ Writer = Callable[[str], Callable[[Source, Recipe], Any]]
     [("fp32", 1.0, 100.0, 0.0), ("w8a8", 0.97, 25.0, 1.0), ("w8", 0.99, 35.0, 1 / 12)],
 )
 def test_each_scheme_agrees_with_float(
-    writer: Writer, fashion: Source, scheme: Scheme, agreement: float, sqnr: float, share: float
+    writer: Writer, fashion: Source, scheme: SchemeName, agreement: float, sqnr: float, share: float
 ) -> None:
     written = writer("torchscript")(fashion, Recipe(scheme))
     assert written.agreement >= agreement

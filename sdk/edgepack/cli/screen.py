@@ -27,8 +27,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from edgepack.errors import INTERRUPTED, EdgepackError
-from edgepack.recipe import NEEDS_SAMPLES
 from edgepack.report import sentence
+from edgepack.scheme import SCHEMES
 from edgepack.silence import captured
 
 if TYPE_CHECKING:
@@ -496,7 +496,7 @@ def _recipe(artifact: Artifact) -> str:
     """What was done to the model for a file, in words; empty for one that is plain."""
     recipe = artifact.recipe
     words = []
-    if recipe.scheme in NEEDS_SAMPLES:
+    if SCHEMES[recipe.scheme].has_static_activations:
         words.append(f"activation ranges by {recipe.ranges}")
     if recipe.equalize != "none":
         words.append(_EQUALIZED[recipe.equalize])

@@ -20,7 +20,8 @@ from edgepack.compress import simulation
 from edgepack.graph import layers as graphs
 from edgepack.graph.palettes import BITS, palette
 from edgepack.graph.ranges import Range
-from edgepack.recipe import FLOATS, NEEDS_ZEROS, Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SCHEMES, SchemeName
 
 Blocks = Callable[[Tensor], Tensor]
 """A weight as a format's `w4` holds it."""
@@ -50,7 +51,7 @@ class Faked(nn.Module):
         self.weights: dict[str, _Weight] = {}
         for path, layer in graphs.layers(module).items():
             node = layer.args[1]
-            if isinstance(node, Node) and recipe.of(path) not in FLOATS:
+            if isinstance(node, Node) and not SCHEMES[recipe.of(path)].is_float:
                 weight = graphs.constant(module, node)
                 self.weights[str(node.target)] = _Weight(layer, recipe.of(path), weight, in_blocks)
 
@@ -83,7 +84,7 @@ class _Straight(Interpreter):
 class _Weight:
     """How one layer's weight is rounded. A palette is made at once, and written into the weight."""
 
-    def __init__(self, layer: Node, scheme: Scheme, weight: Tensor, in_blocks: Blocks | None) -> None:
+    def __init__(self, layer: Node, scheme: SchemeName, weight: Tensor, in_blocks: Blocks | None) -> None:
         self.layer = layer
         self.in_blocks = in_blocks
         self.scheme = scheme
@@ -109,13 +110,13 @@ class _Weight:
         return weight + (simulation.rounded(given, self.layer) - given)
 
 
-def _snapped(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
+def _snapped(weight: Tensor, scheme: SchemeName) -> tuple[Tensor, Tensor]:
     """A palette for a weight, and each value's place in it.
 
     Sparse weights of zero have the first place to themselves; it is stored nowhere.
     """
     values = weight.double().numpy()
-    masked = scheme in NEEDS_ZEROS
+    masked = SCHEMES[scheme].sparse
     found = palette(values[values != 0] if masked else values, 1 << BITS[scheme])
     table = torch.from_numpy(found).to(weight.dtype)
     codes = torch.bucketize(weight.contiguous(), (table[1:] + table[:-1]) / 2)

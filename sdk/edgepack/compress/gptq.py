@@ -25,7 +25,8 @@ from torch.fx import GraphModule, Interpreter, Node
 from edgepack.contract.samples import Samples
 from edgepack.graph import layers as graphs
 from edgepack.graph.palettes import BITS, FEW, Values, palette
-from edgepack.recipe import NEEDS_ZEROS, Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SCHEMES, SchemeName
 
 MOST = 64
 """Calibration samples that are used at most."""
@@ -60,9 +61,9 @@ class Feedback:
     module: GraphModule
     """Batch norm folded; it is not changed."""
     samples: Samples
-    _found: dict[tuple[str, Scheme], Snapped] = field(default_factory=dict)
+    _found: dict[tuple[str, SchemeName], Snapped] = field(default_factory=dict)
 
-    def of(self, wanted: Mapping[str, Iterable[Scheme]]) -> Mapping[tuple[str, Scheme], Snapped]:
+    def of(self, wanted: Mapping[str, Iterable[SchemeName]]) -> Mapping[tuple[str, SchemeName], Snapped]:
         """Layers (by path) in schemes of palettes, or `w8a8`. Those that stay as they are have no entry.
 
         These are transposed ones, and those whose inputs are no finite numbers.
@@ -93,7 +94,7 @@ class Feedback:
         for (path, _), snapped in found.items():
             place(module, layers[path], snapped)
 
-    def _solve(self, path: str, schemes: list[Scheme], moments: _Moments) -> None:
+    def _solve(self, path: str, schemes: list[SchemeName], moments: _Moments) -> None:
         layer = moments.layers[path]
         weight = graphs.constant(self.module, graphs.weight_of(layer))
         bias_node = graphs.bias_of(layer)
@@ -119,7 +120,7 @@ def candidates(module: GraphModule, recipe: Recipe) -> list[str]:
 
     def is_one(path: str, layer: Node) -> bool:
         scheme, weight = recipe.of(path), graphs.constant(module, graphs.weight_of(layer))
-        in_palette = scheme in BITS.keys() - NEEDS_ZEROS and weight.numel() > FEW
+        in_palette = scheme in BITS and not SCHEMES[scheme].sparse and weight.numel() > FEW
         return layer.target not in graphs.TRANSPOSED and (in_palette or scheme == "w8a8")
 
     return [path for path, layer in graphs.layers(module).items() if is_one(path, layer)]
@@ -140,7 +141,7 @@ def taken(module: GraphModule, layer: Node) -> Snapped:
     return Snapped(weight, graphs.constant(module, bias) if bias else None, 0.0)
 
 
-def _table(weight: Tensor, scheme: Scheme) -> Values:
+def _table(weight: Tensor, scheme: SchemeName) -> Values:
     """The palette of a weight, in values that 16-bit floats hold exactly."""
     found = palette(weight.double().numpy(), 1 << BITS[scheme])
     return np.unique(found.astype(np.float16)).astype(np.float64)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from edgepack.compress.workbench import Workbench
 from edgepack.formats import Exported
 from edgepack.plan import Step
-from edgepack.recipe import NEEDS_SAMPLES, Recipe, Scheme
+from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Tried
+from edgepack.scheme import SCHEMES, SchemeName
 
 _SHARES = (0.05, 0.1, 0.2, 0.4)
 """Shares of the layers, worst first, that mixed precision leaves in float."""
@@ -23,7 +24,7 @@ _WORTH_POINTS, _WORTH_DB = 0.5, 3.0
 """Where all candidates miss, a larger file must answer better by this to be taken."""
 _WRITTEN = 2
 """Mixed recipes of one format that are written at most."""
-_FED_BACK: frozenset[Scheme] = frozenset({"p6", "p4"})
+_FED_BACK: frozenset[SchemeName] = frozenset({"p6", "p4"})
 """Palettes so narrow that error feedback pays."""
 _NOISES = (0.25, 0.06)
 """Shares of the noise of 4-bit palettes that mixes with wider ones leave."""
@@ -120,7 +121,7 @@ class Search:
         for step in self.steps:
             if step.recipe:
                 yield step.recipe
-            elif step.scheme in NEEDS_SAMPLES and self.bench:
+            elif SCHEMES[step.scheme].has_static_activations and self.bench:
                 base = self._base(self.bench)
                 yield base
                 if base.layers and self._idle:  # a float layer may part what the runtime fuses

@@ -16,7 +16,8 @@ from torch.fx import GraphModule, Interpreter, Node
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ATEN, CLAMPS, PASSES
 from edgepack.graph.ranges import Range, Seen
-from edgepack.recipe import FLOATS, Recipe
+from edgepack.recipe import Recipe
+from edgepack.scheme import SCHEMES
 
 _COMPUTES = frozenset(
     {
@@ -36,13 +37,13 @@ _COMPUTES = frozenset(
 def quantized_outputs(graph: GraphModule, recipe: Recipe) -> set[str]:
     """Names of the nodes whose values are quantized by a `w8a8` recipe: what layers read and give, and
     what other operators make of the one that becomes the other."""
-    read = graphs.feeding(graph, lambda layer: recipe.of(graphs.scope(layer)) not in FLOATS)
+    read = graphs.feeding(graph, lambda layer: not recipe.at(graphs.scope(layer)).is_float)
     names: set[str] = set()
     for node in graph.graph.nodes:
         if graphs.is_layer(node):
-            if recipe.of(graphs.scope(node)) not in FLOATS:
+            if not recipe.at(graphs.scope(node)).is_float:
                 names |= {_site(node).name, _source(node.args[0]).name}
-        elif node.target in _COMPUTES and node in read and recipe.of(graphs.scope(node)) not in FLOATS:
+        elif node.target in _COMPUTES and node in read and not recipe.at(graphs.scope(node)).is_float:
             inputs = [each for each in node.all_input_nodes if each.op != "get_attr"]
             if any(_source(each).name in names for each in inputs):
                 names.add(_site(node).name)
@@ -116,7 +117,7 @@ class Simulation(Interpreter):
         self._weights = {
             str(graphs.weight_of(node).target): rounded(graphs.constant(graph, graphs.weight_of(node)), node)
             for path, node in graphs.layers(graph).items()
-            if recipe.of(path) not in FLOATS
+            if not SCHEMES[recipe.of(path)].is_float
         }
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:

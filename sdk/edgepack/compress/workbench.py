@@ -30,7 +30,8 @@ from edgepack.graph import layers as graph
 from edgepack.graph import ranges
 from edgepack.graph.ranges import Range, Seen
 from edgepack.model.source import Source, reweighted, tensors
-from edgepack.recipe import RANGE_RULES, Equalization, RangeRule, Recipe, Scheme
+from edgepack.recipe import RANGE_RULES, Equalization, RangeRule, Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ _FLOAT_GAIN_DB, _GAIN_DB_FOR_WORK = 0.5, 8.0
 """What first layers left in float must gain: at least, and by their share of the multiply-adds."""
 _CHEAP_BYTES, _CHEAP_WORK = 0.015, 0.15
 """Shares of the weights' bytes and of the multiply-adds that first layers in float may cost."""
-_WIDTHS: tuple[Scheme, ...] = ("p4", "p6", "p8")
+_WIDTHS: tuple[SchemeName, ...] = ("p4", "p6", "p8")
 """Palettes of a mix, the narrowest first."""
 _FIRST_CLASSES = 5
 _LEAST_CHANCE = 1e-12
@@ -92,7 +93,7 @@ class Workbench:
     _reference: tuple[Sample, ...] = ()
     _influence: Influence | None = None
     _feedbacks: dict[Equalization, Feedback] = field(default_factory=dict)
-    _noises: dict[str, dict[Scheme, float]] = field(default_factory=dict)
+    _noises: dict[str, dict[SchemeName, float]] = field(default_factory=dict)
 
     @property
     def calib(self) -> Samples:
@@ -336,7 +337,7 @@ class Workbench:
         raised = {path: _WIDTHS[width] for path, width in widths.items() if width}
         return Recipe("p4", raised, feedback=True)
 
-    def _palette_noises(self) -> dict[str, dict[Scheme, float]]:
+    def _palette_noises(self) -> dict[str, dict[SchemeName, float]]:
         """Noise over signal of what decides the answer (`Score.order_db`), of each layer alone in each width.
 
         Measured in 4 bits; in the others, in proportion to the noise at the layer's own outputs.
@@ -356,7 +357,7 @@ class Workbench:
                     self._noises[path] = self._noise(module, layer, widths)
         return self._noises
 
-    def _noise(self, module: GraphModule, layer: Node, widths: list[Snapped]) -> dict[Scheme, float]:
+    def _noise(self, module: GraphModule, layer: Node, widths: list[Snapped]) -> dict[SchemeName, float]:
         exact = gptq.taken(module, layer)
         gptq.place(module, layer, widths[0])
         noise = 10 ** (-self._judged(module, _SENSED).order_db / 10)

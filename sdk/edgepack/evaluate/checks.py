@@ -12,15 +12,15 @@ from edgepack.contract.samples import Array, Sample
 from edgepack.delegation import Delegation
 from edgepack.evaluate.host import Death, Run
 from edgepack.options import Goal
-from edgepack.recipe import FLOATS, SCHEMES, Scheme
 from edgepack.report import Check, Figures
+from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.target import Budget
 
-FLOAT_SQNR_DB: dict[Scheme, float] = {"fp32": 60.0, "fp16": 30.0}
+FLOAT_SQNR_DB: dict[SchemeName, float] = {"fp32": 60.0, "fp16": 30.0}
 """What a float file must reach: rounding alone leaves more than this (fp32 gives about 120 dB,
 a whole network computed in fp16 40 to 60)."""
 
-REPEATS: dict[Scheme, float] = {
+REPEATS: dict[SchemeName, float] = {
     **dict.fromkeys(SCHEMES, 0.999),
     "fp32": 0.9999,
     **dict.fromkeys(("w8a8", "w8d", "w8", "w4"), 0.99),
@@ -132,7 +132,7 @@ def cannot_run(reason: str) -> tuple[Check, ...]:
 
 
 def checks(
-    run: Run, found: Figures, budget: Budget, goal: Goal, scheme: Scheme, *, pruned: bool = False
+    run: Run, found: Figures, budget: Budget, goal: Goal, scheme: SchemeName, *, pruned: bool = False
 ) -> tuple[Check, ...]:
     """A run's figures against the goal and the target's budget."""
     finite = all(np.isfinite(each.astype(np.float64)).all() for row in run.outputs for each in row)
@@ -161,7 +161,7 @@ QUALITY = frozenset(
 
 
 def quality(
-    found: Figures, budget: Budget, goal: Goal, scheme: Scheme, *, pruned: bool = False
+    found: Figures, budget: Budget, goal: Goal, scheme: SchemeName, *, pruned: bool = False
 ) -> list[Check]:
     """How well a file answers, against the goal; `pruned`: its float weights are not the model's own."""
     made = []
@@ -170,7 +170,7 @@ def quality(
         made.append(_least("agreement", found.agreement, least, "%"))
     if goal.max_drop is not None:
         made += _drop(found, goal.max_drop)
-    limit = FLOAT_SQNR_DB[scheme] if scheme in FLOATS and not pruned else budget.min_sqnr_db
+    limit = FLOAT_SQNR_DB[scheme] if SCHEMES[scheme].is_float and not pruned else budget.min_sqnr_db
     if found.sqnr_db is not None:
         made.append(_least("sqnr", found.sqnr_db, limit, "dB"))
     elif found.scored and not found.exact:
@@ -208,7 +208,7 @@ def _most(name: str, figure: float, limit: float, unit: str) -> Check:
     return Check(name, "pass" if figure <= limit else "fail", figure, limit, unit)
 
 
-def repeats(run: Run, golden: tuple[Sample, ...], scheme: Scheme) -> Check:
+def repeats(run: Run, golden: tuple[Sample, ...], scheme: SchemeName) -> Check:
     """A run against what the same file gave when it was built, by the least cosine of any output."""
     if not golden:
         return Check("repeats", "skipped", None, None, "", "it could not be run where it was built")

@@ -9,10 +9,10 @@ import numpy as np
 from edgepack.contract.samples import Array, Sample
 from edgepack.emulator.arm.device import Run
 from edgepack.evaluate import checks as judge
-from edgepack.recipe import FLOATS, Scheme
 from edgepack.report import Check, Verdict
+from edgepack.scheme import SCHEMES, SchemeName
 
-FLOAT_TOLERANCE: dict[Scheme, float] = {"fp32": 1e-4, "fp16": 2e-2}
+FLOAT_TOLERANCE: dict[SchemeName, float] = {"fp32": 1e-4, "fp16": 2e-2}
 """Most relative error of float answers between host and device: sums are made in another order
 (fp32 measured: 4e-7 to 2e-6)."""
 COSINE = 0.97
@@ -60,7 +60,7 @@ class Agreement:
 
 
 def agreement(
-    run: Run, here: tuple[Sample, ...], reference: tuple[Sample, ...], scheme: Scheme, *, classes: bool
+    run: Run, here: tuple[Sample, ...], reference: tuple[Sample, ...], scheme: SchemeName, *, classes: bool
 ) -> Agreement:
     """Compare a run with what the same file gave on the host, and with the float model's answers.
 
@@ -72,7 +72,7 @@ def agreement(
         to_host=_distance(run.outputs, here[:count], classes=classes),
         to_float=_distance(run.outputs, reference[:count], classes=classes),
         host_to_float=_distance(here[:count], reference[:count], classes=classes),
-        lsbs=None if scheme in FLOATS else _most_steps(pairs),
+        lsbs=None if SCHEMES[scheme].is_float else _most_steps(pairs),
         samples=count,
     )
 
@@ -130,7 +130,7 @@ def _same_tops(outputs: tuple[Sample, ...], others: tuple[Sample, ...]) -> float
     return float(100 * np.mean(judge.tops(outputs) == judge.tops(others[:first])))
 
 
-def checks(run: Run, found: Agreement, scheme: Scheme) -> tuple[Check, ...]:
+def checks(run: Run, found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
     """What must hold of a run on the emulated device; names begin with "device"."""
     if not all(np.isfinite(each.astype(np.float64)).all() for row in run.outputs for each in row):
         return (Check("device runs", "fail", None, None, "", "the file answers NaN or infinity there"),)
@@ -138,11 +138,11 @@ def checks(run: Run, found: Agreement, scheme: Scheme) -> tuple[Check, ...]:
     return runs, to_host(found, scheme), *_to_float(found, scheme)
 
 
-def to_host(found: Agreement, scheme: Scheme) -> Check:
+def to_host(found: Agreement, scheme: SchemeName) -> Check:
     """The answers against this host's: float ones by their error, quantized ones by cosine and top answer,
     which may be another one for one sample (of 8, a near tie)."""
     distance = found.to_host
-    if scheme in FLOATS:
+    if SCHEMES[scheme].is_float:
         limit = FLOAT_TOLERANCE[scheme]
         within = _verdict(distance.relative <= limit)
         return Check("device agrees", within, distance.relative, limit, "relative error")
@@ -152,11 +152,11 @@ def to_host(found: Agreement, scheme: Scheme) -> Check:
     return Check("device agrees", _verdict(holds), distance.cosine, COSINE, "cosine", ", ".join(told))
 
 
-def _to_float(found: Agreement, scheme: Scheme) -> tuple[Check, ...]:
+def _to_float(found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
     """The answers against the float model's. What this host's run lacks itself is no failure of the device:
     it may be as far away, and by a tolerance farther."""
     name, there, here = "device agrees with float", found.to_float, found.host_to_float
-    if scheme in FLOATS:
+    if SCHEMES[scheme].is_float:
         limit = FLOAT_TOLERANCE[scheme] + here.relative
         within = _verdict(there.relative <= limit)
         return (Check(name, within, there.relative, limit, "relative error"),)

@@ -20,7 +20,8 @@ from edgepack import toml
 from edgepack.delegation import Delegation
 from edgepack.errors import BundleError, ExportError, PlanError
 from edgepack.options import PruneKind
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.target import Target
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Format(Protocol):
     SUFFIX: str
     READS: tuple[str, ...]
     """Endings of the files that `load` and `describe` take."""
-    SCHEMES: frozenset[Scheme]
+    SCHEMES: frozenset[SchemeName]
     ABOUT: str
     EXTRA: str
     """The extra of edgepack that brings the toolchain; empty where torch alone does."""
@@ -128,11 +129,11 @@ class Format(Protocol):
         """Write `source` at `path` (which ends in SUFFIX). Raises ExportError, the cause kept."""
         ...
 
-    def cannot_carry(self, scheme: Scheme, target: Target) -> str:
+    def cannot_carry(self, scheme: SchemeName, target: Target) -> str:
         """Why files for a target cannot be of a scheme; empty if they can."""
         ...
 
-    def keeps_float(self, graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+    def keeps_float(self, graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
         """Whether files keep a layer of a graph in float although a recipe wants it in `scheme`."""
         ...
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepack.recipe import Scheme
+from edgepack.scheme import SchemeName
 
 Values = NDArray[np.float64]
 
-BITS: dict[Scheme, int] = {"p4": 4, "p6": 6, "p8": 8, "sparse+p6": 6}
+BITS: dict[SchemeName, int] = {"p4": 4, "p6": 6, "p8": 8, "sparse+p6": 6}
 """Of the schemes that keep weights in a palette."""
 FEW = 2048
 """A tensor of no more weights than this stays in float, as coremltools advises."""

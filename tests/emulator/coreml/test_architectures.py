@@ -2,8 +2,8 @@
 
 Weights are random and seeded, batch norms calibrated on seeded inputs. A deep net with random weights
 magnifies the last bit: torch in fp32 is then itself far from torch in float64, and the limit follows that
-distance. `pytest -m slow tests/emulator/coreml/test_architectures.py` tests them all, half an hour on one core
-and 8.4 GB for the largest (645 million weights);
+distance. `pytest -m slow tests/emulator/coreml/test_architectures.py` tests them all: half an hour on one
+core and 8.4 GB for the largest (645 million weights);
 `python tests/emulator/coreml/test_architectures.py [NAME...]` writes the table of the docs, ARCHITECTURES.md
 beside the evaluator: all rows, or those of the nets named.
 """

@@ -18,7 +18,8 @@ import torch
 from edgepack import formats, target
 from edgepack.contract.samples import Array
 from edgepack.model import source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 
 _LABELS = 10
@@ -40,7 +41,7 @@ def _expected(own: source.Source) -> Array:
     [("fp32", 2e-5, 1), ("fp16", 0.01, 0.99), ("w8", 0.1, 0.97), ("p6", 0.3, 0.95), ("w8a8", 0.4, 0.93)],
 )
 def test_fashion_mnist(
-    small_source: source.Source, tmp_path: Path, scheme: Scheme, most: float, agreement: float
+    small_source: source.Source, tmp_path: Path, scheme: SchemeName, most: float, agreement: float
 ) -> None:
     path = tmp_path / "net.mlpackage"
     formats.load("coreml").export(small_source, Recipe(scheme), target.load("iphone-15"), path)

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack import formats
+from edgepack import scheme as schemes
 from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
 from edgepack.options import PruneKind
-from edgepack.recipe import FLOATS, Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 from edgepack.target import Target
 
@@ -30,12 +32,12 @@ if TYPE_CHECKING:
 
 SUFFIX = ".mlpackage"
 READS = (".mlpackage", ".mlmodel")
-SCHEMES: frozenset[Scheme] = frozenset(
+SCHEMES: frozenset[SchemeName] = frozenset(
     {"fp32", "fp16", "w8", "w4", "w8a8", "p8", "p6", "p4", "sparse", "sparse+p6"}
 )
 ABOUT = "Core ML program, with ImageType input and classifier labels"
 EXTRA = "coreml"
-_SINCE: dict[Scheme, int] = {
+_SINCE: dict[SchemeName, int] = {
     "fp32": 15, "fp16": 15, "w8": 16, "p8": 16, "p6": 16, "p4": 16, "sparse": 16,
     "w8a8": 17, "w4": 18, "sparse+p6": 18,
 }  # fmt: skip
@@ -60,7 +62,7 @@ def variant(target: Target) -> str:
     return f"iOS{_floor(target)}"
 
 
-def cannot_carry(scheme: Scheme, target: Target) -> str:
+def cannot_carry(scheme: SchemeName, target: Target) -> str:
     """Why files for a target cannot be of a scheme; empty if they can."""
     floor = _floor(target)
     if floor >= _SINCE[scheme]:
@@ -72,12 +74,12 @@ def _floor(target: Target) -> int:
     return int(target.os.floor.split(".")[0])
 
 
-def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
     """Whether files keep a layer in float: one of few weights, as coremltools advises."""
     from edgepack.graph import layers as graphs
     from edgepack.graph.palettes import FEW
 
-    if scheme in FLOATS or (scheme == "w8a8" and layer.target not in graphs.TRANSPOSED):
+    if schemes.SCHEMES[scheme].is_float or (scheme == "w8a8" and layer.target not in graphs.TRANSPOSED):
         return False
     return graphs.constant(graph, graphs.weight_of(layer)).numel() <= FEW
 
@@ -99,7 +101,11 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     """Convert to an ML Program, compress it as the recipe says, and save. Raises ExportError."""
     for scheme in (recipe.scheme, *recipe.layers.values()):
         if reason := cannot_carry(scheme, target):
-            carried = [each for each in SCHEMES - FLOATS if not cannot_carry(each, target)]
+            carried = [
+                each
+                for each in SCHEMES
+                if not schemes.SCHEMES[each].is_float and not cannot_carry(each, target)
+            ]
             hint = f"it carries {', '.join(sorted(carried))}; or raise the target's floor ([os])"
             raise ExportError(reason, hint=hint)
     with quiet():

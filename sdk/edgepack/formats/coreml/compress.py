@@ -23,7 +23,8 @@ from edgepack.errors import ExportError
 from edgepack.formats.coreml.activations import LAYERS, Activations
 from edgepack.formats.coreml.trace import Names
 from edgepack.graph.palettes import BITS, FEW, codes, palette
-from edgepack.recipe import FLOATS, NEEDS_ZEROS, Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SCHEMES, SchemeName
 
 _BLOCK = 32
 """Weights that share a scale in `w4`, about."""
@@ -31,7 +32,7 @@ _MOST, _LEAST = 7, 1e-12
 """The greatest code of `w4`; the least that a block's greatest weight is taken for."""
 _GROUP = 16
 """Output channels that share a palette of 4 bits, about."""
-_PAYS: dict[Scheme, float] = {"sparse": 1 / 8, "sparse+p6": 1 / 4}
+_PAYS: dict[SchemeName, float] = {"sparse": 1 / 8, "sparse+p6": 1 / 4}
 """The least share of zeros that is worth a mask of one bit a weight."""
 
 
@@ -63,7 +64,7 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
             for name, (op, scheme) in weights.items()
             if scheme[0] == "p"
         }
-        sparse = {name: _sparse(scheme) for name, (_, scheme) in weights.items() if scheme in NEEDS_ZEROS}
+        sparse = {name: _sparse(scheme) for name, (_, scheme) in weights.items() if SCHEMES[scheme].sparse}
         joint = {
             f"{name}_sparsified": _palettes(scheme)
             for name, (_, scheme) in weights.items()
@@ -74,26 +75,28 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
         _apply(passes.prune_weights, sparse, prog)
         _apply(passes.palettize_weights, joint, prog, joint=True)
 
-    def _weights(self, prog: Any) -> Iterator[tuple[str, Any, Scheme]]:
+    def _weights(self, prog: Any) -> Iterator[tuple[str, Any, SchemeName]]:
         """Constants to compress, by name, each with its scheme: that of the first layer that reads it."""
         for operation in _operations(prog):
             scheme = self.recipe.of(self.names.layer(operation))
             few = 0 if scheme == "w8a8" and operation.op_type in LAYERS else FEW
             for value in operation.inputs.values():
                 for each in value if isinstance(value, (list, tuple)) else (value,):
-                    if scheme not in FLOATS and _is_weight(each, few):
+                    if not SCHEMES[scheme].is_float and _is_weight(each, few):
                         yield each.op.name, each.op, scheme
 
-    def _group(self, constant: Any, scheme: Scheme) -> int:
+    def _group(self, constant: Any, scheme: SchemeName) -> int:
         """Output channels that share a palette; 0 where all do."""
         readers = {each.op_type for each in constant.outputs[0].child_ops}
         if not self.grouped or scheme != "p4" or not readers <= {"conv", "linear"}:
             return 0
         return _nearest(constant.outputs[0].shape[0], _GROUP)
 
-    def _without_zeroless(self, weights: dict[str, tuple[Any, Scheme]]) -> dict[str, tuple[Any, Scheme]]:
+    def _without_zeroless(
+        self, weights: dict[str, tuple[Any, SchemeName]]
+    ) -> dict[str, tuple[Any, SchemeName]]:
         """Sparse schemes only where zeros pay; elsewhere float, or the palette alone."""
-        asked = [name for name, (_, scheme) in weights.items() if scheme in NEEDS_ZEROS]
+        asked = [name for name, (_, scheme) in weights.items() if SCHEMES[scheme].sparse]
         dense = [name for name in asked if _zeros(weights[name][0]) < _PAYS[weights[name][1]]]
         if asked and len(asked) == len(dense):
             raise ExportError(
@@ -102,7 +105,7 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
             )
         if dense:
             self.notes.append(f"too few zeros to be stored sparsely: {_listed(self._paths(weights, dense))}")
-        kept: dict[str, tuple[Any, Scheme]] = {}
+        kept: dict[str, tuple[Any, SchemeName]] = {}
         for name, (operation, scheme) in weights.items():
             if name not in dense:
                 kept[name] = operation, scheme
@@ -110,7 +113,7 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
                 kept[name] = operation, "p6"
         return kept
 
-    def _paths(self, weights: Mapping[str, tuple[Any, Scheme]], names: list[str]) -> list[str]:
+    def _paths(self, weights: Mapping[str, tuple[Any, SchemeName]], names: list[str]) -> list[str]:
         readers = [weights[name][0].outputs[0].child_ops[0] for name in names]
         return [self.names.layer(reader) or reader.name for reader in readers]
 
@@ -165,7 +168,7 @@ def _apply(kind: Any, configs: dict[str, Any], prog: Any, *, joint: bool = False
         one.apply(prog)
 
 
-def _integers(constant: Any, scheme: Scheme) -> Any:
+def _integers(constant: Any, scheme: SchemeName) -> Any:
     if scheme == "w4":
         shape = constant.outputs[0].shape
         config = {"dtype": "int4", "granularity": "per_block", "block_size": _block(shape)}
@@ -193,8 +196,8 @@ def _nearest(count: int, wanted: float) -> int:
     return min(divisors, key=lambda each: abs(math.log(each / wanted)))
 
 
-def _palettes(scheme: Scheme, group: int = 0) -> Any:
-    table = _table(1 << BITS[scheme], scheme in NEEDS_ZEROS)
+def _palettes(scheme: SchemeName, group: int = 0) -> Any:
+    table = _table(1 << BITS[scheme], SCHEMES[scheme].sparse)
     if not group:
         return cto.OpPalettizerConfig(mode="custom", lut_function=table)
     grouped = {"granularity": "per_grouped_channel", "group_size": group}
@@ -214,5 +217,5 @@ def _table(entries: int, masked: bool) -> Callable[[Any], tuple[Any, Any]]:
     return table
 
 
-def _sparse(scheme: Scheme) -> Any:
+def _sparse(scheme: SchemeName) -> Any:
     return cto.OpThresholdPrunerConfig(threshold=0.0, minimum_sparsity_percentile=_PAYS[scheme])

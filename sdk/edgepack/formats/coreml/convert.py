@@ -18,7 +18,7 @@ from edgepack.formats.coreml.trace import Names, Traced
 from edgepack.formats.unsupported_operators import refusal
 from edgepack.graph import layers as graphs
 from edgepack.model.source import Source
-from edgepack.recipe import FLOATS, Recipe
+from edgepack.recipe import Recipe
 
 _COLOURS = {"RGB": "RGB", "BGR": "BGR", "L": "GRAYSCALE"}
 DATED = "com.github.apple.coremltools.conversion_date"
@@ -41,7 +41,7 @@ def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
     try:
         base = _base(source, recipe, floor, picture)
         model, notes = base.model, (*_notes(source.contract, picture), *base.features.notes())
-        if not {recipe.scheme, *recipe.layers.values()} <= FLOATS:
+        if not all(each.is_float for each in recipe.schemes):
             ranges = activations.ranges(source, recipe)
             model, told = compress.compressed(base.model, base.names, recipe, ranges)
             notes = (*notes, *told)

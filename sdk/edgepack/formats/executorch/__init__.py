@@ -11,7 +11,8 @@ from edgepack import formats
 from edgepack.errors import ExportError
 from edgepack.formats import Description, Exported, Runner
 from edgepack.options import PruneKind
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 from edgepack.target import Target
 
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 SUFFIX = ".pte"
 READS = (".pte",)
-SCHEMES: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8a8", "w8", "w4"})
+SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8a8", "w8", "w4"})
 ABOUT = "ExecuTorch program, delegated to XNNPACK on the CPU, or to Core ML"
 EXTRA = "executorch"
 
-_CORE_ML: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8"})
+_CORE_ML: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8"})
 """What is written for Core ML; its `w8` is weights alone."""
 _MODULES = ("executorch", "torchao")
 _PIECE = 1 << 16
@@ -85,7 +86,7 @@ def _is_core_ml(target: Target) -> bool:
     return choice is not None and choice.delegate == "coreml"
 
 
-def cannot_carry(scheme: Scheme, target: Target) -> str:
+def cannot_carry(scheme: SchemeName, target: Target) -> str:
     """Why files for a target cannot be of a scheme; empty if they can."""
     able = _CORE_ML if _is_core_ml(target) else SCHEMES
     if scheme not in able:
@@ -95,7 +96,7 @@ def cannot_carry(scheme: Scheme, target: Target) -> str:
     return core_ml.cannot_export() or core_ml.cannot_carry(scheme, target) if _is_core_ml(target) else ""
 
 
-def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
     """Whether files keep a layer in float: one that XNNPACK has no kernel for."""
     with quiet():
         from edgepack.formats.executorch import quantizer

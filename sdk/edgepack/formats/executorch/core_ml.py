@@ -30,7 +30,7 @@ from edgepack.formats.coreml import convert, package
 from edgepack.formats.executorch import contents, method
 from edgepack.formats.executorch.method import Method
 from edgepack.formats.weighted_operators import Operator
-from edgepack.recipe import Scheme
+from edgepack.scheme import SchemeName
 
 BACKEND = "CoreMLBackend"
 _FOLDER, _MODEL, _METADATA = "lowered_module", "model.mlpackage", "metadata.json"
@@ -40,7 +40,7 @@ _INT8 = {"mode": "linear_symmetric", "dtype": "int8", "granularity": "per_channe
 Share = Literal["nothing", "some", "all"]
 
 
-def partitioner(scheme: Scheme, floor: str) -> CoreMLPartitioner:
+def partitioner(scheme: SchemeName, floor: str) -> CoreMLPartitioner:
     """What gives Core ML all that it takes, for devices from `floor` (`iOS17`) on."""
     specs = CoreMLBackend.generate_compile_specs(
         minimum_deployment_target=getattr(ct.target, floor),

@@ -32,7 +32,8 @@ from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, refuse
 from edgepack.graph import layers as graphs
 from edgepack.graph.ranges import Range
 from edgepack.model.source import Source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 
 _PACKINGS = {
     "w8": Int8DynamicActivationIntxWeightConfig(
@@ -137,7 +138,7 @@ class _Half(torch.nn.Module):
         return tuple(each.float() if each.dtype is torch.float16 else each for each in outputs)
 
 
-def _refusals(graph: GraphModule, schemes: dict[str, Scheme]) -> tuple[str, ...]:
+def _refusals(graph: GraphModule, schemes: dict[str, SchemeName]) -> tuple[str, ...]:
     """What stays in 32-bit float although the recipe wants less of it, by reason."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for path, layer in graphs.layers(graph).items():

@@ -24,7 +24,8 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 from edgepack.formats.activation_ranges import ELEMENTWISE, pads_zeros
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ATEN, CLAMPS, PASSES
-from edgepack.recipe import FLOATS, Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SCHEMES, SchemeName
 
 BLOCK = 32
 """Weights that share a scale in `w4`; XNNPACK takes multiples of 32 that divide the layer's width."""
@@ -72,9 +73,9 @@ _DYNAMIC = QuantizationSpec(
 )
 
 
-def refused(graph: GraphModule, layer: Node, scheme: Scheme) -> str:
+def refused(graph: GraphModule, layer: Node, scheme: SchemeName) -> str:
     """Why XNNPACK has no kernel for a layer in a scheme; empty where it has one."""
-    if scheme in FLOATS:
+    if SCHEMES[scheme].is_float:
         return ""
     weight = graphs.constant(graph, layer.args[1])  # type: ignore[arg-type]  # a layer has one
     if scheme == "w4":

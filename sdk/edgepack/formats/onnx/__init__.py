@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from edgepack import formats
 from edgepack.formats import Description, Exported, Runner
 from edgepack.options import PruneKind
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 from edgepack.target import FormatChoice, Target
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 READS = (".onnx", ".ort")
-SCHEMES: frozenset[Scheme] = frozenset({"fp32", "fp16", "w8a8", "w8", "w8d"})
+SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8a8", "w8", "w8d"})
 ABOUT = "ONNX, and ONNX Runtime's .ort with the operators that a reduced build needs"
 EXTRA = "onnx"
 
@@ -62,13 +63,13 @@ def _choice(target: Target) -> FormatChoice:
     return target.choice("onnx") or FormatChoice(name="onnx", schemes=("fp32",))
 
 
-def cannot_carry(scheme: Scheme, target: Target) -> str:
+def cannot_carry(scheme: SchemeName, target: Target) -> str:
     """Why files for a target cannot be of a scheme; empty if they can."""
     del target
     return "" if scheme in SCHEMES else f"onnx carries {', '.join(sorted(SCHEMES))}"
 
 
-def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
     """Whether files keep a layer in float: one that the quantizer fails on, or too small to gain."""
     from edgepack.formats.onnx import quantize
     from edgepack.graph import layers as graphs

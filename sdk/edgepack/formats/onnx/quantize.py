@@ -25,7 +25,8 @@ from edgepack.errors import ExportError
 from edgepack.formats import onnx as writer
 from edgepack.graph.layers import path_of
 from edgepack.model.source import Source
-from edgepack.recipe import Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.target import Provider
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -111,10 +112,10 @@ def _name_nodes(model: onnx.ModelProto) -> None:
         seen.add(node.name)
 
 
-def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Scheme]:
+def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, SchemeName]:
     """The scheme of each node that has a constant weight, as far as it can be carried."""
     constants = {each.name for each in model.graph.initializer}
-    found: dict[str, Scheme] = {}
+    found: dict[str, SchemeName] = {}
     for node in model.graph.node:
         if node.op_type in _WEIGHTED and node.input[1] in constants:
             scheme = recipe.of(path_of(node.input[1]))
@@ -123,7 +124,7 @@ def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Scheme]:
     return found
 
 
-def _active(model: onnx.ModelProto, schemes: dict[str, Scheme]) -> list[str]:
+def _active(model: onnx.ModelProto, schemes: dict[str, SchemeName]) -> list[str]:
     """Names of the nodes that compute in int8: layers by their scheme, their clamps, and others between
     such layers."""
     reached: set[str] = set()
@@ -146,7 +147,7 @@ def _active(model: onnx.ModelProto, schemes: dict[str, Scheme]) -> list[str]:
     return names
 
 
-def _wanted(model: onnx.ModelProto, schemes: dict[str, Scheme]) -> set[str]:
+def _wanted(model: onnx.ModelProto, schemes: dict[str, SchemeName]) -> set[str]:
     """Tensors that reach an int8 layer before any other layer."""
     found: set[str] = set()
     for node in reversed(model.graph.node):

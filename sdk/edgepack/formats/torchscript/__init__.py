@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from edgepack.formats import Description, Exported, Runner
 from edgepack.options import PruneKind
-from edgepack.recipe import FLOATS, Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 from edgepack.target import Target
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".ptl"
 READS = (".ptl", ".pt")
-SCHEMES: frozenset[Scheme] = frozenset({"fp32", "w8a8", "w8"})
+SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "w8a8", "w8"})
 ABOUT = "TorchScript for PyTorch Mobile's lite interpreter (deprecated upstream)"
 EXTRA = ""
 
@@ -57,13 +58,13 @@ def variant(target: Target) -> str:
     return ""
 
 
-def cannot_carry(scheme: Scheme, target: Target) -> str:
+def cannot_carry(scheme: SchemeName, target: Target) -> str:
     """Why files for a target cannot be of a scheme; empty if they can."""
     del target
     return "" if scheme in SCHEMES else f"torchscript carries {', '.join(sorted(SCHEMES))}"
 
 
-def keeps_float(graph: GraphModule, layer: Node, scheme: Scheme) -> bool:
+def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
     """Whether files keep a layer in float: one that qnnpack has no kernel for."""
     from edgepack.formats.torchscript import lower
 
@@ -93,7 +94,7 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
             script._save_for_lite_interpreter(str(path), _extra_files=extra)
     except (RuntimeError, NotImplementedError, ValueError, AttributeError) as cause:
         raise refusal("torchscript", source.exported, cause) from cause
-    is_float = {recipe.scheme, *recipe.layers.values()} <= FLOATS
+    is_float = all(each.is_float for each in recipe.schemes)
     told = (_DEPRECATED, *notes) if is_float else (_DEPRECATED, _KERNELS, *notes)
     return Exported((path,), notes=told, timed=is_float or _is_arm())
 

@@ -20,7 +20,8 @@ from edgepack.formats.activation_ranges import ELEMENTWISE, Ranges, clamp_of, pa
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ATEN, PASSES
 from edgepack.model.source import Source
-from edgepack.recipe import FLOATS, Recipe, Scheme
+from edgepack.recipe import Recipe
+from edgepack.scheme import SchemeName
 
 _KERNELS = torch.ops.quantized
 _STATIC: dict[Any, tuple[Any, Any]] = {
@@ -45,13 +46,13 @@ def lowered(source: Source, recipe: Recipe) -> tuple[GraphModule, tuple[str, ...
     """
     module = source.free.module(check_guards=False)
     notes = _refusals(module, recipe)
-    if not {recipe.of(path) for path in graphs.layers(module)} <= FLOATS:
+    if not all(recipe.at(path).is_float for path in graphs.layers(module)):
         _Lowering(module, recipe, Ranges(source, "torchscript")).run()
     _free_sizes(module)
     return _renamed(module), notes
 
 
-def refused(layer: Node, scheme: Scheme) -> str:
+def refused(layer: Node, scheme: SchemeName) -> str:
     """Why there is no kernel for a layer in a scheme; empty where there is one."""
     if scheme == "w8" and layer.target not in graphs.LINEAR:
         return "weights alone are int8 in linear layers only"
