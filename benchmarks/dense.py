@@ -18,7 +18,7 @@ import torch
 from torch.fx.experimental.optimization import fuse
 
 from benchmarks import exports
-from edgepack.evaluate import host
+from edgepack.emulator import job
 
 _UNLIKE = 0.5
 """Weights that differ from a layer's by this share of its norm or more are another layer's."""
@@ -59,8 +59,8 @@ def main(net: Path, package: Path, samples: Path, outputs: Path) -> None:
     torch.set_num_threads(1)
     filled = _filled(exports.network(net), package)
     with torch.no_grad():
-        answers = [filled(torch.from_numpy(row[0])) for row in host.read_samples(samples)]
-    host.write_samples(tuple((each.numpy(),) for each in answers), outputs)
+        answers = [filled(torch.from_numpy(row[0])) for row in job.read_samples(samples)]
+    job.write_samples(tuple((each.numpy(),) for each in answers), outputs)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from benchmarks.measure import FailedError
 from benchmarks.nets import MissingError, Net
 from benchmarks.tables import Table
 from edgepack import formats, plan, target
+from edgepack.arrays import Sample
 from edgepack.compress.workbench import Workbench
-from edgepack.contract.samples import Sample
 from edgepack.emulator import arm
 from edgepack.evaluate import device, device_checks, host
 from edgepack.model import source

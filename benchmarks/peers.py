@@ -22,9 +22,10 @@ from benchmarks.nets import Net
 from benchmarks.samples import Case
 from benchmarks.tables import Table
 from edgepack import formats, report
+from edgepack.emulator.job import Death, Job, read_samples
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import host
-from edgepack.evaluate.host import Death, Job, Run
+from edgepack.evaluate.host import Run
 from edgepack.formats import missing_modules
 from edgepack.report import Artifact, Figures
 from edgepack.scheme import SCHEMES
@@ -198,7 +199,7 @@ def _by_torch(net: Net, path: Path, case: Case) -> Figures | Death:
         measure.run([*command, str(case.evaluation), str(outputs)], path.with_suffix(".log"))
     except FailedError as cause:
         return Death(cause.reason)
-    answered = Run(host.read_samples(outputs), 0.0, None, None, None)
+    answered = Run(read_samples(outputs), 0.0, None, None, None)
     return replace(_figures(answered, case), load_seconds=None)
 
 

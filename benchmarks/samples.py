@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgepack.arrays import Sample
 from edgepack.contract import Contract
-from edgepack.contract.samples import Sample
-from edgepack.evaluate import host
+from edgepack.emulator.job import read_samples, write_samples
 
 _CALIB, _EVAL, _REFERENCE, _FACTS = "calib.npy", "eval.npz", "reference.npz", "facts.json"
 
@@ -45,7 +45,7 @@ def read(folder: Path) -> Case:
     return Case(
         calib=folder / _CALIB,
         evaluation=folder / _EVAL,
-        reference=host.read_samples(folder / _REFERENCE),
+        reference=read_samples(folder / _REFERENCE),
         labels=None if facts["labels"] is None else tuple(facts["labels"]),
         contract=Contract.model_validate_json(facts["contract"]),
         calibrated_on=facts["calibrated_on"],
@@ -63,8 +63,8 @@ def main(net: Path, folder: Path) -> None:
     if found.calib is None:
         raise SystemExit(f"{net} names no calibration samples")
     np.save(folder / _CALIB, np.concatenate([sample[0] for sample in found.calib.inputs]))
-    host.write_samples(found.evaluation.inputs, folder / _EVAL)
-    host.write_samples(found.reference, folder / _REFERENCE)
+    write_samples(found.evaluation.inputs, folder / _EVAL)
+    write_samples(found.reference, folder / _REFERENCE)
     facts = {
         "labels": found.evaluation.labels,
         "contract": found.contract.model_dump_json(),

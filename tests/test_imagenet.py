@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import edgepack
 from edgepack import formats, plan, target
 from edgepack.compress.workbench import Workbench
+from edgepack.emulator.job import Job, write_samples
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import host
 from edgepack.model import source
@@ -103,8 +104,8 @@ def _naive(weights: Path, name: str, scratch: Path) -> float:
     path = scratch / f"naive{module.SUFFIX}"
     module.export(ready, recipe, device, path)
     samples = scratch / "samples.npz"
-    host.write_samples(loaded.evaluation.inputs, samples)
-    run = host.run(host.Job(name, str(path), str(samples)), scratch / "run", 600)
+    write_samples(loaded.evaluation.inputs, samples)
+    run = host.run(Job(name, str(path), str(samples)), scratch / "run", 600)
     assert isinstance(run, host.Run)
     found = judge.figures(run, loaded.reference, loaded.evaluation.labels, loaded.contract)
     assert found.agreement is not None

@@ -17,8 +17,7 @@ from conftest import ALL_FORMATS, FASHION, ROOT, Command
 from test_report import artifact as an_artifact
 
 import edgepack
-from edgepack import bundle, formats, pipeline, recipe
-from edgepack.evaluate import checks as judge
+from edgepack import bundle, formats, metrics, pipeline, recipe
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Figures, Report
 
@@ -169,7 +168,7 @@ def test_golden_vectors_are_the_float_models(built: tuple[Path, list[Report]]) -
     assert inputs.shape == (bundle.GOLDEN_SAMPLES, 1, 1, 28, 28)
     assert outputs.shape == (bundle.GOLDEN_SAMPLES, 1, 10)
     told = np.load(folder / "fashion_mnist-w8a8.onnx.outputs_0.npy")
-    assert judge.cosine(told, outputs) > 0.999
+    assert metrics.cosine(told, outputs) > 0.999
     assert not np.array_equal(told, outputs)
 
 

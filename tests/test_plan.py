@@ -12,6 +12,7 @@ from conftest import NET, SETTINGS, write_samples
 from edgepack import plan, resources
 from edgepack.errors import BundleError, EdgepackError, PlanError, SourceError, TargetError
 from edgepack.options import Goal
+from edgepack.report import Omission
 
 CHOICES = {"model": "net.py:net", "targets": ("raspberry-pi-5",), "inputs": ("tensor:1x8",)}
 PI = (resources.targets() / "raspberry-pi-5.toml").read_text(encoding="utf-8")
@@ -85,7 +86,7 @@ def test_a_scheme_that_a_format_does_not_carry_is_left_out_with_the_reason(here:
     (here / "my.toml").write_text(PI.replace('["w8a8", "fp32"]', '["p6", "fp32"]'))
     found = resolve(targets=("my.toml",), formats=("onnx",))
     assert steps(found) == [("onnx", "fp32")]
-    assert found.targets[0].omitted[0] == plan.Omission(
+    assert found.targets[0].omitted[0] == Omission(
         "onnx p6", "onnx carries fp16, fp32, w8, w8a8, w8d; falls back to fp32"
     )
 
@@ -109,7 +110,7 @@ def test_bundles_lie_below_out_one_a_target(here: Path) -> None:
 def test_a_target_without_a_template_says_so(here: Path) -> None:
     (here / "my.toml").write_text(PI.replace('template = "linux-python"\n', ""))
     omitted = resolve(targets=("my.toml",)).targets[0].omitted
-    assert plan.Omission("app", "no app template is shipped for linux yet") in omitted
+    assert Omission("app", "no app template is shipped for linux yet") in omitted
 
 
 # edgepack.toml, and the flags that beat it

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from edgepack import report
 from edgepack.cli.screen import Screen
-from edgepack.plan import Omission
 from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Check, Figures, Report, Verdict
+from edgepack.report import Artifact, Check, Figures, Omission, Report, Verdict
 
 RUNS = Check("runs", "pass", None, None, "")
 

@@ -22,9 +22,9 @@ from pydantic import ValidationError
 
 from edgepack import formats
 from edgepack import report as reports
+from edgepack.arrays import Array, Sample
 from edgepack.contract import Contract, ImageInput, expected
 from edgepack.contract.preprocess import prepare
-from edgepack.contract.samples import Array, Sample
 from edgepack.errors import BundleError
 from edgepack.formats import Description
 from edgepack.report import Report

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from edgepack import bundle, formats, plot, recipe, toml
+from edgepack import bundle, formats, metrics, plot, recipe, toml
 from edgepack.app import render, template
 from edgepack.compress import pruning_search, qat
 from edgepack.compress.pruning_search import Shrunk
@@ -18,6 +18,7 @@ from edgepack.compress.search import Search, Trial
 from edgepack.compress.sensitivity import Damage
 from edgepack.compress.workbench import Workbench, costs
 from edgepack.contract import expected
+from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.errors import ExportError, PlanError
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import device, host
@@ -26,9 +27,9 @@ from edgepack.formats import Exported
 from edgepack.model import baking, source
 from edgepack.model.source import Source
 from edgepack.options import Pruning
-from edgepack.plan import Omission, Plan, TargetPlan
+from edgepack.plan import Plan, TargetPlan
 from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Check, Figures, Report, Tried, sentence
+from edgepack.report import Artifact, Check, Figures, Omission, Report, Tried, sentence
 from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.target import Target
 
@@ -81,7 +82,7 @@ class _Shop:
     pruned: dict[Pruning, Shrunk | None] = field(default_factory=dict)
     benches: dict[int, Workbench] = field(default_factory=dict)
     written: dict[str, _Written] = field(default_factory=dict)
-    runs: dict[Path, host.Run | host.Death] = field(default_factory=dict)
+    runs: dict[Path, host.Run | Death] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
@@ -141,7 +142,7 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
         _check_layers(plan, loaded)
         files = [(wanted.target, step.format) for wanted in plan.targets for step in wanted.steps]
         shop = _Shop(loaded, folder, progress, device.absent(files, progress.step, wanted=plan.emulator))
-        host.write_samples(shop.source.evaluation.inputs, shop.samples)
+        write_samples(shop.source.evaluation.inputs, shop.samples)
         reports = [_build_for(plan, wanted, shop) for wanted in plan.targets]
         for wanted in plan.targets:
             bundle.put(_draft(wanted, shop), wanted.folder)
@@ -374,7 +375,7 @@ class _Attempts:
         here, loaded, base = self.shop.runs.get(path), self.shop.told, self._baseline()
         if not isinstance(here, host.Run):
             return artifact
-        reference = judge.activated(loaded.reference, exported.activation)
+        reference = metrics.activated(loaded.reference, exported.activation)
         first = exported.models[0]
         other = base or (first if path != first else None)
         return self.shop.device(self.wanted.target).judged(artifact, path, here.outputs, reference, other)
@@ -399,13 +400,13 @@ class _Attempts:
                 shop.progress.step(f"run {self._called(recipe)}")
             float_file = baseline or (None if first else exported.models[0])
             timed = "" if instead else str(float_file or "")
-            job = host.Job(self.format, str(path), str(shop.samples), timed)
+            job = Job(self.format, str(path), str(shop.samples), timed)
             shop.runs[path] = host.run(job, path.parent / f"run-{path.name}", TIME_LIMIT)
         ended = shop.runs[path]
-        if isinstance(ended, host.Death):
+        if isinstance(ended, Death):
             return Figures(), judge.died(ended)
         told = shop.told
-        reference = judge.activated(told.reference, exported.activation)
+        reference = metrics.activated(told.reference, exported.activation)
         found = judge.figures(ended, reference, told.evaluation.labels, told.contract)
         if not exported.timed:
             found = replace(found, latency_ratio=None, latency_spread=None)

@@ -6,21 +6,21 @@ import importlib.util
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from edgepack import contract, formats, options, recipe, settings, target, toml
 from edgepack.app import template
-from edgepack.contract import Input, Output, State
+from edgepack.contract import Input
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
+from edgepack.model.request import ModelKind, ModelRequest
 from edgepack.options import Goal, Pruning
-from edgepack.recipe import Book, Recipe
+from edgepack.recipe import Book, Step
+from edgepack.report import Omission
 from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.settings import Settings
 from edgepack.target import Target
-
-ModelKind = Literal["python", "torchvision", "exported", "torchscript"]
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,6 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A rung of a format's ladder: a scheme that is tried."""
-
-    format: str
-    scheme: SchemeName
-    why: str
-    recipe: Recipe | None = None
-    """The recipe to follow, where one is given by hand."""
-
-
-@dataclass(frozen=True)
-class Omission:
-    """What will not be done, and why."""
-
-    what: str
-    why: str
-
-
-@dataclass(frozen=True)
 class TargetPlan:
     """What is written for one target."""
 
@@ -77,29 +58,13 @@ class TargetPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything a build will do."""
+class Plan(ModelRequest):
+    """Everything a build will do: the model that is loaded, and what is written for each target."""
 
-    model: str
-    kind: ModelKind
-    weights: str
-    trust_pickle: bool
     settings_file: str
-    inputs: tuple[dict[str, Any], ...]
-    """Tables of the inputs as far as flags and settings tell; empty where the model tells."""
-    outputs: tuple[Output, ...]
-    state: tuple[State, ...]
-    labels: tuple[str, ...]
-    contract_from: str
-    calib: str
-    eval: str
     eval_from: str
     book: Book | None
     """Recipes to follow instead of a search."""
-    bake: bool
-    """Whether the graph does pre-processing and activation itself."""
-    argmax: bool
-    """Whether it ends in the best class's number; goes with `bake`."""
     emulator: bool
     """Whether files for ARM devices are run on the emulated device, too."""
     targets: tuple[TargetPlan, ...]
@@ -107,19 +72,6 @@ class Plan:
     def pruning(self, wanted: TargetPlan) -> Pruning | None:
         """What is pruned for a target: the recipe's, else the goal's."""
         return options.parse_pruning(self.book.prune) if self.book else wanted.goal.pruning
-
-    @property
-    def recovers(self) -> bool:
-        """Whether a model learns again, from the calibration samples and, if there are, their labels."""
-        if self.book:
-            return bool(self.book.recover_steps)
-        return any(each.goal.recover for each in self.targets)
-
-    @property
-    def model_name(self) -> str:
-        """The model's reference without the folders of this machine, as a bundle tells it."""
-        place, colon, name = self.model.rpartition(":")
-        return Path(place).name + colon + name if ".py:" in self.model else Path(self.model).name
 
 
 def resolve(choices: Choices) -> Plan:
@@ -153,6 +105,7 @@ def resolve(choices: Choices) -> Plan:
     weights = choices.weights or _beside(home, found.model.weights)
     if weights and not Path(weights).is_file():
         raise SourceError(f"there is no weights file {weights}")
+    targets = _targets(wanted, asked, _Wish(bool(calib), out, choices.compress.over(found.compress), book))
     return Plan(
         model=model,
         kind=kind,
@@ -171,7 +124,8 @@ def resolve(choices: Choices) -> Plan:
         bake=bake,
         argmax=argmax,
         emulator=found.build.emulator if choices.emulator is None else choices.emulator,
-        targets=_targets(wanted, asked, _Wish(bool(calib), out, choices.compress.over(found.compress), book)),
+        targets=targets,
+        recovers=bool(book.recover_steps) if book else any(each.goal.recover for each in targets),
     )
 
 

@@ -71,6 +71,17 @@ class Recipe:
         return self.scheme
 
 
+@dataclass(frozen=True)
+class Step:
+    """A rung of a format's ladder: a scheme that is tried."""
+
+    format: str
+    scheme: SchemeName
+    why: str
+    recipe: Recipe | None = None
+    """The recipe to follow, where one is given by hand."""
+
+
 class _Table(Strict):
     """One `[[recipe]]` of a `recipe.toml`."""
 

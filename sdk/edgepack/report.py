@@ -10,7 +10,6 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from edgepack.delegation import Delegation
-from edgepack.plan import Omission
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
 
@@ -129,6 +128,14 @@ class Artifact:
             return "fail"
         ran = any(check.name == "runs" and check.verdict == "pass" for check in self.checks)
         return "pass" if ran else "skipped"
+
+
+@dataclass(frozen=True)
+class Omission:
+    """What will not be done, and why."""
+
+    what: str
+    why: str
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from edgepack import bundle, formats
-from edgepack.contract.samples import Sample
+from edgepack import bundle, formats, metrics
+from edgepack.arrays import Sample
+from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.errors import BundleError
 from edgepack.evaluate import android, device, host
 from edgepack.evaluate import checks as judge
@@ -45,12 +46,12 @@ def check(
     checked = []
     with tempfile.TemporaryDirectory(prefix="edgepack-") as scratch:
         samples = Path(scratch) / "samples.npz"
-        host.write_samples(inputs, samples)
+        write_samples(inputs, samples)
         for number, artifact in enumerate(report.artifacts):
             progress.step(f"run {artifact.file}")
             run = _run(folder, artifact, samples, Path(scratch) / str(number))
             golden = bundle.read_golden(folder, f"{Path(artifact.file).name}.outputs")
-            there = judge.activated(reference, artifact.activation)
+            there = metrics.activated(reference, artifact.activation)
             checks = _checks(run, golden, artifact, damage, folder / artifact.file)
             delegation = artifact.delegation and artifact.delegation.uncounted()
             again = replace(artifact, figures=Figures(), checks=checks, delegation=delegation)
@@ -111,20 +112,20 @@ def _grown(artifact: Artifact, before: Cost | None, tolerance: float) -> Artifac
     return replace(artifact, checks=(*artifact.checks, check))
 
 
-def _run(folder: Path, artifact: Artifact, samples: Path, scratch: Path) -> host.Run | host.Death | str:
+def _run(folder: Path, artifact: Artifact, samples: Path, scratch: Path) -> host.Run | Death | str:
     """The file run again, how its runtime died, or why it was not run."""
     if artifact.format not in formats.names():
         return f"format {artifact.format} is not installed here"
     path = folder / artifact.file
     if not path.exists():
-        return host.Death(f"{artifact.file} is missing")
+        return Death(f"{artifact.file} is missing")
     if not formats.runs(artifact.format, path):
         return formats.load(artifact.format).cannot_run(path)
-    return host.run(host.Job(artifact.format, str(path), str(samples)), scratch, TIME_LIMIT)
+    return host.run(Job(artifact.format, str(path), str(samples)), scratch, TIME_LIMIT)
 
 
 def _checks(
-    run: host.Run | host.Death | str,
+    run: host.Run | Death | str,
     golden: tuple[Sample, ...],
     artifact: Artifact,
     damage: list[str],
@@ -137,7 +138,7 @@ def _checks(
     failed_then = tuple(replace(each, reason=each.reason or "failed when it was built") for each in before)
     if isinstance(run, str):
         return (intact, *judge.cannot_run(run), *failed_then)
-    if isinstance(run, host.Death):
+    if isinstance(run, Death):
         return (intact, *judge.died(run), *failed_then)
     again: tuple[Check, ...] = (Check("runs", "pass", None, None, ""),)
     again += (judge.repeats(run, golden, artifact.scheme),)

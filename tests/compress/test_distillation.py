@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from edgepack import plan
+from edgepack.arrays import Sample
 from edgepack.compress import distillation_loss
 from edgepack.compress import pruning as prune
 from edgepack.compress.distillation import Recovered, recover
-from edgepack.contract.samples import Sample, Samples
+from edgepack.contract.samples import Samples
 from edgepack.errors import PlanError, SourceError
 from edgepack.model import source
 from edgepack.model.source import Source

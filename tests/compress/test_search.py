@@ -14,8 +14,7 @@ from edgepack.compress.search import Search, Trial
 from edgepack.compress.workbench import Workbench
 from edgepack.formats import Exported
 from edgepack.model.source import Source
-from edgepack.plan import Step
-from edgepack.recipe import Recipe
+from edgepack.recipe import Recipe, Step
 from edgepack.report import Artifact, Figures
 from edgepack.scheme import SchemeName
 

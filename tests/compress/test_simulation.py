@@ -14,10 +14,10 @@ from torch import nn
 from torch.fx import GraphModule
 
 from edgepack import formats, target
+from edgepack.arrays import Sample
 from edgepack.compress import simulation
 from edgepack.compress.simulation import Simulation
 from edgepack.compress.workbench import Workbench
-from edgepack.contract.samples import Sample
 from edgepack.graph import layers as graph
 from edgepack.model.source import Source, tensors
 from edgepack.recipe import Recipe

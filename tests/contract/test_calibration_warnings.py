@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from conftest import FASHION
 
+from edgepack.arrays import Array
 from edgepack.contract import Contract, ImageInput, Output, TensorInput, calibration_warnings
 from edgepack.contract.preprocess import prepare
-from edgepack.contract.samples import Array, Samples
+from edgepack.contract.samples import Samples
 
 PICTURE = ImageInput(kind="image", size=(8, 8), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)

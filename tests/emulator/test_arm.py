@@ -19,9 +19,9 @@ from onnx import TensorProto, helper
 from edgepack import formats, target
 from edgepack.emulator import arm
 from edgepack.emulator.arm import build, cache, cost, fetch, machine, pins, tensors
-from edgepack.evaluate import device_checks, host, localize_mismatch
+from edgepack.emulator.job import Death, Job, write_samples
+from edgepack.evaluate import device_checks, localize_mismatch
 from edgepack.evaluate.device import Device
-from edgepack.evaluate.host import Death, Job
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Cost, Figures
@@ -54,7 +54,7 @@ def written(small_source: Source, tmp_path_factory: pytest.TempPathFactory) -> P
     for name, scheme in {(name, scheme) for name, scheme, _ in FILES}:
         module = formats.load(name)
         module.export(small_source, Recipe(scheme), PI_5, folder / f"{scheme}{module.SUFFIX}")
-    host.write_samples(small_source.evaluation.inputs[:8], folder / "samples.npz")
+    write_samples(small_source.evaluation.inputs[:8], folder / "samples.npz")
     return folder
 
 
@@ -172,7 +172,7 @@ def test_instructions_are_told_by_delegate(emulator: arm.Entry, tmp_path: Path, 
         pytest.skip(emulator.made.no_counts)
     source = source_of(_Parted(sums=sums), [torch.randn(1, 3, 16, 16)])
     exported = formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "net.pte")
-    host.write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
+    write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
     job = Job("executorch", str(tmp_path / "net.pte"), str(tmp_path / "samples.npz"))
     first, second = (_ran(job, PI_5, tmp_path / each) for each in ("first", "second"))
     assert first.delegates == second.delegates, "they repeat exactly"
@@ -223,7 +223,7 @@ def _model(path: Path, *nodes: onnx.NodeProto, answer: int = TensorProto.FLOAT) 
 
 def test_an_operator_that_does_not_resolve_is_named(emulator: arm.Entry, tmp_path: Path) -> None:
     _model(tmp_path / "model.onnx", helper.make_node("Unheard", ["x"], ["y"], domain="of.nobody"))
-    host.write_samples(((np.ones((1, 4), np.float32),),), tmp_path / "samples.npz")
+    write_samples(((np.ones((1, 4), np.float32),),), tmp_path / "samples.npz")
     job = Job("onnx", str(tmp_path / "model.onnx"), str(tmp_path / "samples.npz"))
     death = arm.run(job, PI_5, tmp_path / "run", 300)
     assert isinstance(death, Death)
@@ -242,7 +242,7 @@ def test_an_operator_of_executorch_that_does_not_resolve_is_named(
 ) -> None:
     source = source_of(_Sums(), [torch.ones(1, 4)])
     formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "whole.pte")
-    host.write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
+    write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
     whole = Job("executorch", str(tmp_path / "whole.pte"), str(tmp_path / "samples.npz"))
     assert _ran(whole, PI_5, tmp_path / "run").outputs[0][0].tolist() == [[1, 2, 3, 4]]
     data = (tmp_path / "whole.pte").read_bytes()
@@ -311,7 +311,7 @@ def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -
     source = source_of(_Large(), [large])
     path = tmp_path / "net.pte"
     formats.load("executorch").export(source, Recipe("fp32"), PI_5, path)
-    host.write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
+    write_samples(source.evaluation.inputs, tmp_path / "samples.npz")
     on = Device(
         target=PI_5,
         samples=tmp_path / "samples.npz",

@@ -15,9 +15,9 @@ from onnx import TensorProto, helper
 from edgepack import formats, target
 from edgepack.emulator import arm
 from edgepack.emulator.arm import android, build, cache, fetch
+from edgepack.emulator.job import Death, Job, read_samples, write_samples
 from edgepack.errors import EdgepackError, TargetError
 from edgepack.evaluate import android as checks
-from edgepack.evaluate import host
 from edgepack.evaluate.device import Device
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
@@ -48,7 +48,7 @@ def _artifact(path: Path, scheme: SchemeName = "fp32", name: str = "onnx") -> Ar
 
 
 def _device(samples: Path, scratch: Path) -> Device:
-    inputs = host.read_samples(samples)
+    inputs = read_samples(samples)
     return Device(
         target=PIXEL_8,
         samples=samples,
@@ -86,7 +86,7 @@ def _model(path: Path, *, opset: int = 20, ir_version: int = 10, operator: str =
 
 @pytest.fixture
 def samples(tmp_path: Path) -> Path:
-    host.write_samples(((np.array([[-1.0, 0.5, 2.0, 4.0]], np.float32),),), tmp_path / "samples.npz")
+    write_samples(((np.array([[-1.0, 0.5, 2.0, 4.0]], np.float32),),), tmp_path / "samples.npz")
     return tmp_path / "samples.npz"
 
 
@@ -167,7 +167,7 @@ def test_androids_library_answers_as_the_build_for_linux(
 ) -> None:
     module = formats.load(name)
     module.export(small_source, Recipe(scheme), PIXEL_8, tmp_path / f"model{module.SUFFIX}")
-    host.write_samples(small_source.evaluation.inputs[:8], tmp_path / "samples.npz")
+    write_samples(small_source.evaluation.inputs[:8], tmp_path / "samples.npz")
     path = (tmp_path / "model").with_suffix(ending)
     runs, agrees = _checked(path, tmp_path / "samples.npz", tmp_path / "run", scheme, name)
     assert (runs.name, runs.verdict) == ("android libs run", "pass")
@@ -194,7 +194,7 @@ def _pooled(path: Path, samples: Path) -> None:
     """A .pte with a kernel that ExecuTorch did not have yet when Android's library was built."""
     source = source_of(torch.nn.AdaptiveAvgPool2d(3), [torch.ones(1, 2, 7, 7)])
     formats.load("executorch").export(source, Recipe("fp32"), PIXEL_8, path)
-    host.write_samples(source.evaluation.inputs, samples)
+    write_samples(source.evaluation.inputs, samples)
 
 
 @pytest.mark.slow
@@ -217,7 +217,7 @@ def test_what_its_older_xnnpack_does_not_take_is_told_and_no_failure(
     """A depthwise convolution whose weights are in half precision."""
     path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
     formats.load("executorch").export(small_source, Recipe("fp16"), PIXEL_8, path)
-    host.write_samples(small_source.evaluation.inputs[:1], samples)
+    write_samples(small_source.evaluation.inputs[:1], samples)
     (check,) = _checked(path, samples, tmp_path / "run", "fp16", "executorch")
     assert check.verdict == "skipped"
     assert "Failed to create depthwise convolution" in check.reason
@@ -241,8 +241,8 @@ def test_a_shim_and_a_runner_that_zig_compiles_answer_the_same(
         (other.folder / name).symlink_to(own.preload)
     path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
     formats.load("executorch").export(small_source, Recipe("w8a8"), PIXEL_8, path)
-    host.write_samples(small_source.evaluation.inputs[:2], samples)
-    job = host.Job("executorch", str(path), str(samples))
+    write_samples(small_source.evaluation.inputs[:2], samples)
+    job = Job("executorch", str(path), str(samples))
     ran = [
         arm.run(job, PIXEL_8, tmp_path / "run", 300, samples=2, by=each.build("executorch", entry))
         for each in (libraries, other)
@@ -301,7 +301,7 @@ def test_a_shim_that_comes_too_late_says_so(
     entry = cache.entry()
     assert entry is not None
     late = replace(libraries.build("onnx", entry), preload="")
-    job = host.Job("onnx", str(tmp_path / "model.onnx"), str(samples))
+    job = Job("onnx", str(tmp_path / "model.onnx"), str(samples))
     death = arm.run(job, PIXEL_8, tmp_path / "run", 300, by=late)
-    assert isinstance(death, host.Death)
+    assert isinstance(death, Death)
     assert "preloaded" in death.reason

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from edgepack import metrics
+from edgepack.arrays import Sample
 from edgepack.contract import Contract, Output, TensorInput
-from edgepack.contract.samples import Sample
+from edgepack.emulator.job import Death
 from edgepack.evaluate import checks as judge
-from edgepack.evaluate.host import Death, Run
+from edgepack.evaluate.host import Run
 from edgepack.options import Goal
 from edgepack.report import Check
 from edgepack.target import Budget
@@ -140,20 +142,20 @@ def test_a_death_fails_and_what_cannot_run_is_skipped_both_with_reasons() -> Non
 @pytest.mark.parametrize(("activation", "call"), [("softmax", torch.softmax), ("sigmoid", torch.sigmoid)])
 def test_activated_is_torch_s_and_touches_the_first_output_alone(activation: str, call) -> None:
     scores = np.array([[-600.0, 3.0, 900.0, 0.5]], np.float32)
-    (found,) = judge.activated(((scores, scores),), activation)
+    (found,) = metrics.activated(((scores, scores),), activation)
     axis = {"dim": -1} if activation == "softmax" else {}
     np.testing.assert_allclose(found[0], call(torch.from_numpy(scores), **axis).numpy(), atol=1e-6)
     assert found[1] is scores
-    assert judge.activated(((scores,),), "none")[0][0] is scores
+    assert metrics.activated(((scores,),), "none")[0][0] is scores
 
 
 def test_cosine() -> None:
     one = np.array([1.0, 0.0])
-    assert judge.cosine(one, one * 5) == pytest.approx(1)
-    assert judge.cosine(one, np.array([0.0, 1.0])) == pytest.approx(0)
-    assert judge.cosine(one, -one) == pytest.approx(-1)
-    assert judge.cosine(one * 0, one * 0) == 1
-    assert judge.cosine(one * 0, one) == 0
+    assert metrics.cosine(one, one * 5) == pytest.approx(1)
+    assert metrics.cosine(one, np.array([0.0, 1.0])) == pytest.approx(0)
+    assert metrics.cosine(one, -one) == pytest.approx(-1)
+    assert metrics.cosine(one * 0, one * 0) == 1
+    assert metrics.cosine(one * 0, one) == 0
 
 
 def test_repeats_takes_the_worst_output() -> None:

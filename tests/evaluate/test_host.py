@@ -17,6 +17,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgepack import formats
+from edgepack.emulator.job import Death, Job, read_samples, write_samples
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import host
 from edgepack.scheme import SCHEMES
@@ -41,18 +42,18 @@ def _doubling(path: Path, rounds: int = 1) -> None:
 def samples(tmp_path: Path) -> Path:
     path = tmp_path / "samples.npz"
     rows = tuple((np.full((1, 4), float(n), np.float32),) for n in range(12))
-    host.write_samples(rows, path)
+    write_samples(rows, path)
     return path
 
 
 def test_samples_come_back_in_their_order(samples: Path) -> None:
-    assert [float(row[0][0, 0]) for row in host.read_samples(samples)] == [float(n) for n in range(12)]
+    assert [float(row[0][0, 0]) for row in read_samples(samples)] == [float(n) for n in range(12)]
 
 
 def test_a_run_gives_outputs_and_figures(tmp_path: Path, samples: Path) -> None:
     _doubling(tmp_path / "one.onnx")
     _doubling(tmp_path / "many.onnx", rounds=400)
-    job = host.Job("onnx", str(tmp_path / "many.onnx"), str(samples), str(tmp_path / "one.onnx"))
+    job = Job("onnx", str(tmp_path / "many.onnx"), str(samples), str(tmp_path / "one.onnx"))
     run = host.run(job, tmp_path / "run", 120)
     assert isinstance(run, host.Run)
     assert [row[0].shape for row in run.outputs] == [(1, 4)] * 12
@@ -69,8 +70,8 @@ def test_a_file_that_its_runtime_refuses_is_a_death_with_the_runtimes_words(
     tmp_path: Path, samples: Path
 ) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"not a model")
-    death = host.run(host.Job("onnx", str(tmp_path / "bad.onnx"), str(samples)), tmp_path / "run", 120)
-    assert isinstance(death, host.Death)
+    death = host.run(Job("onnx", str(tmp_path / "bad.onnx"), str(samples)), tmp_path / "run", 120)
+    assert isinstance(death, Death)
     assert "bad.onnx" in death.reason
     (check,) = judge.died(death)
     assert check.verdict == "fail"
@@ -78,8 +79,8 @@ def test_a_file_that_its_runtime_refuses_is_a_death_with_the_runtimes_words(
 
 def test_a_runtime_that_hangs_is_stopped(tmp_path: Path, samples: Path) -> None:
     _doubling(tmp_path / "one.onnx")
-    death = host.run(host.Job("onnx", str(tmp_path / "one.onnx"), str(samples)), tmp_path / "run", 0.01)
-    assert isinstance(death, host.Death)
+    death = host.run(Job("onnx", str(tmp_path / "one.onnx"), str(samples)), tmp_path / "run", 0.01)
+    assert isinstance(death, Death)
     assert "no end after" in death.reason
 
 
@@ -106,8 +107,8 @@ def test_a_third_partys_runtime_that_crashes_is_a_death_by_its_signal(
         """,
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    death = host.run(host.Job("brittle", "model", str(samples)), tmp_path / "run", 120)
-    assert isinstance(death, host.Death)
+    death = host.run(Job("brittle", "model", str(samples)), tmp_path / "run", 120)
+    assert isinstance(death, Death)
     assert name in death.reason
     assert ("out of memory" in death.reason) == (name == "SIGKILL")
 
@@ -115,8 +116,9 @@ def test_a_third_partys_runtime_that_crashes_is_a_death_by_its_signal(
 def test_an_interrupt_takes_the_child_along(tmp_path: Path, samples: Path) -> None:
     _third_party(tmp_path, "import time\ndef import_runtime(): time.sleep(600)\n")
     program = (
-        "import sys; from pathlib import Path; from edgepack.emulator import host;"
-        f"host.run(host.Job('brittle', 'model', {str(samples)!r}), Path({str(tmp_path / 'run')!r}), 600)"
+        "import sys; from pathlib import Path; "
+        "from edgepack.emulator import job; from edgepack.evaluate import host;"
+        f"host.run(job.Job('brittle', 'model', {str(samples)!r}), Path({str(tmp_path / 'run')!r}), 600)"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     parent = subprocess.Popen(

@@ -12,7 +12,7 @@ import pytest
 from apps import cases, cpp
 
 import edgepack
-from edgepack import bundle, formats, plan, target
+from edgepack import bundle, formats, metrics, plan, target
 from edgepack.app import monitoring, render
 from edgepack.app.render import Choice
 from edgepack.contract import Contract, ImageInput, Output, TensorInput, expected
@@ -193,8 +193,8 @@ def test_the_clearest_samples_come_first() -> None:
 
 def test_numbers_are_compared_as_numbers() -> None:
     three, five = np.array([3]), np.array([5])
-    assert (judge.cosine(three, three), judge.cosine(three, five)) == (1.0, 0.0)
-    assert judge.tops(((three,), (np.array([[0.1, 0.9]]),))).tolist() == [3, 1]
+    assert (metrics.cosine(three, three), metrics.cosine(three, five)) == (1.0, 0.0)
+    assert metrics.top1(((three,), (np.array([[0.1, 0.9]]),))).tolist() == [3, 1]
     contract = Contract(
         inputs=(TensorInput(kind="tensor", shape=(1, 3)),),
         outputs=(Output(kind="class"), Output(name="other")),

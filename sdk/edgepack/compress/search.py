@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from edgepack.compress.workbench import Workbench
 from edgepack.formats import Exported
-from edgepack.plan import Step
-from edgepack.recipe import Recipe
+from edgepack.recipe import Recipe, Step
 from edgepack.report import Artifact, Tried
 from edgepack.scheme import SCHEMES, SchemeName
 

@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from torch.fx import GraphModule, Node
 
+from edgepack.arrays import Array, Sample
 from edgepack.compress import bias_correction, cross_layer_equalization, gptq, noise_sensitivity, simulation
 from edgepack.compress.gptq import Feedback, Snapped
 from edgepack.compress.noise_sensitivity import Influence
 from edgepack.compress.sensitivity import Cost, Damage
-from edgepack.contract.samples import Array, Sample, Samples
+from edgepack.contract.samples import Samples
 from edgepack.graph import layers as graph
 from edgepack.graph import ranges
 from edgepack.graph.ranges import Range, Seen

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.contract import Contract, ImageInput
-from edgepack.contract.samples import Array, Samples
+from edgepack.contract.samples import Samples
 
 FEW = 32
 """Fewer calibration samples than this are warned of."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from edgepack.arrays import Array, Sample
 from edgepack.contract import Contract, ImageInput, Output
-from edgepack.contract.samples import Array, Sample, Samples
+from edgepack.contract.samples import Samples
 from edgepack.errors import BundleError
 from edgepack.toml import Strict
 

@@ -12,17 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from edgepack import python_reference, toml
+from edgepack.arrays import Array, Sample
 from edgepack.contract import Contract, ImageInput, Input
 from edgepack.contract.preprocess import prepare, read_picture
 from edgepack.errors import SourceError
-
-Array = NDArray[np.generic]
-Sample = tuple[Array, ...]
-"""One array an input, batch dimension of 1 included."""
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 HOLD_OUT = 3

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from edgepack.emulator import arm
 from edgepack.emulator.arm import android, cache, device
+from edgepack.emulator.job import Death, Job
 from edgepack.errors import TargetError
 from edgepack.evaluate import device_checks
 from edgepack.evaluate.device import SAMPLES, Device
-from edgepack.evaluate.host import Death, Job
 from edgepack.report import Artifact, Check
 from edgepack.target import Target
 

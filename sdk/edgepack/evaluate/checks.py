@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgepack import metrics
+from edgepack.arrays import Sample
 from edgepack.contract import Contract
-from edgepack.contract.samples import Array, Sample
 from edgepack.delegation import Delegation
-from edgepack.evaluate.host import Death, Run
+from edgepack.emulator.job import Death
+from edgepack.evaluate.host import Run
 from edgepack.options import Goal
 from edgepack.report import Check, Figures
 from edgepack.scheme import SCHEMES, SchemeName
@@ -49,76 +51,29 @@ def answers(
     contract: Contract,
 ) -> Figures:
     """Compare outputs with the float model's."""
-    classes, numbered = contract.classifies, contract.outputs[0].kind == "class"
-    ours, theirs = (tops(each) if classes else None for each in (outputs, reference))
-    noise, signal = _energies(outputs, reference, first=int(numbered))
-    known = np.asarray(labels) if labels is not None and classes else None
-    return Figures(
-        agreement=_share(ours, theirs),
-        accuracy_float=_share(theirs, known),
-        accuracy=_share(ours, known),
-        sqnr_db=_decibels(signal, noise),
-        exact=noise == 0 and not (numbered and bool(np.any(ours != theirs))),
-        scored=not numbered or len(contract.outputs) > 1,
+    has_classes, is_index = contract.classifies, contract.outputs[0].kind == "class"
+    first = int(is_index)  # an index has no SQNR
+    noise, signal = metrics.energies(
+        (a, b)
+        for ours, theirs in zip(outputs, reference, strict=True)
+        for a, b in zip(ours[first:], theirs[first:], strict=True)
     )
-
-
-def tops(outputs: tuple[Sample, ...]) -> Array:
-    """The class that each sample's first output tells."""
-    return np.asarray([int(best(sample[0])[0]) for sample in outputs])
-
-
-def best(values: Array) -> Array:
-    """The number of the best class, [1]: of scores [1, classes], or the number itself, which is [1]."""
-    return values.astype(np.int64) if values.ndim < 2 else np.argmax(values, axis=-1)
-
-
-def _share(ours: Array | None, theirs: Array | None) -> float | None:
-    if ours is None or theirs is None:
-        return None
-    return float(np.mean(ours == theirs) * 100)
-
-
-def _energies(outputs: tuple[Sample, ...], reference: tuple[Sample, ...], first: int) -> tuple[float, float]:
-    """Energy of the difference and of the reference, over all samples' outputs from the `first` on."""
-    noise = signal = 0.0
-    for ours, theirs in zip(outputs, reference, strict=True):
-        for a, b in zip(ours[first:], theirs[first:], strict=True):
-            there = b.astype(np.float64)
-            noise += float(np.sum((a.astype(np.float64).reshape(b.shape) - there) ** 2))
-            signal += float(np.sum(there**2))
-    return noise, signal
-
-
-def _decibels(signal: float, noise: float) -> float | None:
-    if noise == 0 or signal == 0 or not math.isfinite(noise):
-        return None
-    return 10 * math.log10(signal / noise)
-
-
-def activated(reference: tuple[Sample, ...], activation: str) -> tuple[Sample, ...]:
-    """The float outputs as a file gives them that applies `activation` to its first output."""
-    if activation == "none":
-        return reference
-    return tuple((_activate(sample[0], activation), *sample[1:]) for sample in reference)
-
-
-def _activate(scores: Array, activation: str) -> Array:
-    values = scores.astype(np.float64)
-    if activation == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-values)), np.float32)
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
-
-
-def cosine(ours: Array, theirs: Array) -> float:
-    """Cosine of the angle between two outputs; 1 where both are zero. Of two whole numbers, such as a
-    class's, which have no angle, 1 where they are the same, else 0."""
-    if ours.size == 1 and ours.dtype.kind in "iu":
-        return float(np.array_equal(ours.ravel(), theirs.ravel()))
-    a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
-    product = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / product if product else float(np.array_equal(a, b))
+    found = Figures(
+        sqnr_db=metrics.decibels(noise, signal) if noise and signal and math.isfinite(noise) else None,
+        exact=noise == 0,
+        scored=not is_index or len(contract.outputs) > 1,
+    )
+    if not has_classes:
+        return found
+    ours, theirs = metrics.top1(outputs), metrics.top1(reference)
+    known = None if labels is None else np.asarray(labels)
+    return replace(
+        found,
+        agreement=metrics.agreement(ours, theirs),
+        accuracy_float=None if known is None else metrics.agreement(theirs, known),
+        accuracy=None if known is None else metrics.agreement(ours, known),
+        exact=found.exact and not (is_index and bool(np.any(ours != theirs))),
+    )
 
 
 def died(death: Death) -> tuple[Check, ...]:
@@ -135,8 +90,7 @@ def checks(
     run: Run, found: Figures, budget: Budget, goal: Goal, scheme: SchemeName, *, pruned: bool = False
 ) -> tuple[Check, ...]:
     """A run's figures against the goal and the target's budget."""
-    finite = all(np.isfinite(each.astype(np.float64)).all() for row in run.outputs for each in row)
-    if not finite:
+    if not metrics.is_finite(run.outputs):
         return (Check("runs", "fail", None, None, "", "the file answers NaN or infinity"),)
     made = [Check("runs", "pass", None, None, ""), *quality(found, budget, goal, scheme, pruned=pruned)]
     if found.memory_mb is None:
@@ -213,6 +167,8 @@ def repeats(run: Run, golden: tuple[Sample, ...], scheme: SchemeName) -> Check:
     if not golden:
         return Check("repeats", "skipped", None, None, "", "it could not be run where it was built")
     least = min(
-        cosine(ours, theirs) for a, b in zip(run.outputs, golden, strict=True) for ours, theirs in zip(a, b)
+        metrics.cosine(ours, theirs)
+        for a, b in zip(run.outputs, golden, strict=True)
+        for ours, theirs in zip(a, b)
     )
     return _least("repeats", least, REPEATS[scheme], "cosine")

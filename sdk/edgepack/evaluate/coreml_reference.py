@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgepack.contract.samples import Sample
+from edgepack import metrics
+from edgepack.arrays import Sample
 from edgepack.errors import BundleError
-from edgepack.evaluate import checks as judge
-from edgepack.evaluate import device_checks
 from edgepack.formats import coreml
 from edgepack.report import Artifact
 
@@ -31,8 +30,8 @@ def compared(path: Path, inputs: tuple[Sample, ...], here: tuple[Sample, ...]) -
     except BundleError as cause:
         return f"the evaluator in torch could not be held against Core ML: {cause}"
     pairs = [(a, b) for ours, theirs in rows for a, b in zip(ours, theirs, strict=True)]
-    cosine = min(judge.cosine(a, b) for a, b in pairs)
-    apart = max(device_checks.relative(a, b) for a, b in pairs)
+    cosine = min(metrics.cosine(a, b) for a, b in pairs)
+    apart = max(metrics.relative_error(a, b) for a, b in pairs)
     return (
         f"the evaluator in torch and Core ML: cosine {cosine:.6g} on {len(rows)} samples, "
         f"largest difference {apart:.2g} of the largest value"

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgepack import formats
-from edgepack.contract.samples import Sample
+from edgepack.arrays import Sample
 from edgepack.emulator import arm
+from edgepack.emulator.job import Death, Job
 from edgepack.evaluate import coreml_reference, device_checks, localize_mismatch
-from edgepack.evaluate.host import Death, Job
 from edgepack.report import Artifact, Check
 from edgepack.target import Target
 
@@ -28,7 +28,7 @@ class Device:
 
     target: Target
     samples: Path
-    """As `host.write_samples` wrote them."""
+    """As `write_samples` wrote them."""
     inputs: tuple[Sample, ...]
     classes: bool
     scratch: Path

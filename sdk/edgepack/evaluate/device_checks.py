@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgepack.contract.samples import Array, Sample
+from edgepack import metrics
+from edgepack.arrays import Array, Sample
 from edgepack.emulator.arm.device import Run
-from edgepack.evaluate import checks as judge
 from edgepack.report import Check, Verdict
 from edgepack.scheme import SCHEMES, SchemeName
 
@@ -84,20 +84,10 @@ def _distance(outputs: tuple[Sample, ...], others: tuple[Sample, ...], *, classe
         for ours, theirs in zip(row, other, strict=True)
     ]
     return Distance(
-        relative=max(relative(ours, theirs) for ours, theirs in pairs),
-        cosine=min(judge.cosine(ours, theirs) for ours, theirs in pairs),
+        relative=max(metrics.relative_error(ours, theirs) for ours, theirs in pairs),
+        cosine=min(metrics.cosine(ours, theirs) for ours, theirs in pairs),
         tops=_same_tops(outputs, others) if classes else None,
     )
-
-
-def relative(ours: Array, theirs: Array) -> float:
-    """Largest difference over the largest value; infinity where one is not finite and the other is."""
-    a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
-    if np.array_equal(a, b, equal_nan=True) or not a.size:
-        return 0.0
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return float("inf")
-    return float(np.abs(a - b).max() / max(np.abs(b).max(), np.finfo(np.float32).tiny))
 
 
 def _most_steps(pairs: list[tuple[Array, Array]]) -> float | None:
@@ -127,12 +117,12 @@ def _common(a: float, b: float, least: float) -> float:
 
 def _same_tops(outputs: tuple[Sample, ...], others: tuple[Sample, ...]) -> float:
     first = len(outputs)
-    return float(100 * np.mean(judge.tops(outputs) == judge.tops(others[:first])))
+    return float(100 * np.mean(metrics.top1(outputs) == metrics.top1(others[:first])))
 
 
 def checks(run: Run, found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
     """What must hold of a run on the emulated device; names begin with "device"."""
-    if not all(np.isfinite(each.astype(np.float64)).all() for row in run.outputs for each in row):
+    if not metrics.is_finite(run.outputs):
         return (Check("device runs", "fail", None, None, "", "the file answers NaN or infinity there"),)
     runs = Check("device runs", "pass", None, None, "", f"{run.runtime} on {run.about}, emulated")
     return runs, to_host(found, scheme), *_to_float(found, scheme)

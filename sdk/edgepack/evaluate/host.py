@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from edgepack import formats
-from edgepack.contract.samples import Array, Sample
+from edgepack.arrays import Sample
+from edgepack.emulator.job import Death, Job, read_samples, reason, write_samples
 from edgepack.formats import Runner
 
 _JOB, _FIGURES, _OUTPUTS, _LOG = "job.json", "figures.json", "outputs.npz", "log.txt"
@@ -29,17 +28,6 @@ _LEAST_SECONDS = 0.002
 """Inferences are timed in runs of at least this length, lest the clock's own cost be seen."""
 _WARM_UP = 2
 MEGABYTE = 1_000_000
-_RAISED = re.compile(r"[\w.]*(Error|Exception|Fail|Fault|Argument): ")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One file to run, and the float file of its format to time it against."""
-
-    format: str
-    path: str
-    samples: str
-    baseline: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,29 +43,6 @@ class Run:
     """Time of an inference against the float file's: median of paired ratios; None without one."""
     latency_spread: tuple[float, float] | None
     """The quarter and three-quarter points of those ratios."""
-
-
-@dataclass(frozen=True)
-class Death:
-    """How the child ended before it was done."""
-
-    reason: str
-
-
-def write_samples(inputs: tuple[Sample, ...], path: Path) -> None:
-    """Write samples where children can read them: one entry a sample and input."""
-    entries = {f"{row}_{n}": array for row, each in enumerate(inputs) for n, array in enumerate(each)}
-    np.savez(path, **entries)  # type: ignore[arg-type]  # its stub takes keywords for options
-
-
-def read_samples(path: Path) -> tuple[Sample, ...]:
-    """What `write_samples` wrote."""
-    rows: dict[int, dict[int, Array]] = {}
-    with np.load(path, allow_pickle=False) as entries:
-        for key in entries.files:
-            row, number = key.split("_")
-            rows.setdefault(int(row), {})[int(number)] = entries[key]
-    return tuple(tuple(rows[row][n] for n in sorted(rows[row])) for row in sorted(rows))
 
 
 def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
@@ -109,18 +74,6 @@ def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
     if figures["latency_spread"]:
         figures["latency_spread"] = tuple(figures["latency_spread"])
     return Run(outputs=read_samples(scratch / _OUTPUTS), **figures)
-
-
-def reason(code: int, log: str) -> str:
-    """Why a runtime's process ended with `code`, by its signal or by the last word of its log."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        likely = " (out of memory, most likely)" if -code == signal.SIGKILL else ""
-        return f"the runtime was ended by {name}{likely}"
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    raised = [line for line in lines if _RAISED.match(line)]
-    told = (raised or lines or [f"exit code {code}"])[-1]
-    return f"the runtime failed: {told}"
 
 
 def _child(scratch: Path) -> None:

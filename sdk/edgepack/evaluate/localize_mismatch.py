@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgepack import formats
-from edgepack.contract.samples import Array, Sample
+from edgepack import formats, metrics
+from edgepack.arrays import Array, Sample
 from edgepack.emulator.arm import device
+from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.errors import BundleError
-from edgepack.evaluate import device_checks, host
-from edgepack.evaluate.host import Death, Job
 from edgepack.silence import quiet
 from edgepack.target import Target
 
@@ -50,7 +49,7 @@ def parted(path: Path, sample: Sample, target: Target, scratch: Path, time_limit
     Raises RuntimeError where its layers cannot be asked for, or run on the device.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    host.write_samples((sample,), scratch / _SAMPLES)
+    write_samples((sample,), scratch / _SAMPLES)
     if path.suffix == ".onnx":
         return _tapped(path, sample, target, scratch, time_limit)
     if path.suffix == ".pte":
@@ -73,7 +72,7 @@ def _cut(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: 
         with quiet():
             (here,) = formats.load("executorch").load(cut)(sample)
         (there,) = _there("executorch", cut, target, scratch, time_limit)
-        return device_checks.relative(there, here), _tolerance(here)
+        return metrics.relative_error(there, here), _tolerance(here)
 
     found = bisected(len(whole.layers), differs)
     if found is None:
@@ -129,7 +128,7 @@ def _first(nodes: list[onnx.NodeProto], here: Sample, there: Sample) -> Parting 
     before = 0.0
     places = [(node, name) for node in nodes for name in node.output if name]
     for (node, name), a, b in zip(places, there[-len(places) :], here[-len(places) :], strict=True):
-        found = device_checks.relative(a, b)
+        found = metrics.relative_error(a, b)
         if found > _tolerance(b):
             return Parting(node.name or name, node.op_type, found, before)
         before = max(before, found)

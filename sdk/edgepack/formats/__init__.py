@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor as Weight
     from torch.fx import GraphModule, Node
 
+    from edgepack.arrays import Array, Sample
     from edgepack.contract import Contract
-    from edgepack.contract.samples import Array, Sample
     from edgepack.model.source import Source
 
 

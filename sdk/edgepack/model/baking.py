@@ -11,13 +11,13 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import TensorArgument
 
-from edgepack import toml
+from edgepack import metrics, toml
 from edgepack.contract import Contract, ImageInput, Output
 from edgepack.errors import SourceError
-from edgepack.evaluate import checks as judge
 
 if TYPE_CHECKING:
-    from edgepack.contract.samples import Sample, Samples
+    from edgepack.arrays import Sample
+    from edgepack.contract.samples import Samples
     from edgepack.model.source import Source
 
 _ENDED = "ends in arg-max"
@@ -126,7 +126,7 @@ def ended(source: Source) -> Source:
         exported=exported,
         free=exported,
         contract=numbered(source.contract),
-        reference=tuple((judge.best(row[0]), *row[1:]) for row in source.reference),
+        reference=tuple((metrics.class_index(row[0]), *row[1:]) for row in source.reference),
         argmax=False,
     )
 

@@ -13,7 +13,7 @@ from edgepack import python_reference
 from edgepack.contract import Output
 from edgepack.errors import PlanError, SourceError
 from edgepack.model import torchvision, weights
-from edgepack.plan import Plan
+from edgepack.model.request import ModelRequest
 from edgepack.silence import quiet
 
 
@@ -40,32 +40,32 @@ def _name(reference: str) -> str:
     return next((word for word in words if word not in _GENERIC), "model")
 
 
-def load(plan: Plan) -> Loaded:
-    """The model that the plan names, with its weights, in eval mode.
+def load(request: ModelRequest) -> Loaded:
+    """The model that the request names, with its weights, in eval mode.
 
     Raises SourceError where it cannot be had, PlanError where weights do not go with its form.
     """
-    if plan.kind in ("exported", "torchscript") and plan.weights:
-        raise PlanError(f"{plan.model} brings its own weights: --weights does not go with it")
-    if plan.kind == "exported":
-        return _load_exported(Path(plan.model))
-    if plan.kind == "torchscript":
-        return _load_torchscript(plan)
-    if plan.kind == "torchvision":
-        name = plan.model.partition(":")[2]
+    if request.kind in ("exported", "torchscript") and request.weights:
+        raise PlanError(f"{request.model} brings its own weights: --weights does not go with it")
+    if request.kind == "exported":
+        return _load_exported(Path(request.model))
+    if request.kind == "torchscript":
+        return _load_torchscript(request)
+    if request.kind == "torchvision":
+        name = request.model.partition(":")[2]
         module = torchvision.build(name)
-        file = Path(plan.weights) if plan.weights else torchvision.cached(name)
-        weights.put(weights.read(file, trust_pickle=plan.trust_pickle), module, file)
+        file = Path(request.weights) if request.weights else torchvision.cached(name)
+        weights.put(weights.read(file, trust_pickle=request.trust_pickle), module, file)
         table, output, origin = torchvision.contract(name, file)
         return Loaded(name, module.eval(), (table,), output, notes=(f"contract: {origin}",))
-    module = _instance(python_reference.attribute(plan.model), plan.model)
-    if plan.weights:
-        file = Path(plan.weights)
-        weights.put(weights.read(file, trust_pickle=plan.trust_pickle), module, file)
+    module = _instance(python_reference.attribute(request.model), request.model)
+    if request.weights:
+        file = Path(request.weights)
+        weights.put(weights.read(file, trust_pickle=request.trust_pickle), module, file)
         untrained: tuple[str, ...] = ()
     else:
         untrained = ("no --weights: the model's weights are those its code gave it",)
-    return Loaded(_name(plan.model), module.eval(), notes=untrained)
+    return Loaded(_name(request.model), module.eval(), notes=untrained)
 
 
 def _instance(found: Any, reference: str) -> torch.nn.Module:
@@ -100,13 +100,13 @@ def _tensor_table(name: str, value: torch.Tensor) -> dict[str, Any]:
     return {"kind": "tensor", "name": name, "shape": shape, "dtype": str(value.dtype).split(".")[1]}
 
 
-def _load_torchscript(plan: Plan) -> Loaded:
-    path = Path(plan.model)
+def _load_torchscript(request: ModelRequest) -> Loaded:
+    path = Path(request.model)
     try:
         with quiet():
             return Loaded(path.stem, torch.jit.load(path, map_location="cpu").eval())
     except RuntimeError:
-        found = weights.read_pickle(path, trust_pickle=plan.trust_pickle)
+        found = weights.read_pickle(path, trust_pickle=request.trust_pickle)
     if isinstance(found, torch.nn.Module):
         return Loaded(path.stem, found.eval())
     raise SourceError(

@@ -13,15 +13,16 @@ from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 from edgepack import toml
+from edgepack.arrays import Sample
 from edgepack.contract import Contract, Input, Output, State, calibration_warnings, samples
-from edgepack.contract.samples import Sample, Samples
+from edgepack.contract.samples import Samples
 from edgepack.errors import SourceError
 from edgepack.graph import layers as graph
 from edgepack.model import baking, torchscript
 from edgepack.model import load as form
 from edgepack.model.baking import Bake
 from edgepack.model.load import Loaded, first_line
-from edgepack.plan import Plan
+from edgepack.model.request import ModelRequest
 from edgepack.silence import quiet
 from edgepack.toml import Strict
 
@@ -106,25 +107,25 @@ def tensors(sample: Sample) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(array) for array in sample)
 
 
-def load(plan: Plan) -> Source:
+def load(request: ModelRequest) -> Source:
     """Load the model, run it on its samples, and capture it.
 
     Raises SourceError at whatever in the model, its weights or its samples stands in the way.
     """
-    loaded = form.load(plan)
+    loaded = form.load(request)
     _check_float(loaded.module)
-    inputs = _inputs(plan, loaded)
+    inputs = _inputs(request, loaded)
     flat = _Flat(loaded.module, loaded.keywords)
-    contract = _contract(plan, loaded, inputs, _probe(flat, inputs))
-    if plan.bake:
-        contract = baking.without_activation(contract) if plan.argmax else contract
+    contract = _contract(request, loaded, inputs, _probe(flat, inputs))
+    if request.bake:
+        contract = baking.without_activation(contract) if request.argmax else contract
         flat.bake, contract = baking.baked(contract)
-    calib, evaluation, notes = _samples(plan, contract)
+    calib, evaluation, notes = _samples(request, contract)
     reference = tuple(run(flat, sample) for sample in evaluation.inputs)
     _check_reference(flat, evaluation, reference)
     contract, inferred = _infer_classes(contract, evaluation, reference)
     _check_classes(contract, evaluation, reference[0])
-    if plan.argmax:
+    if request.argmax:
         evaluation, reference = baking.clearest_first(evaluation, reference)
     exported = _capture(flat, contract, free=False)
     _check_float_graph(exported)
@@ -139,20 +140,20 @@ def load(plan: Plan) -> Source:
         notes=(*loaded.notes, *notes, *inferred),
         module=flat,
         inside="none" if flat.bake is None else flat.bake.activation,
-        argmax=plan.argmax,
+        argmax=request.argmax,
     )
 
 
-def _inputs(plan: Plan, loaded: Loaded) -> tuple[Input, ...]:
-    tables = plan.inputs or loaded.tables
+def _inputs(request: ModelRequest, loaded: Loaded) -> tuple[Input, ...]:
+    tables = request.inputs or loaded.tables
     partial = len(tables) == len(loaded.tables) == 1 and set(tables[0]) <= {"kind", "name", "size"}
-    if plan.inputs and partial and tables[0]["kind"] == loaded.tables[0]["kind"]:
+    if request.inputs and partial and tables[0]["kind"] == loaded.tables[0]["kind"]:
         size = max(tables[0].get("size", [0]))
         below = dict(loaded.tables[0])
         if below.get("resize_to", size) < size:
             below["resize_to"] = round(size * below["resize_to"] / max(below["size"]))
         tables = ({**below, **tables[0]},)
-    where = plan.contract_from
+    where = request.contract_from
     return toml.validate({"inputs": list(tables)}, _Inputs, where, SourceError).inputs
 
 
@@ -172,8 +173,8 @@ def _validated(inputs: tuple[Input, ...], outputs: list[Output], state: tuple[St
     return toml.validate(tables, Contract, "the contract", SourceError)
 
 
-def _contract(plan: Plan, loaded: Loaded, inputs: tuple[Input, ...], count: int) -> Contract:
-    outputs = list(plan.outputs or ((loaded.output,) if loaded.output else ()))
+def _contract(request: ModelRequest, loaded: Loaded, inputs: tuple[Input, ...], count: int) -> Contract:
+    outputs = list(request.outputs or ((loaded.output,) if loaded.output else ()))
     if len(outputs) > count:
         raise SourceError(f"{len(outputs)} outputs are declared, the model gives {count}")
     if any(each.kind == "class" for each in outputs):
@@ -183,21 +184,21 @@ def _contract(plan: Plan, loaded: Loaded, inputs: tuple[Input, ...], count: int)
         )
     if not outputs:
         outputs = [Output()]
-    if plan.labels:
+    if request.labels:
         activation = outputs[0].activation
-        table = {**outputs[0].model_dump(), "kind": "classification", "labels": plan.labels}
+        table = {**outputs[0].model_dump(), "kind": "classification", "labels": request.labels}
         outputs[0] = Output.model_validate({**table, "activation": activation})
     outputs += [Output(name=f"output_{n}") for n in range(len(outputs), count)]
-    return _validated(inputs, outputs, plan.state)
+    return _validated(inputs, outputs, request.state)
 
 
-def _samples(plan: Plan, contract: Contract) -> tuple[Samples | None, Samples, list[str]]:
+def _samples(request: ModelRequest, contract: Contract) -> tuple[Samples | None, Samples, list[str]]:
     """Calibration samples, evaluation samples, and what the user should know of them."""
     notes: list[str] = []
-    labelled = plan.recovers or not plan.eval
-    calib = samples.load(plan.calib, contract, with_labels=labelled) if plan.calib else None
-    if plan.eval:
-        evaluation = samples.load(plan.eval, contract, with_labels=True)
+    labelled = request.recovers or not request.eval
+    calib = samples.load(request.calib, contract, with_labels=labelled) if request.calib else None
+    if request.eval:
+        evaluation = samples.load(request.eval, contract, with_labels=True)
     elif calib and len(calib) > 1:
         calib, evaluation = samples.split(calib)
         notes.append(f"one set is given: calibrated on {calib.origin}, judged on {evaluation.origin}")

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from edgepack import formats, target
-from edgepack.contract.samples import Array
+from edgepack.arrays import Array
 from edgepack.model import source
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import get_args
 
 from edgepack.emulator.arm import cache, pins
-from edgepack.emulator.arm.cache import Entry, clean
+from edgepack.emulator.arm.cache import clean
 from edgepack.emulator.arm.device import Run, run
+from edgepack.emulator.arm.entry import Entry
 from edgepack.emulator.arm.fetch import Tell
 from edgepack.errors import EdgepackError
 from edgepack.report import Cost

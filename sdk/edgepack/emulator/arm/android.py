@@ -18,6 +18,7 @@ from pathlib import Path
 
 from edgepack.emulator.arm import build, cache, fetch, pins
 from edgepack.emulator.arm.device import Build
+from edgepack.emulator.arm.entry import DONE, Entry
 from edgepack.emulator.arm.fetch import Tell
 from edgepack.errors import EdgepackError
 
@@ -100,10 +101,10 @@ class Libraries:
 
     @property
     def made(self) -> Made:
-        plain = json.loads((self.folder / cache.DONE).read_text(encoding="utf-8"))
+        plain = json.loads((self.folder / DONE).read_text(encoding="utf-8"))
         return Made(**{**plain, "runtimes": tuple(plain["runtimes"])})
 
-    def build(self, format_name: str, entry: cache.Entry) -> Build:
+    def build(self, format_name: str, entry: Entry) -> Build:
         """How files of a format are run by them, ONNX Runtime's with the runner of the emulator."""
         package = PACKAGES[format_name]
         if package.runtime == "executorch":
@@ -151,10 +152,10 @@ def _fill(draft: Path, tell: Tell) -> None:
     size = sum(each.stat().st_size for each in draft.iterdir() if not each.is_symlink())
     about = tuple(package.about for package in PACKAGES.values())
     made = Made(about, compiler, time.perf_counter() - begun, size)
-    (draft / cache.DONE).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
+    (draft / DONE).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
 
 
-def _compile(draft: Path, entry: cache.Entry, tell: Tell) -> str:
+def _compile(draft: Path, entry: Entry, tell: Tell) -> str:
     """Compile the shim and the runner of ExecuTorch; what with."""
     compiler = cache.cross_compiler(entry, draft / "cross", tell, tell)
     tell("compiling the shim for Android's libraries")

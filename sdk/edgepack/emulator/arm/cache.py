@@ -16,72 +16,21 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import platformdirs
 
 from edgepack.emulator.arm import build, fetch, machine, pins
+from edgepack.emulator.arm.entry import DONE, Entry, Made
 from edgepack.emulator.arm.fetch import Tell
 from edgepack.errors import EdgepackError
 
-DONE = "made.json"
 _DRAFT = ".draft-"
 _LAYOUT = 1
 _KEPT = ("onnxruntime/capi/libonnxruntime.so", "executorch/lib/lib", "executorch/include/")
 """Of a runtime's wheel; the headers only until its runner is compiled."""
 _LOADERS = ("usr/aarch64-linux-gnu/lib", "usr/aarch64-linux-gnu/lib64")
-
-
-@dataclass(frozen=True)
-class Made:
-    """What an entry was made of."""
-
-    qemu: str
-    """Its own word on its version."""
-    versions: dict[pins.Runtime, str]
-    compiler: str
-    no_counts: str
-    """Why nothing can be counted; empty where it can."""
-    seconds: float
-    bytes: int
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A whole emulator on disk."""
-
-    folder: Path
-
-    @property
-    def made(self) -> Made:
-        plain = json.loads((self.folder / DONE).read_text(encoding="utf-8"))
-        return Made(**{**plain, "notes": tuple(plain["notes"])})
-
-    @property
-    def qemu(self) -> Path:
-        return self.folder / "qemu/usr/bin/qemu-aarch64"
-
-    @property
-    def qemu_libraries(self) -> Path:
-        return self.folder / "qemu/usr/lib/x86_64-linux-gnu"
-
-    @property
-    def libraries(self) -> Path:
-        """The ARM system's own libraries."""
-        return self.folder / "lib"
-
-    @property
-    def counter(self) -> Path:
-        return self.folder / "count.so"
-
-    def runner(self, runtime: pins.Runtime) -> Path:
-        return self.folder / f"runner-{runtime}"
-
-    def library(self, runtime: pins.Runtime) -> Path:
-        """The folder of a runtime's own libraries."""
-        return self.folder / runtime / ("lib" if runtime == "executorch" else "capi")
 
 
 def root() -> Path:

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgepack.contract.samples import Sample
+from edgepack.arrays import Sample
+from edgepack.emulator import job as jobs
 from edgepack.emulator.arm import cache, cost, machine, pins, tensors
-from edgepack.emulator.arm.cache import Entry
+from edgepack.emulator.arm.entry import Entry
+from edgepack.emulator.job import Death, Job
 from edgepack.errors import EdgepackError
-from edgepack.evaluate import host
-from edgepack.evaluate.host import Death, Job
 from edgepack.report import Cost
 from edgepack.target import Target
 
@@ -72,7 +72,7 @@ def run(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     machine.write(target, entry, scratch / _SYSTEM)
-    given = host.read_samples(Path(job.samples))[:samples]
+    given = jobs.read_samples(Path(job.samples))[:samples]
     fed = (*given, *[given[-1]] * max(cost.COUNTED - 1, cost.WARM_UP + cost.COUNTED - len(given)))
     tensors.write(fed, scratch / _SAMPLES)
     (scratch / _model(job)).symlink_to(Path(job.path).resolve())
@@ -135,7 +135,7 @@ def _run(line: list[str], entry: Entry, scratch: Path, time_limit: float) -> Dea
             child.kill()
             child.wait()
     if code:
-        return Death(f"{host.reason(code, _told(scratch / _LOG))} (on the emulated device)")
+        return Death(f"{jobs.reason(code, _told(scratch / _LOG))} (on the emulated device)")
     return None
 
 

@@ -11,12 +11,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from edgepack.emulator.arm.entry import Entry
 from edgepack.target import Core, Target
-
-if TYPE_CHECKING:
-    from edgepack.emulator.arm.cache import Entry
 
 LOADER = "ld-linux-aarch64.so.1"
 _CORES = "0\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepack.contract.samples import Array, Sample
+from edgepack.arrays import Array, Sample
 
 
 def write(samples: tuple[Sample, ...], path: Path) -> None:

@@ -19,6 +19,7 @@ from edgepack.emulator.coreml import evaluate, interface, ops, plan
 from edgepack.emulator.coreml.evaluate import Values, Watch
 from edgepack.emulator.coreml.interface import Feature
 from edgepack.emulator.coreml.plan import Planned
+from edgepack.emulator.coreml.specification import specification
 from edgepack.errors import BundleError
 from edgepack.silence import quiet
 
@@ -115,9 +116,7 @@ class Program:
 
 def read(path: Path) -> Program:
     """The program in a file. Raises BundleError where it is none, or has an operation that is not known."""
-    from edgepack.formats.coreml import contents
-
-    spec, folder = contents.specification(path)
+    spec, folder = specification(path)
     kind = spec.WhichOneof("Type")
     if kind != "mlProgram":
         raise BundleError(

@@ -7,20 +7,18 @@ neural networks are taken apart; of other kinds only the interface and the size 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from coremltools.proto import FeatureTypes_pb2, MIL_pb2, Model_pb2
+from coremltools.proto import FeatureTypes_pb2, MIL_pb2
 
-from edgepack.errors import BundleError
+from edgepack.emulator.coreml.specification import parsed, readable
 from edgepack.formats import Description, Tensor
 from edgepack.formats.coreml import layers as paths
 from edgepack.formats.weighted_operators import Constant, Operator, layers, quantized
@@ -43,49 +41,15 @@ _PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
 
 def describe(path: Path) -> Description:
     """What `path` holds. Raises BundleError where it cannot be read."""
-    with _readable(path):
-        spec, folder = _parsed(path)
+    with readable(path):
+        spec, folder = parsed(path)
         return _description(spec, list(_operators(spec, folder)))
 
 
 def operators(path: Path) -> list[Operator]:
     """The operations of the model at `path`. Raises BundleError where it cannot be read."""
-    with _readable(path):
-        return list(_operators(*_parsed(path)))
-
-
-def specification(path: Path) -> tuple[Any, Path]:
-    """The specification of a model, and the folder it lies in. Raises BundleError where it cannot be read."""
-    with _readable(path):
-        return _parsed(path)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Damage and absence become BundleErrors."""
-    try:
-        yield
-    except OSError as cause:
-        raise BundleError(f"{cause.filename or path} cannot be read: {cause.strerror or cause}") from cause
-    except Exception as cause:  # damaged bytes end in any error of protobuf, json or struct
-        raise BundleError(f"{path} is not a Core ML model, or is damaged: {cause}") from cause
-
-
-def _parsed(path: Path) -> tuple[Any, Path]:
-    where = _specification(path)
-    spec: Any = Model_pb2.Model.FromString(where.read_bytes())
-    if not spec.WhichOneof("Type") or not spec.specificationVersion:
-        raise ValueError("it has no model or no version")
-    return spec, where.parent
-
-
-def _specification(path: Path) -> Path:
-    """The file of the model itself, which a package's manifest names."""
-    if path.suffix != ".mlpackage":
-        return path
-    manifest = json.loads((path / "Manifest.json").read_bytes())
-    item = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
-    return path / "Data" / str(item["path"])
+    with readable(path):
+        return list(_operators(*parsed(path)))
 
 
 def _description(spec: Any, operators: list[Operator]) -> Description:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from edgepack.arrays import Sample
 from edgepack.contract import Contract, ImageInput
-from edgepack.contract.samples import Sample
 from edgepack.errors import BundleError
 from edgepack.formats import contract_metadata
 

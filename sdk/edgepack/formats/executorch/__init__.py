@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor as Weight
     from torch.fx import GraphModule, Node
 
-    from edgepack.contract.samples import Array, Sample
+    from edgepack.arrays import Array, Sample
     from edgepack.delegation import Delegation
     from edgepack.formats.executorch.core_ml import Share
     from edgepack.model.source import Source

@@ -22,7 +22,7 @@ from executorch.backends.apple.coreml.compiler.coreml_preprocess import CoreMLBa
 from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
 from executorch.exir.backend.backend_details import PreprocessResult
 
-from edgepack.contract.samples import Array
+from edgepack.arrays import Array
 from edgepack.emulator import coreml
 from edgepack.errors import BundleError
 from edgepack.formats.coreml import contents as coreml_contents

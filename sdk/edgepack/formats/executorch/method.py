@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import torch
 
-from edgepack.contract.samples import Array, Sample
+from edgepack.arrays import Array, Sample
 from edgepack.errors import BundleError
 from edgepack.formats.executorch import contents
 

@@ -20,7 +20,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from edgepack.contract.samples import Array, Sample
+from edgepack.arrays import Array, Sample
 from edgepack.errors import ExportError
 from edgepack.formats import onnx as writer
 from edgepack.graph.layers import path_of

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor as Weight
     from torch.fx import GraphModule, Node
 
-    from edgepack.contract.samples import Array, Sample
+    from edgepack.arrays import Array, Sample
     from edgepack.model.source import Source
     from edgepack.options import PruneKind
 

@@ -1,0 +1,112 @@
+"""Metrics: how close outputs come to a reference. Everything that compares outputs calls these.
+
+A sample's outputs are a tuple of arrays; most functions take many samples, paired with their references.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from edgepack.arrays import Array, Sample
+
+LEAST_PROBABILITY = 1e-12
+"""Probabilities are clipped to this distance from 0 and 1 before a logarithm is taken."""
+
+Pairs = Iterable[tuple[Array, Array]]
+
+
+def class_index(scores: Array) -> Array:
+    """The best class, int64 [batch]: arg-max of scores [batch, classes], or an index that is one already."""
+    return scores.astype(np.int64) if scores.ndim < 2 else np.argmax(scores, axis=-1)
+
+
+def top1(outputs: Iterable[Sample]) -> Array:
+    """The class that the first output of each sample predicts, int64 [samples]."""
+    return np.asarray([int(class_index(sample[0])[0]) for sample in outputs])
+
+
+def agreement(classes: Array, reference: Array) -> float:
+    """Percent of samples that have the reference's class; of labels as the reference, the accuracy."""
+    return float(np.mean(classes == reference) * 100)
+
+
+def energies(pairs: Pairs) -> tuple[float, float]:
+    """Sums of squares over all pairs (output, reference): of the differences, and of the references."""
+    noise = signal = 0.0
+    for ours, theirs in pairs:
+        reference = theirs.astype(np.float64)
+        noise += float(np.sum((ours.astype(np.float64).reshape(theirs.shape) - reference) ** 2))
+        signal += float(np.sum(reference**2))
+    return noise, signal
+
+
+def decibels(noise: float, signal: float) -> float:
+    """Signal-to-noise ratio in dB: infinite without noise, minus infinity without signal or with NaN."""
+    if not math.isfinite(noise) or signal == 0:
+        return -math.inf
+    return 10 * math.log10(signal / noise) if noise else math.inf
+
+
+def sqnr_db(pairs: Pairs) -> float:
+    """Signal to quantization noise of outputs against their references, in dB; see `decibels`."""
+    return decibels(*energies(pairs))
+
+
+def cosine(ours: Array, theirs: Array) -> float:
+    """Cosine of the angle between two outputs; 1 where both are zero.
+
+    Single integers, such as a class index, have no angle: 1 where they are equal, else 0.
+    """
+    if ours.size == 1 and ours.dtype.kind in "iu":
+        return float(np.array_equal(ours.ravel(), theirs.ravel()))
+    a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
+    product = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / product if product else float(np.array_equal(a, b))
+
+
+def relative_error(ours: Array, theirs: Array) -> float:
+    """Largest difference over the largest reference value; infinite where only one of them is finite."""
+    a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
+    if np.array_equal(a, b, equal_nan=True) or not a.size:
+        return 0.0
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return float("inf")
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), np.finfo(np.float32).tiny))
+
+
+def is_finite(outputs: Iterable[Sample]) -> bool:
+    """No output holds NaN or infinity."""
+    return all(np.isfinite(each.astype(np.float64)).all() for sample in outputs for each in sample)
+
+
+def activate(scores: Array, activation: str) -> Array:
+    """Scores after an activation: `none`, `sigmoid`, or `softmax` over the last axis; float32."""
+    if activation == "none":
+        return scores
+    values = scores.astype(np.float64)
+    if activation == "sigmoid":
+        return np.asarray(1 / (1 + np.exp(-values)), np.float32)
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def activated(reference: tuple[Sample, ...], activation: str) -> tuple[Sample, ...]:
+    """Reference outputs as a file gives them that applies `activation` to its first output."""
+    if activation == "none":
+        return reference
+    return tuple((activate(sample[0], activation), *sample[1:]) for sample in reference)
+
+
+def deactivate(values: Array, activation: str) -> Array:
+    """What an activation was applied to: logits of `sigmoid`, those of `softmax` less a constant.
+
+    Probabilities hide what moves the scores: near 0 and 1 they hardly change.
+    """
+    if activation == "none":
+        return values
+    chances = np.clip(values.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    logits: Array = np.log(chances)
+    return logits if activation == "softmax" else logits - np.log1p(-chances)
