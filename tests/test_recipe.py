@@ -79,7 +79,10 @@ def test_a_recipe_without_a_format_serves_those_that_have_none_of_their_own() ->
         ("", "recipe"),
         ("recipe = []", "'recipe'"),
         ("[[recipe]]\nformat = 'onnx'", "'recipe.0.scheme'"),
-        ("[[recipe]]\nscheme = 'w8a7'", "'recipe.0.scheme' there is no scheme 'w8a7': it is one of fp32, fp16"),
+        (
+            "[[recipe]]\nscheme = 'w8a7'",
+            "'recipe.0.scheme' there is no scheme 'w8a7': it is one of fp32",
+        ),
         ("[[recipe]]\nshceme = 'w8a8'", "did you mean 'scheme'?"),
         ("[[recipe]]\nscheme = 'w8a8'\nequalize = 2", "'recipe.0.equalize'"),
         ("[[recipe]]\nscheme = 'w8a8'\nranges = 'mse'", "'recipe.0.ranges'"),
