@@ -17,7 +17,7 @@ FULL: dict[str, Any] = {
     "ranges": "percentile",
     "equalize": "clamped",
     "correct_bias": True,
-    "feedback": True,
+    "gptq": True,
 }
 
 
@@ -63,6 +63,12 @@ def test_every_part_of_a_recipe_is_told_in_the_file() -> None:
     assert {each.name for each in fields(Recipe)} == {"scheme", "layers", *FULL}
     plain = Recipe("w8a8")
     assert all(getattr(plain, key) != value for key, value in FULL.items())
+
+
+def test_a_file_of_before_says_feedback_where_gptq_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("[[recipe]]\nscheme = 'p4'\nfeedback = true\n")
+    assert recipe.read(path).of("coreml") == Recipe("p4", gptq=True)
 
 
 def test_a_recipe_without_a_format_serves_those_that_have_none_of_their_own() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import tomli_w
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from edgepack import toml
 from edgepack.errors import PlanError
@@ -21,6 +21,8 @@ loses the least squared error, tensor by tensor; 99.999 % of the values."""
 Equalization = Literal["none", "exact", "clamped"]
 """How channels are rescaled and shifted before int8: not at all; so that the float answers stay;
 or also those far below a clamp such as ReLU6, which holds as far as calibration saw."""
+Gptq = Annotated[bool, Field(validation_alias=AliasChoices("gptq", "feedback"))]
+"""Files written by earlier versions call it `feedback`."""
 RANGE_RULES: tuple[RangeRule, ...] = get_args(RangeRule)
 
 ROOT = "."
@@ -40,8 +42,8 @@ class Recipe:
     equalize: Equalization = "none"
     correct_bias: bool = False
     """Whether the mean error of quantized layers is taken out of their biases."""
-    feedback: bool = False
-    """Whether weights, in palettes or int8, make up for each other's errors; nothing without samples."""
+    gptq: Gptq = False
+    """Whether GPTQ rounds integer and palette weights; without calibration samples it does nothing."""
 
     @property
     def base(self) -> Scheme:
@@ -91,7 +93,7 @@ class _Table(Strict):
     ranges: RangeRule = "min-max"
     equalize: Equalization = "none"
     correct_bias: bool = False
-    feedback: bool = False
+    gptq: Gptq = False
     layers: dict[str, SchemeName] = {}  # noqa: RUF012  # pydantic copies it
 
 

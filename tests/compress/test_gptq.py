@@ -20,7 +20,7 @@ from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
-FED = Recipe("p4", feedback=True)
+FED = Recipe("p4", gptq=True)
 GROUPED = """
 import torch
 from torch import nn
@@ -107,7 +107,7 @@ def _sqnr(given: Source, ready: Source) -> float:
 def test_answers_come_closer_to_the_float_models(
     fashion: Source, bench: Workbench, scheme: str, gain: float
 ) -> None:
-    recipe = Recipe(scheme, feedback=True)  # type: ignore[arg-type]
+    recipe = Recipe(scheme, gptq=True)  # type: ignore[arg-type]
     fed = _sqnr(fashion, bench.ready(recipe))
     assert fed > _sqnr(fashion, _plain(fashion, recipe)) + gain
 
@@ -223,7 +223,7 @@ def test_the_written_package_holds_the_very_same_weights(
 def test_int8_weights_stay_on_the_grid_that_formats_find(given: str, request: pytest.FixtureRequest) -> None:
     bench = Workbench(request.getfixturevalue(given))
     exact, _ = bench.simulated(Recipe("w8a8"))
-    module, _ = bench.simulated(Recipe("w8a8", feedback=True))
+    module, _ = bench.simulated(Recipe("w8a8", gptq=True))
     changed = 0
     for path, layer in graph.layers(module).items():
         weight = graph.constant(module, graph.weight_of(layer))

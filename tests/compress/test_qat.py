@@ -18,7 +18,7 @@ from edgepack.recipe import Recipe
 
 DEVICES = {"coreml": "iphone-16", "executorch": "pixel-8"}
 RECIPES = {
-    "p4": Recipe("p4", feedback=True),
+    "p4": Recipe("p4", gptq=True),
     "w4": Recipe("w4"),
 }
 """Of a scheme, the recipe that the search begins with."""

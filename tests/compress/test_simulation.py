@@ -49,7 +49,7 @@ def test_a_float_recipe_is_exact(small_source: Source, scheme) -> None:
     [
         Recipe("w8a8"),
         Recipe("w8a8", {"stem": "fp32", "blocks.2": "fp32"}, ranges="percentile"),
-        Recipe("w8a8", ranges="least-error", equalize="exact", correct_bias=True, feedback=True),
+        Recipe("w8a8", ranges="least-error", equalize="exact", correct_bias=True, gptq=True),
     ],
     ids=["plain", "mixed", "repaired"],
 )

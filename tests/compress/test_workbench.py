@@ -54,7 +54,7 @@ def test_a_second_time_nothing_is_computed(bench: Workbench) -> None:
     assert bench.sensitivity() is damages
     assert bench.ready(recipe) is ready
     assert bench.ready(Recipe(recipe.scheme, dict(recipe.layers), recipe.ranges, recipe.equalize,
-                              recipe.correct_bias, recipe.feedback)) is ready  # fmt: skip
+                              recipe.correct_bias, recipe.gptq)) is ready  # fmt: skip
     assert (told, bench.seconds) == ([], seconds)
 
 
@@ -72,7 +72,7 @@ def test_the_recipe_is_no_worse_in_simulation_than_any_single_repair(bench: Work
     for rule in RANGE_RULES:
         assert reached >= bench.score(Recipe("w8a8", ranges=rule)).order_db - 0.2
     for equalize in ("exact", "clamped"):
-        plain = Recipe("w8a8", ranges="least-error", equalize=equalize, feedback=True)
+        plain = Recipe("w8a8", ranges="least-error", equalize=equalize, gptq=True)
         assert reached >= bench.score(plain).order_db - 0.2
 
 
@@ -112,7 +112,7 @@ def test_clipping_that_gains_by_chance_is_not_taken() -> None:
     torch.manual_seed(0)
     layers = nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3, 2), nn.ReLU(), nn.Flatten()
     bench = Workbench(source_of(nn.Sequential(*layers, nn.Linear(16 * 36, 10)).eval(), rows))
-    whole = Recipe("w8a8", feedback=True)
+    whole = Recipe("w8a8", gptq=True)
     clipped = replace(whole, ranges="least-error")
     gain = bench.score(clipped).order_db - bench.score(whole).order_db
     assert gain > 0.5, "on these samples, which are as like as samples can be"

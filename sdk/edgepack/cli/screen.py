@@ -500,8 +500,8 @@ def _recipe(artifact: Artifact) -> str:
         words.append(f"activation ranges by {recipe.ranges}")
     if recipe.equalize != "none":
         words.append(_EQUALIZED[recipe.equalize])
-    if recipe.feedback:
-        words.append("weights make up for each other's errors")
+    if recipe.gptq:
+        words.append("GPTQ")
     if recipe.correct_bias:
         words.append("biases corrected")
     if recipe.layers:

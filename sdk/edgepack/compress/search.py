@@ -128,7 +128,7 @@ class Search:
                 if not self._idle:
                     yield from self._mixed(self.bench)
             elif step.scheme in _FED_BACK and self.bench:
-                yield Recipe(step.scheme, feedback=True)
+                yield Recipe(step.scheme, gptq=True)
                 if step.scheme == "p4" and not self._idle:
                     yield from _widened(self.bench)
             else:
@@ -156,7 +156,7 @@ class Search:
 
 def _widened(bench: Workbench) -> Iterator[Recipe]:
     """Mixes of 4-bit palettes with wider ones, each once."""
-    before = Recipe("p4", feedback=True)
+    before = Recipe("p4", gptq=True)
     for share in _NOISES:
         mix = bench.mix(share)
         if mix != before:

@@ -114,7 +114,7 @@ class Workbench:
 
     def ready(self, recipe: Recipe) -> Source:
         """The source with the repairs of `recipe` done and its ranges set; itself where it asks for none."""
-        if recipe.scheme != "w8a8" and not recipe.feedback:
+        if recipe.scheme != "w8a8" and not recipe.gptq:
             return self.source
         key = repr(recipe)
         if key not in self._ready:
@@ -129,7 +129,7 @@ class Workbench:
             self._fed_back("none").put(recipe, module)
             return reweighted(self.source, module)
         module, found = self.simulated(recipe)
-        if recipe.equalize == "none" and not recipe.feedback and not recipe.correct_bias:
+        if recipe.equalize == "none" and not recipe.gptq and not recipe.correct_bias:
             return replace(self.source, ranges=found)
         return replace(reweighted(self.source, module), ranges=found)
 
@@ -153,11 +153,11 @@ class Workbench:
         found = {
             name: within(each, "min-max" if name in last else recipe.ranges) for name, each in seen.items()
         }
-        if not recipe.feedback and not recipe.correct_bias:
+        if not recipe.gptq and not recipe.correct_bias:
             return exact, found
         with quiet():
             module = copy.deepcopy(exact)
-        if recipe.feedback:
+        if recipe.gptq:
             self._fed_back(recipe.equalize).put(recipe, module)
         if recipe.correct_bias:
             bias_correction.correct(module, recipe, found, self.calib, exact)
@@ -220,14 +220,14 @@ class Workbench:
         values beyond their ranges: a mean that says nothing of other samples.
         """
         first = Recipe("w8a8", ranges="least-error")
-        fed = replace(first, feedback=True)
+        fed = replace(first, gptq=True)
         ways: list[Equalization] = (
             ["exact", "clamped"] if cross_layer_equalization.has_clamps(self._copied()) else ["exact"]
         )
         best = self._better(first, [fed, *(replace(fed, equalize=each) for each in ways)])
         best = self._clipped(replace(best, ranges="min-max"))
         best = self._better(best, [Recipe("w8a8", ranges=rule) for rule in RANGE_RULES])
-        return best if best.feedback else self._better(best, [replace(best, correct_bias=True)])
+        return best if best.gptq else self._better(best, [replace(best, correct_bias=True)])
 
     def _clipped(self, whole: Recipe) -> Recipe:
         """`whole`, or what clips ranges, where that gains for certain.
@@ -273,14 +273,14 @@ class Workbench:
         """What each layer alone does to the outputs in int8, worst first."""
         if not self._damages:
             recipe = replace(self.recipe(), layers={})
-            plain = replace(recipe, correct_bias=False, feedback=False)
+            plain = replace(recipe, correct_bias=False, gptq=False)
             self.say("sensitivity, layer by layer")
             with self.timed("sensitivity"):
                 exact, found = self.simulated(plain)
                 with quiet():
                     module = copy.deepcopy(exact)
                 known = costs(self.source)
-                fed = gptq.candidates(module, recipe) if recipe.feedback else []
+                fed = gptq.candidates(module, recipe) if recipe.gptq else []
                 snapped = self._fed_back(recipe.equalize).of({path: ["w8a8"] for path in fed}) if fed else {}
                 layers = graph.layers(module)
                 told = [
@@ -336,7 +336,7 @@ class Workbench:
                 break
             widths[max(able, key=gain)] += 1
         raised = {path: _WIDTHS[width] for path, width in widths.items() if width}
-        return Recipe("p4", raised, feedback=True)
+        return Recipe("p4", raised, gptq=True)
 
     def _palette_noises(self) -> dict[str, dict[SchemeName, float]]:
         """Noise over signal of what decides the answer (`Score.order_db`), of each layer alone in each width.
