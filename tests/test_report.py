@@ -14,6 +14,7 @@ from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Check, Figures, Omission, Report, Verdict
 
 RUNS = Check("runs", "pass", None, None, "")
+EVALUATED = Check("runs", "evaluated", None, None, "", "Core ML runs on macOS only; evaluated in torch")
 
 
 def artifact(*checks: Check) -> Artifact:
@@ -61,6 +62,9 @@ def size(verdict: Verdict) -> Check:
         ((RUNS, size("skipped")), "pass"),
         ((size("pass"), Check("runs", "skipped", None, None, "", "no macOS")), "skipped"),
         ((size("fail"), Check("runs", "skipped", None, None, "", "no macOS")), "fail"),
+        ((EVALUATED, size("pass")), "evaluated"),
+        ((EVALUATED, size("fail")), "fail"),
+        ((EVALUATED, Check("repeats", "skipped", None, None, "", "no golden outputs")), "evaluated"),
         ((Check("runs", "fail", None, None, "", "SIGSEGV"),), "fail"),
         ((size("pass"),), "skipped"),
     ],
@@ -71,7 +75,7 @@ def test_verdict_of_an_artifact(checks: tuple[Check, ...], verdict: str) -> None
 
 def test_a_report_passes_where_nothing_failed() -> None:
     skipped = artifact(Check("runs", "skipped", None, None, "", "no macOS"))
-    assert whole(artifact(RUNS), skipped).passed
+    assert whole(artifact(RUNS), artifact(EVALUATED), skipped).passed
     assert not whole(artifact(RUNS), artifact(size("fail"))).passed
 
 
@@ -114,11 +118,11 @@ def test_json_tells_the_verdicts_that_follow_from_the_checks() -> None:
             notes=(),
             recipe=Recipe("w8a8"),
         )
-        for n, checks in enumerate(((ran,), (ran, failed), ()))
+        for n, checks in enumerate(((ran,), (ran, failed), (EVALUATED,), ()))
     )
     whole = Report("t", "m", "", "", "", artifacts, (), (), "")
     (told,) = json.loads(report.all_to_json([whole]))
-    assert [each["verdict"] for each in told["artifacts"]] == ["pass", "fail", "skipped"]
+    assert [each["verdict"] for each in told["artifacts"]] == ["pass", "fail", "evaluated", "skipped"]
     assert told["passed"] is False
     assert report.from_json(report.to_json(whole)) == whole
 

@@ -15,7 +15,8 @@ from edgepack.scheme import SchemeName
 
 SCHEMA = 2
 
-Verdict = Literal["pass", "fail", "skipped"]
+Verdict = Literal["pass", "fail", "evaluated", "skipped"]
+"""`evaluated`: the file was run by an evaluator in the place of its runtime. `skipped`: nothing was run."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Check:
     limit: float | None
     unit: str
     reason: str = ""
-    """Why it was skipped, or what went wrong where no figure could be had."""
+    """Why it was skipped, what ran in the place of the runtime, or what went wrong without a figure."""
 
 
 def sentence(check: Check) -> str:
@@ -123,11 +124,11 @@ class Artifact:
 
     @property
     def verdict(self) -> Verdict:
-        """`fail` where a check failed, `skipped` where the file could not be run here, else `pass`."""
+        """`fail` where a check failed; else `pass` where the file's own runtime ran it, `evaluated` where an
+        evaluator did, `skipped` where nothing did."""
         if any(check.verdict == "fail" for check in self.checks):
             return "fail"
-        ran = any(check.name == "runs" and check.verdict == "pass" for check in self.checks)
-        return "pass" if ran else "skipped"
+        return next((check.verdict for check in self.checks if check.name == "runs"), "skipped")
 
 
 @dataclass(frozen=True)

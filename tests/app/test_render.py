@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from edgepack.app import render, template
 from edgepack.app.render import Choice
 from edgepack.contract.expected import Expected
 from edgepack.errors import BundleError, PlanError
+from edgepack.report import Check, Verdict
 
 
 @pytest.fixture
@@ -38,6 +40,15 @@ def test_rendering_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> N
     assert done.changes == ()
     assert done.file == "model/fashion0-w8a8.onnx"
     assert files(tmp_path / "deep" / "app") == files(folder / "app")
+
+
+def test_an_app_takes_a_file_that_an_evaluator_ran_and_none_that_failed(fashion_bundle: Path) -> None:
+    first, *_ = bundle.open_bundle(fashion_bundle)[0].artifacts
+    verdicts: tuple[Verdict, ...] = ("fail", "evaluated", "pass")
+    made = {each: replace(first, checks=(Check("runs", each, None, None, ""),)) for each in verdicts}
+    found = template.load("linux-python")
+    assert render.usable(found, tuple(made.values())) is made["evaluated"]
+    assert render.usable(found, (made["fail"],)) is None
 
 
 def test_an_app_runs_alone_wherever_it_is_copied(folder: Path, tmp_path: Path) -> None:

@@ -139,6 +139,16 @@ def test_a_death_fails_and_what_cannot_run_is_skipped_both_with_reasons() -> Non
     assert "macOS" in skipped.reason
 
 
+def test_a_file_that_an_evaluator_ran_is_evaluated_and_its_memory_is_left_out() -> None:
+    ran, memory = Check("runs", "pass", None, None, ""), Check("memory", "pass", 3.0, 100.0, "MB")
+    good = Check("sqnr", "pass", 31.0, 8.0, "dB")
+    found = judge.evaluated((ran, good, memory), "macOS only; evaluated in torch")
+    assert verdicts(found) == {"runs": "evaluated", "sqnr": "pass"}
+    assert found[0].reason == "macOS only; evaluated in torch"
+    failed = Check("runs", "fail", None, None, "", "NaN")
+    assert judge.evaluated((failed,), "macOS only") == (failed,)
+
+
 @pytest.mark.parametrize(("activation", "call"), [("softmax", torch.softmax), ("sigmoid", torch.sigmoid)])
 def test_activated_is_torch_s_and_touches_the_first_output_alone(activation: str, call) -> None:
     scores = np.array([[-600.0, 3.0, 900.0, 0.5]], np.float32)

@@ -90,8 +90,11 @@ def slug(name: str) -> str:
 
 
 def usable(found: Template, artifacts: tuple[Artifact, ...], format_name: str = "") -> Artifact | None:
-    """The first file that a template can run and that failed no check, though perhaps not run here by its own
-    runtime, as a Core ML package is on macOS alone; None where there is none."""
+    """The first file that a template can run and that failed no check; None where there is none.
+
+    It may be one that its own runtime did not run here: Core ML runs on macOS only, and the verdict of its
+    files is `evaluated`, or `skipped` where no evaluator ran them, either.
+    """
     wanted = (format_name,) if format_name else found.formats
     return next((each for each in artifacts if each.format in wanted and each.verdict != "fail"), None)
 

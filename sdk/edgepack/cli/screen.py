@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from edgepack.emulator.arm.android import Libraries
     from edgepack.formats import Description
     from edgepack.plan import Plan
-    from edgepack.report import Artifact, Check, Pruned, Report
+    from edgepack.report import Artifact, Check, Pruned, Report, Verdict
     from edgepack.target import Target
 
 _WIDTH = 150
@@ -51,7 +51,7 @@ _WIDTH = 150
 _LAYERS = 20
 _FEW_STEPS = 3
 _EQUALIZED = {"exact": "channels equalized", "clamped": "channels equalized, also under clamps"}
-_STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
+_STYLES = {"pass": "green", "fail": "bold red", "evaluated": "green", "skipped": "yellow"}
 
 
 class Steps:
@@ -205,11 +205,13 @@ class Screen:
             self._line(f"  [bold]in float[/] {name} {scheme}: {escape(shown)}")
         for each in report.skipped:
             self._line(f"  [yellow]skipped[/] {escape(each.what)}: {escape(each.why)}")
-        for text in _skipped_checks(report):
+        for text in _checks_of(report, "evaluated"):
+            self._line(f"  [bold]evaluated[/] {escape(text)}")
+        for text in _checks_of(report, "skipped"):
             self._line(f"  [yellow]not checked[/] {escape(text)}")
         for text in dict.fromkeys(_notes(report)):
             self._line(f"  [dim]note[/] {escape(text)}")
-        unchecked = any(each.verdict == "skipped" for each in report.artifacts)
+        unchecked = any(each.verdict in ("evaluated", "skipped") for each in report.artifacts)
         passed = "all checks that this host can make passed" if unchecked else "all checks passed"
         verdict = f"[green]{passed}[/]" if report.passed else "[bold red]a check failed[/]"
         app = f", app/ uses {report.app}" if report.app else ""
@@ -358,7 +360,7 @@ class Screen:
             self._line(f"  {change.what:8} {escape(change.place)}")
         self._line(f"{escape(done.template)} for {escape(done.file)}: [bold]{escape(str(goal))}[/]")
         if not done.proven:
-            self._line("  its own runtime did not run this file here: see `not checked` in the report")
+            self._line("  its own runtime did not run this file here: see the report")
         self._line(f"  self-test, there: {escape(done.selftest)}")
 
     def monitored(self, found: Monitored, drifts: Sequence[Drift], plot: Path | None) -> None:
@@ -575,11 +577,12 @@ def _title(artifact: Artifact) -> str:
     return f"{artifact.format} {Path(artifact.file).suffix} {artifact.scheme}"
 
 
-def _skipped_checks(report: Report) -> list[str]:
+def _checks_of(report: Report, verdict: Verdict) -> list[str]:
+    """The checks with this verdict, each reason once, with the files that it is true of."""
     found: dict[str, list[str]] = {}
     for each in report.artifacts:
         for check in each.checks:
-            if check.verdict == "skipped":
+            if check.verdict == verdict:
                 found.setdefault(f"{check.name}: {check.reason}", []).append(_title(each))
     return [f"{', '.join(titles)}: {reason}" for reason, titles in found.items()]
 

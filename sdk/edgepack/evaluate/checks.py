@@ -102,10 +102,13 @@ def checks(
 
 
 def evaluated(checks: tuple[Check, ...], reason: str) -> tuple[Check, ...]:
-    """Checks of a file that an evaluator ran in the place of its runtime: it says nothing of memory."""
-    (ran,) = cannot_run(reason)
-    kept = [each for each in checks if each.name != "memory"]
-    return tuple(ran if each.name == "runs" and each.verdict == "pass" else each for each in kept)
+    """Checks of a file that an evaluator ran in the place of its runtime, which `reason` names.
+
+    The evaluator's memory says nothing about the runtime's: that check is left out.
+    """
+    ran = Check("runs", "evaluated", None, None, "", reason)
+    kept = [check for check in checks if check.name != "memory"]
+    return tuple(ran if check.name == "runs" and check.verdict == "pass" else check for check in kept)
 
 
 QUALITY = frozenset(
