@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from edgepack import formats, target
 from edgepack.emulator import arm
-from edgepack.emulator.arm import android, build, cache, fetch
+from edgepack.emulator.arm import android_libraries, build, cache, fetch
 from edgepack.emulator.job import Death, Job, read_samples, write_samples
 from edgepack.errors import EdgepackError, TargetError
 from edgepack.evaluate import android as checks
@@ -34,9 +34,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def libraries(users_cache: None) -> android.Libraries:
+def libraries(users_cache: None) -> android_libraries.Libraries:
     """Those in the user's own cache."""
-    found = android.libraries()
+    found = android_libraries.libraries()
     if arm.unsuited(PIXEL_8, "onnx") or arm.status() is None or found is None:
         pytest.skip("not in the cache: `edgepack emulator setup --android-libs` (230 MB)")
     return found
@@ -119,7 +119,7 @@ def test_a_format_whose_library_is_not_had_is_skipped_with_the_reason(
 def test_a_package_that_cannot_be_had_leaves_nothing_behind(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes | None
 ) -> None:
-    package = android.PACKAGES["onnx"]
+    package = android_libraries.PACKAGES["onnx"]
     folder = tmp_path / "registry" / package.name / "-"
     folder.mkdir(parents=True)
     if kept:
@@ -127,22 +127,22 @@ def test_a_package_that_cannot_be_had_leaves_nothing_behind(
     monkeypatch.delenv("EDGEPACK_OFFLINE")
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", (tmp_path / "registry").as_uri())
     with pytest.raises(EdgepackError, match="sha256" if kept else "cannot be had"):
-        android.setup(lambda _: None)
-    assert android.libraries() is None
+        android_libraries.setup(lambda _: None)
+    assert android_libraries.libraries() is None
     assert list(own_cache.iterdir()) == [own_cache / "lock"]
 
 
 def test_offline_nothing_is_fetched(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEPACK_OFFLINE", "1")
     with pytest.raises(EdgepackError, match="EDGEPACK_OFFLINE"):
-        android.setup(lambda _: None)
+        android_libraries.setup(lambda _: None)
 
 
 def test_a_changed_pin_is_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = android._name()
-    changed = replace(android.PACKAGES["executorch"], sha256="0" * 64)
-    monkeypatch.setitem(android.PACKAGES, "executorch", changed)
-    assert android._name() != before
+    before = android_libraries._name()
+    changed = replace(android_libraries.PACKAGES["executorch"], sha256="0" * 64)
+    monkeypatch.setitem(android_libraries.PACKAGES, "executorch", changed)
+    assert android_libraries._name() != before
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def test_a_changed_pin_is_another_folder(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_androids_library_answers_as_the_build_for_linux(
-    libraries: android.Libraries,
+    libraries: android_libraries.Libraries,
     small_source: Source,
     tmp_path: Path,
     name: str,
@@ -171,8 +171,8 @@ def test_androids_library_answers_as_the_build_for_linux(
     path = (tmp_path / "model").with_suffix(ending)
     runs, agrees = _checked(path, tmp_path / "samples.npz", tmp_path / "run", scheme, name)
     assert (runs.name, runs.verdict) == ("android libs run", "pass")
-    assert android.PACKAGES[name].about in runs.reason
-    assert android.PACKAGES[name].about in libraries.made.runtimes
+    assert android_libraries.PACKAGES[name].about in runs.reason
+    assert android_libraries.PACKAGES[name].about in libraries.made.runtimes
     assert (agrees.name, agrees.verdict) == ("android libs agree", "pass")
     assert agrees.figure == pytest.approx(0 if SCHEMES[scheme].is_float else 1, abs=1e-5)
     assert "for Linux" in agrees.reason
@@ -181,7 +181,7 @@ def test_androids_library_answers_as_the_build_for_linux(
 @pytest.mark.slow
 @pytest.mark.parametrize("newer", [{"opset": 28}, {"ir_version": 14}])
 def test_what_is_too_new_for_it_is_told_and_no_failure(
-    libraries: android.Libraries, samples: Path, tmp_path: Path, newer: dict[str, int]
+    libraries: android_libraries.Libraries, samples: Path, tmp_path: Path, newer: dict[str, int]
 ) -> None:
     """The app's own ONNX Runtime is newer, and runs such files."""
     _model(tmp_path / "model.onnx", **newer)
@@ -199,7 +199,7 @@ def _pooled(path: Path, samples: Path) -> None:
 
 @pytest.mark.slow
 def test_an_operator_that_is_too_new_for_executorch_s_is_told_and_no_failure(
-    libraries: android.Libraries, tmp_path: Path
+    libraries: android_libraries.Libraries, tmp_path: Path
 ) -> None:
     path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
     _pooled(path, samples)
@@ -212,7 +212,7 @@ def test_an_operator_that_is_too_new_for_executorch_s_is_told_and_no_failure(
 
 @pytest.mark.slow
 def test_what_its_older_xnnpack_does_not_take_is_told_and_no_failure(
-    libraries: android.Libraries, small_source: Source, tmp_path: Path
+    libraries: android_libraries.Libraries, small_source: Source, tmp_path: Path
 ) -> None:
     """A depthwise convolution whose weights are in half precision."""
     path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
@@ -225,19 +225,19 @@ def test_what_its_older_xnnpack_does_not_take_is_told_and_no_failure(
 
 @pytest.mark.slow
 def test_a_shim_and_a_runner_that_zig_compiles_answer_the_same(
-    libraries: android.Libraries, small_source: Source, tmp_path: Path
+    libraries: android_libraries.Libraries, small_source: Source, tmp_path: Path
 ) -> None:
-    entry, package = cache.entry(), android.PACKAGES["executorch"]
+    entry, package = cache.entry(), android_libraries.PACKAGES["executorch"]
     assert entry is not None
     fetch.zig(tmp_path / "zig")
     compiler = build.zig(tmp_path / "zig", entry.libraries, build.headers())
-    other = android.Libraries(tmp_path / "libraries")
+    other = android_libraries.Libraries(tmp_path / "libraries")
     other.folder.mkdir()
-    android._unpack(package, fetch.npm(package.name, package.version, package.sha256), other.folder)
+    android_libraries._unpack(package, fetch.npm(package.name, package.version, package.sha256), other.folder)
     own = other.build("executorch", entry)
     build.shim(compiler, other.folder / own.preload)
     build.android_runner(compiler, other.folder / package.headers, other.folder / package.kept, own.runner)
-    for name in android._SYSTEM:
+    for name in android_libraries._SYSTEM:
         (other.folder / name).symlink_to(own.preload)
     path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
     formats.load("executorch").export(small_source, Recipe("w8a8"), PIXEL_8, path)
@@ -255,7 +255,9 @@ def test_a_shim_and_a_runner_that_zig_compiles_answer_the_same(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["half of it", "an operator of nobody's"])
-def test_a_pte_that_it_cannot_load_fails(libraries: android.Libraries, tmp_path: Path, damage: str) -> None:
+def test_a_pte_that_it_cannot_load_fails(
+    libraries: android_libraries.Libraries, tmp_path: Path, damage: str
+) -> None:
     path, samples = tmp_path / "model.pte", tmp_path / "samples.npz"
     _pooled(path, samples)
     data = path.read_bytes()
@@ -268,7 +270,7 @@ def test_a_pte_that_it_cannot_load_fails(libraries: android.Libraries, tmp_path:
 @pytest.mark.slow
 @pytest.mark.parametrize("operator", ["Relu", "Unheard"])
 def test_what_it_cannot_load_fails(
-    libraries: android.Libraries, samples: Path, tmp_path: Path, operator: str
+    libraries: android_libraries.Libraries, samples: Path, tmp_path: Path, operator: str
 ) -> None:
     """Half a file, and an operator that the app's own runtime does not know either."""
     path = tmp_path / "model.onnx"
@@ -281,7 +283,7 @@ def test_what_it_cannot_load_fails(
 
 @pytest.mark.slow
 def test_answers_that_differ_from_linux_fail(
-    libraries: android.Libraries, samples: Path, tmp_path: Path
+    libraries: android_libraries.Libraries, samples: Path, tmp_path: Path
 ) -> None:
     _model(tmp_path / "model.onnx")
     _model(tmp_path / "other.onnx", operator="Sigmoid")
@@ -294,7 +296,7 @@ def test_answers_that_differ_from_linux_fail(
 
 @pytest.mark.slow
 def test_a_shim_that_comes_too_late_says_so(
-    libraries: android.Libraries, samples: Path, tmp_path: Path
+    libraries: android_libraries.Libraries, samples: Path, tmp_path: Path
 ) -> None:
     """Not preloaded, its thread-local variables are not where code for Android looks for its guard."""
     _model(tmp_path / "model.onnx")

@@ -509,14 +509,14 @@ def setup(
     with Screen(debug=debug) as screen:
         from edgepack import target as targets
         from edgepack.emulator import arm
-        from edgepack.emulator.arm import android
+        from edgepack.emulator.arm import android_libraries
         from edgepack.errors import TargetError
 
         if target and targets.load(target).emulator is None:
             raise TargetError(f"{target} is not emulated: its profile has no [emulator]")
         screen.emulator(arm.setup(screen.tell))
         if android_libs:
-            screen.android(android.setup(screen.tell))
+            screen.android(android_libraries.setup(screen.tell))
 
 
 @emulator.command()
@@ -524,10 +524,10 @@ def status(debug: Debug = False) -> None:
     """Show what is set up, of which versions, where and how large."""
     with Screen(debug=debug) as screen:
         from edgepack.emulator import arm
-        from edgepack.emulator.arm import android
+        from edgepack.emulator.arm import android_libraries
 
         screen.emulator(arm.status())
-        if libraries := android.libraries():
+        if libraries := android_libraries.libraries():
             screen.android(libraries)
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from edgepack.delegation import Delegation
     from edgepack.doctor import Host
     from edgepack.emulator.arm import Entry
-    from edgepack.emulator.arm.android import Libraries
+    from edgepack.emulator.arm.android_libraries import Libraries
     from edgepack.formats import Description
     from edgepack.plan import Plan
     from edgepack.report import Artifact, Check, Pruned, Report, Verdict

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgepack.emulator import arm
-from edgepack.emulator.arm import android, cache, device
+from edgepack.emulator.arm import android_libraries, cache, inference
 from edgepack.emulator.job import Death, Job
 from edgepack.errors import TargetError
 from edgepack.evaluate import device_checks
@@ -18,7 +18,7 @@ from edgepack.report import Artifact, Check
 from edgepack.target import Target
 
 RUNS, AGREES = "android libs run", "android libs agree"
-SHOWS = android.SHOWS
+SHOWS = android_libraries.SHOWS
 _SETUP = "Android's libraries are not set up: run `edgepack emulator setup --android-libs`"
 _TOO_NEW = (
     "Current official support for domain",
@@ -48,15 +48,15 @@ def judged(artifact: Artifact, path: Path, on: Device) -> Artifact:
 
 
 def _checks(artifact: Artifact, path: Path, on: Device) -> tuple[Check, ...]:
-    libraries, entry = android.libraries(), cache.entry()
-    reason = android.unsuited(artifact.format) or arm.unsuited(on.target, artifact.format)
+    libraries, entry = android_libraries.libraries(), cache.entry()
+    reason = android_libraries.unsuited(artifact.format) or arm.unsuited(on.target, artifact.format)
     reason = reason or ("" if libraries else _SETUP) or on.absent
     if reason or libraries is None or entry is None:
         return (_skipped(RUNS, reason or _SETUP),)
     by = libraries.build(artifact.format, entry)
     on.say(f"run {path.name} by {by.name}")
     job = Job(artifact.format, str(path), str(on.samples))
-    found = device.run(job, on.target, on.scratch / "android", on.time_limit, samples=SAMPLES, by=by)
+    found = inference.run(job, on.target, on.scratch / "android", on.time_limit, samples=SAMPLES, by=by)
     linux = on.ran.get(path)
     if isinstance(found, Death):
         return (_died(found, by.name, linux),)

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgepack import metrics
 from edgepack.arrays import Array, Sample
-from edgepack.emulator.arm.device import Run
+from edgepack.emulator.arm.inference import Run
 from edgepack.report import Check, Verdict
 from edgepack.scheme import SCHEMES, SchemeName
 

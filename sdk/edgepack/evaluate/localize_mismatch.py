@@ -16,7 +16,7 @@ import numpy as np
 
 from edgepack import formats, metrics
 from edgepack.arrays import Array, Sample
-from edgepack.emulator.arm import device
+from edgepack.emulator.arm import inference
 from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.errors import BundleError
 from edgepack.silence import quiet
@@ -84,7 +84,7 @@ def _cut(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: 
 def _there(format_name: str, path: Path, target: Target, scratch: Path, time_limit: float) -> Sample:
     """What the file answers to the sample on the device. Raises RuntimeError."""
     job = Job(format_name, str(path), str(scratch / _SAMPLES))
-    found = device.run(job, target, scratch / "run", time_limit, samples=1)
+    found = inference.run(job, target, scratch / "run", time_limit, samples=1)
     if isinstance(found, Death):
         raise RuntimeError(found.reason)
     return found.outputs[0]

@@ -9,9 +9,9 @@ from typing import get_args
 
 from edgepack.emulator.arm import cache, pins
 from edgepack.emulator.arm.cache import clean
-from edgepack.emulator.arm.device import Run, run
 from edgepack.emulator.arm.entry import Entry
 from edgepack.emulator.arm.fetch import Tell
+from edgepack.emulator.arm.inference import Run, run
 from edgepack.errors import EdgepackError
 from edgepack.report import Cost
 from edgepack.target import Core, Target

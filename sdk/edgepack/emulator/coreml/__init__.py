@@ -10,6 +10,6 @@ the file.
 
 from __future__ import annotations
 
-from edgepack.emulator.coreml.program import Function, Program, State, read
+from edgepack.emulator.coreml.ml_program import Function, Program, State, read
 
 __all__ = ["Function", "Program", "State", "read"]

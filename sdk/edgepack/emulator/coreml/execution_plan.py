@@ -12,7 +12,7 @@ from coremltools.converters.mil.mil import types
 from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
 from edgepack.emulator.coreml import constexpr
-from edgepack.emulator.coreml.evaluate import Block, Slot, Step, Values
+from edgepack.emulator.coreml.interpreter import Block, Slot, Step, Values
 from edgepack.emulator.coreml.operation import Op, Shape, Value
 
 _DTYPES: Mapping[str, torch.dtype] = {
@@ -31,7 +31,7 @@ _NARROW = {"float16": "float32", "uint16": "int32", "uint32": "int64"}
 
 
 @dataclass(frozen=True)
-class Planned:
+class ExecutionPlan:
     """A function, ready to run."""
 
     block: Block
@@ -46,12 +46,12 @@ class Planned:
     constants: Values
 
 
-def planned(function: Any, table: Mapping[str, Op], opset: int) -> Planned:
+def plan_function(function: Any, table: Mapping[str, Op], opset: int) -> ExecutionPlan:
     """The steps of a pymil `Function`, whose operations are all in `table`."""
     planner = _Planner(table, opset)
     block = planner.block(function, list(function.inputs.values()))
     given = function.inputs
-    return Planned(
+    return ExecutionPlan(
         block=block,
         inputs=tuple(given),
         dtypes={name: _dtype(each) for name, each in given.items()},

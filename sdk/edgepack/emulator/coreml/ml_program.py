@@ -15,10 +15,10 @@ import torch
 from coremltools.converters.mil.frontend.milproto import load
 from coremltools.proto import MIL_pb2
 
-from edgepack.emulator.coreml import evaluate, interface, ops, plan
-from edgepack.emulator.coreml.evaluate import Values, Watch
-from edgepack.emulator.coreml.interface import Feature
-from edgepack.emulator.coreml.plan import Planned
+from edgepack.emulator.coreml import execution_plan, feature, interpreter, ops
+from edgepack.emulator.coreml.execution_plan import ExecutionPlan
+from edgepack.emulator.coreml.feature import Feature
+from edgepack.emulator.coreml.interpreter import Values, Watch
 from edgepack.emulator.coreml.specification import specification
 from edgepack.errors import BundleError
 from edgepack.silence import quiet
@@ -39,13 +39,13 @@ class Function:
     name: str
     inputs: tuple[Feature, ...]
     outputs: tuple[Feature, ...]
-    planned: Planned
+    planned: ExecutionPlan
 
     def fresh_state(self) -> State:
         """All zeros, as Core ML makes it; empty where the function keeps none."""
         shapes, dtypes = self.planned.states, self.planned.dtypes
         empty = {name: torch.zeros(shape) for name, shape in shapes.items()}
-        return {name: evaluate.typed(value, dtypes[name]) for name, value in empty.items()}
+        return {name: interpreter.typed(value, dtypes[name]) for name, value in empty.items()}
 
     def run(self, inputs: Mapping[str, Any], state: State | None, watch: Watch | None) -> dict[str, Any]:
         """Outputs by name, as Core ML's `predict` gives them. See `Program.run`."""
@@ -53,10 +53,10 @@ class Function:
         values: Values = dict(self.planned.constants)
         if watch is not None:
             for name, value in given.items():
-                evaluate.tell(watch, name, value)
+                interpreter.tell(watch, name, value)
         with torch.no_grad():
             entries = [given[name] for name in self.planned.inputs]
-            results = evaluate.run(self.planned.block, values, watch, *entries)
+            results = interpreter.run(self.planned.block, values, watch, *entries)
         found = dict(zip(self.planned.outputs, results, strict=True))
         return {each.name: each.answer(found[each.name]) for each in self.outputs}
 
@@ -68,7 +68,7 @@ class Function:
             if each.name not in inputs and not each.optional:
                 raise BundleError(f"input '{each.name}' of '{self.name}' is not given")
             value = each.tensor(inputs[each.name]) if each.name in inputs else each.filled()
-            fed[each.name] = evaluate.typed(value, self.planned.dtypes[each.name])
+            fed[each.name] = interpreter.typed(value, self.planned.dtypes[each.name])
         return fed
 
     def _held(self, state: State | None) -> State:
@@ -134,9 +134,11 @@ def _program(spec: Any, weights: Path, path: Path) -> Program:
     for name, function in program.functions.items():
         _check(function, name)
         opset = _opset(function.opset, name)
-        planned = plan.planned(_loaded(program, name, opset, weights, path), ops.table(), opset)
+        planned = execution_plan.plan_function(
+            _loaded(program, name, opset, weights, path), ops.table(), opset
+        )
         here = described[name]
-        given, answers = (tuple(map(interface.feature, some)) for some in (here.input, here.output))
+        given, answers = (tuple(map(feature.read_feature, some)) for some in (here.input, here.output))
         functions[name] = Function(name, given, answers, planned)
     return Program(functions, default, dict(told.metadata.userDefined))
 

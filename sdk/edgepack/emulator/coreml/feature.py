@@ -11,7 +11,7 @@ import torch
 from coremltools.proto import FeatureTypes_pb2
 from PIL import Image
 
-from edgepack.emulator.coreml.image import Colours
+from edgepack.emulator.coreml.color_space import ColorSpace
 from edgepack.emulator.coreml.operation import Value
 from edgepack.errors import BundleError
 
@@ -35,19 +35,19 @@ class Feature:
     """Of an array; None where it is none, or where it is not told."""
     shapes: tuple[Sizes, ...] = ()
     """Shapes that are accepted, one of them; of a picture, height and width. Empty: any."""
-    colours: Colours | None = None
+    color_space: ColorSpace | None = None
     optional: bool = False
     default: float = 0.0
     """What fills an input that is optional and not given."""
 
     def tensor(self, value: Any) -> torch.Tensor:
         """A value as the program takes it. Raises BundleError where it is not of this kind or shape."""
-        if self.colours is None:
+        if self.color_space is None:
             return self._array(value)
         if not isinstance(value, Image.Image):
             raise BundleError(f"input '{self.name}' takes a PIL picture, not {type(value).__name__}")
         self._check((value.height, value.width))
-        return self.colours.tensor(value)
+        return self.color_space.tensor(value)
 
     def filled(self) -> torch.Tensor:
         """What the program computes with where an optional input is left out."""
@@ -62,8 +62,8 @@ class Feature:
             assert isinstance(keys, tuple | torch.Tensor)
             assert isinstance(scores, torch.Tensor)
             return dict(zip(_plain(keys), scores.reshape(-1).tolist(), strict=True))
-        if self.colours is not None:
-            return self.colours.picture(value)
+        if self.color_space is not None:
+            return self.color_space.picture(value)
         if self.dtype is None:
             return value.item() if value.dim() == 0 else value.numpy()
         return value.numpy().astype(self.dtype)
@@ -101,7 +101,7 @@ def _told(sizes: Sizes) -> str:
     )
 
 
-def feature(told: Any) -> Feature:
+def read_feature(told: Any) -> Feature:
     """A `FeatureDescription` of a specification."""
     kind = told.type.WhichOneof("Type")
     if kind == "imageType":
@@ -120,7 +120,7 @@ def _picture(name: str, told: Any) -> Feature:
     elif flexible == "imageSizeRange":
         ranges = told.imageSizeRange
         shapes = ((_range(ranges.heightRange), _range(ranges.widthRange)),)
-    return Feature(name, shapes=shapes, colours=Colours(space))
+    return Feature(name, shapes=shapes, color_space=ColorSpace(space))
 
 
 def _array(told: Any) -> Feature:

@@ -13,7 +13,7 @@ _MODES = {"RGB": "RGB", "BGR": "RGB", "GRAYSCALE": "L", "GRAYSCALE_FLOAT16": "F"
 
 
 @dataclass(frozen=True)
-class Colours:
+class ColorSpace:
     """How a feature's pictures lie in memory, by the name of Core ML's colour space."""
 
     name: str

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgepack.emulator.arm import build, cache, fetch, pins
-from edgepack.emulator.arm.device import Build
 from edgepack.emulator.arm.entry import DONE, Entry
 from edgepack.emulator.arm.fetch import Tell
+from edgepack.emulator.arm.inference import Build
 from edgepack.errors import EdgepackError
 
 SHOWS = (
