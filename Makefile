@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-TYPED := benchmarks templates/linux-python examples/fashion_mnist examples/tutorial_nets examples/silero_vad examples/packages.py \
+TYPED := benchmarks docs/_ext/edgepack_reference templates/linux-python examples/fashion_mnist examples/tutorial_nets examples/silero_vad examples/packages.py \
          $(wildcard examples/imagenet/*.py) $(wildcard examples/imagenet/*/model.py)
 
-.PHONY: demo test test-slow apps lint benchmarks clean
+.PHONY: demo test test-slow apps lint docs benchmarks clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,8 +33,12 @@ lint: $(BIN)/.installed
 	@# folders whose modules share names (model, train, fetch) are checked one by one
 	for each in $(TYPED); do MYPYPATH=examples $(BIN)/mypy $$each || exit 1; done
 
+# Built anew each time: the reference comes from the code, of which Sphinx's cache of pages knows nothing.
+docs: $(BIN)/.installed
+	$(BIN)/python -m sphinx --builder html --fresh-env --write-all --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
+
 benchmarks: $(BIN)/.installed
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo docs/_build

@@ -1,0 +1,123 @@
+"""The reference of what edgepack ships: devices, formats, schemes, templates, errors."""
+
+from __future__ import annotations
+
+import inspect
+
+from edgepack import errors as error_module, formats as format_wing, target
+from edgepack.app import template
+from edgepack.scheme import SCHEMES, Scheme
+from edgepack_reference.markdown import code, codes, fence, sentence, table
+
+
+def targets() -> str:
+    """An overview, then a section for each device."""
+    found = [target.load(name) for name in target.names()]
+    rows = [
+        [f"[{each.name}](#{each.name})", each.title, each.cpu.model, _emulated(each), code(each.template)]
+        for each in found
+    ]
+    overview = table(["target", "device", "CPU", "emulated on", "app template"], rows)
+    return "\n".join([overview, *(_target(each) for each in found)])
+
+
+def _emulated(device: target.Target) -> str:
+    return code(device.emulator.cpu) if device.emulator else ""
+
+
+def _target(device: target.Target) -> str:
+    facts = [
+        ["system", f"{device.os.name} {device.os.floor} or newer"],
+        ["CPU", f"{device.cpu.cores} cores: {device.cpu.model}"],
+        ["instruction set", codes(device.cpu.isa)],
+        ["threads", str(device.threads)],
+        ["memory", f"{device.memory.total_mb} MB"],
+        *([each.kind.upper(), f"{each.name}, reached by {each.reached_by}"] for each in device.accelerators),
+        ["budget of a file", _budget(device.budget)],
+    ]
+    formats_table = table(
+        ["format", "schemes, most preferred first", "options"],
+        [[code(each.name), codes(each.schemes), _options(each)] for each in device.formats],
+    )
+    return f"## {device.name}\n\n{device.title}.\n\n{table(['', ''], facts)}\n{formats_table}"
+
+
+def _options(choice: target.FormatChoice) -> str:
+    extra = choice.model_dump(exclude={"name", "schemes"}, exclude_defaults=True)
+    return codes(f"{key} = {value!r}" for key, value in extra.items())
+
+
+def _budget(budget: target.Budget) -> str:
+    return (
+        f"{budget.size_mb:g} MB in size, {budget.memory_mb:g} MB of memory, agreement of "
+        f"{budget.min_agreement:g} % or more, SQNR of {budget.min_sqnr_db:g} dB or more"
+    )
+
+
+def formats() -> str:
+    """The facts that `edgepack formats` lists, and which scheme each format can carry."""
+    facts = [format_wing.facts(name) for name in format_wing.names()]
+    overview = table(
+        ["format", "about", "file", "extra"],
+        [
+            [code(each["name"]), sentence(each["about"]), code(each["suffix"]), code(each["extra"])]
+            for each in facts
+        ],
+    )
+    carried = table(
+        ["scheme", *(code(each["name"]) for each in facts)],
+        [[code(name), *("yes" if name in each["schemes"] else "" for each in facts)] for name in SCHEMES],
+    )
+    return f"{overview}\n## Schemes that a format can carry\n\n{carried}"
+
+
+def schemes() -> str:
+    """Every scheme, with its fields."""
+    rows = [
+        [code(each.name), sentence(each.about), _weights(each), _activations(each)]
+        for each in SCHEMES.values()
+    ]
+    return table(["scheme", "about", "weights", "activations"], rows)
+
+
+def _weights(scheme: Scheme) -> str:
+    sparse = ", zeros not stored" if scheme.sparse else ""
+    if scheme.weights == "float":
+        return f"{scheme.weight_bits}-bit float{sparse}"
+    if scheme.weights == "palette":
+        return f"index of {scheme.weight_bits} bits into {2**scheme.weight_bits} values{sparse}"
+    return f"{scheme.weight_bits}-bit integers, a scale for each {scheme.granularity}{sparse}"
+
+
+def _activations(scheme: Scheme) -> str:
+    if scheme.activations == "float":
+        return "float"
+    when = "calibrated on samples" if scheme.activations == "static" else "at run time"
+    return f"{scheme.activation_bits}-bit integers, ranges {when}"
+
+
+def errors() -> str:
+    """The exit codes, and the tree of exceptions."""
+    classes = [
+        each
+        for _, each in inspect.getmembers(error_module, inspect.isclass)
+        if issubclass(each, error_module.EdgepackError)
+    ]
+    classes.sort(key=lambda each: (each.exit_code, len(each.__mro__)))
+    rows = [["0", "All checks passed.", ""]]
+    rows += [[str(each.exit_code), sentence(inspect.getdoc(each) or ""), code(each.__name__)] for each in classes]
+    rows.append([str(error_module.CHECK_FAILED), "A check failed. The bundle is written and the report says so.", ""])
+    rows.append([str(error_module.INTERRUPTED), "Interrupted (Ctrl-C or SIGTERM). Nothing is left behind.", ""])
+    tree = inspect.getdoc(error_module) or ""
+    drawing = "\n".join(line for line in tree.splitlines() if line.startswith(("EdgepackError", "├", "└", "│")))
+    return table(["exit code", "meaning", "exception"], rows) + "\n## Tree\n\n" + fence(drawing)
+
+
+def templates() -> str:
+    """The app templates and the runtimes that they use."""
+    found = [template.load(name) for name in template.names()]
+    rows = [
+        [code(each.name), sentence(each.about), each.language, codes(each.formats), codes(each.platforms)]
+        for each in found
+    ]
+    return table(["template", "about", "language", "formats", "platforms"], rows)

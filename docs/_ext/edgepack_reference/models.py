@@ -1,0 +1,167 @@
+"""The reference of the TOML and JSON files that people write, from the pydantic models that validate them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from sphinx.pycode import ModuleAnalyzer
+
+from edgepack import recipe, settings as settings_module, target
+from edgepack.app import template
+from edgepack.contract import Contract
+from edgepack_reference.markdown import code, fence, sentence, table
+
+_NAMES = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    Path: "path",
+}
+
+
+def settings() -> str:
+    """`edgepack.toml`, a section for each table."""
+    return _file(settings_module.Settings)
+
+
+def target_file() -> str:
+    """A device profile."""
+    return _file(target.Target, without=("name",))
+
+
+def recipe_file() -> str:
+    """`recipe.toml`."""
+    return _file(recipe.Book)
+
+
+def template_file() -> str:
+    """`template.toml`."""
+    return _file(template.Template, without=("name",))
+
+
+def contract() -> str:
+    """`contract.json`, with each kind of input and of output."""
+    return _file(Contract)
+
+
+def contract_schema() -> str:
+    """The JSON Schema that the package ships."""
+    text = Path(inspect.getfile(settings_module)).with_name("contract.schema.json").read_text(encoding="utf-8")
+    return fence(json.dumps(json.loads(text), indent=2), "json")
+
+
+def _file(model: type[BaseModel], without: tuple[str, ...] = ()) -> str:
+    fields = {name: field for name, field in model.model_fields.items() if name not in without}
+    nested = {name: found for name, field in fields.items() if (found := list(_models(field.annotation)))}
+    own = [_row(model, name, field) for name, field in fields.items() if name not in nested]
+    parts = [table(["key", "type", "default", "description"], own)] if own else []
+    for name, found in nested.items():
+        brackets = f"[[{name}]]" if _is_list(fields[name].annotation) else f"[{name}]"
+        parts.append(f"## `{brackets}`\n")
+        parts.append(_description(model, name, fields[name]) + "\n")
+        for each in found:
+            parts.extend(_table_of(each, heading=len(found) > 1))
+    return "\n".join(parts)
+
+
+def _table_of(model: type[BaseModel], *, heading: bool) -> Iterator[str]:
+    if heading:
+        kind = model.model_fields["kind"].annotation
+        yield f"### `kind = \"{get_args(kind)[0]}\"`\n"
+    yield _docstring(model) + "\n"
+    rows = [_row(model, name, field) for name, field in model.model_fields.items()]
+    yield table(["key", "type", "default", "description"], rows)
+
+
+def _row(model: type[BaseModel], name: str, field: FieldInfo) -> list[str]:
+    described = type_of(field.annotation, field.metadata)
+    return [code(field.alias or name), described, _default(field), _description(model, name, field)]
+
+
+def _docstring(model: type[BaseModel]) -> str:
+    own = model.__dict__.get("__doc__") or ""
+    return inspect.cleandoc(own)
+
+
+def _description(model: type[BaseModel], name: str, field: FieldInfo) -> str:
+    """What the field says of itself: its `description`, else the docstring below it."""
+    return sentence(field.description or attribute_docstring(model, name))
+
+
+def attribute_docstring(owner: type, name: str) -> str:
+    """The docstring that follows an attribute in the class that declares it; empty without one."""
+    for each in owner.__mro__:
+        if name in each.__dict__.get("__annotations__", {}):
+            docs = ModuleAnalyzer.for_module(each.__module__).find_attr_docs()
+            return " ".join(docs.get((each.__qualname__, name), []))
+    return ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value in (None, "", ()) or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, tuple):
+        return code(json.dumps(list(value)))
+    return code(json.dumps(value))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that values of a type are made of: one, or one for each kind."""
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) is not Literal:
+        for each in get_args(annotation):
+            yield from _models(each)
+
+
+def _is_list(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        return _is_list(get_args(annotation)[0])
+    return get_origin(annotation) in (tuple, list)
+
+
+def type_of(annotation: Any, metadata: Any = ()) -> str:
+    """A type in words, as someone who writes TOML calls it, with its bounds."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_of(arguments[0], arguments[1:])
+    if origin is Literal:
+        return " or ".join(code(json.dumps(each)) for each in arguments)
+    if origin in (Union, types.UnionType):
+        kinds = [type_of(each, metadata) for each in arguments if each is not type(None)]
+        return " or ".join(dict.fromkeys(kinds))
+    if origin in (tuple, list):
+        return f"list of {_elements(arguments)}"
+    if origin in (dict, types.MappingProxyType) or getattr(origin, "__name__", "") == "Mapping":
+        return f"table: key to {type_of(arguments[1])}"
+    return _NAMES.get(annotation, getattr(annotation, "__name__", str(annotation))) + _bounds(metadata)
+
+
+def _elements(arguments: tuple[Any, ...]) -> str:
+    kinds = [type_of(each) for each in arguments if each is not Ellipsis]
+    if Ellipsis in arguments or len(arguments) == 1:
+        return kinds[0]
+    return f"{len(kinds)} × {kinds[0]}" if len(set(kinds)) == 1 else ", ".join(kinds)
+
+
+def _bounds(metadata: Any) -> str:
+    found = []
+    for each in metadata:
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+            if isinstance(each, getattr(annotated_types, name.capitalize())):
+                found.append(f"{sign} {getattr(each, name)}")
+        if isinstance(each, FieldInfo) and each.metadata:
+            found.append(_bounds(each.metadata).strip(" ,"))
+    return f", {', '.join(found)}" if found else ""
