@@ -10,14 +10,22 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "edgepack"
 author = "the edgepack authors"
-copyright = author  # noqa: A001  # the name that Sphinx reads
+copyright = author  # the name that Sphinx reads
 release = version = metadata.version("edgepack")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "edgepack_reference"]
 exclude_patterns = ["_build"]
 nitpicky = True
 # Types of other packages have no page here, and no inventory is fetched: only our own names must resolve.
-nitpick_ignore_regex = [("py:.*", r"(?!edgepack\.).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!edgepack\.).*"),
+    ("py:.*", r".*\._\w+"),
+    ("py:class", r"edgepack\.(target|formats)\..*"),
+]
+    ("py:.*", r"(?!edgepack\.).*"),
+    ("py:.*", r".*\._\w+"),
+    ("py:class", r"edgepack\.(target|formats)\..*"),
+]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
@@ -34,6 +42,7 @@ html_static_path = ["_static"]
 html_css_files = ["edgepack.css"]
 html_copy_source = False
 html_show_sphinx = False
+smartquotes = False  # would turn the dashes of options into one
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 highlight_language = "text"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 
-from edgepack import errors as error_module, formats as format_wing, target
+from edgepack import errors as errors_module
+from edgepack import formats as format_wing
+from edgepack import target
 from edgepack.app import template
 from edgepack.scheme import SCHEMES, Scheme
 from edgepack_reference.markdown import code, codes, fence, sentence, table
@@ -98,19 +100,29 @@ def _activations(scheme: Scheme) -> str:
 
 def errors() -> str:
     """The exit codes, and the tree of exceptions."""
-    classes = [
+    found = [
         each
-        for _, each in inspect.getmembers(error_module, inspect.isclass)
-        if issubclass(each, error_module.EdgepackError)
+        for _, each in inspect.getmembers(errors_module, inspect.isclass)
+        if issubclass(each, errors_module.EdgepackError)
     ]
-    classes.sort(key=lambda each: (each.exit_code, len(each.__mro__)))
-    rows = [["0", "All checks passed.", ""]]
-    rows += [[str(each.exit_code), sentence(inspect.getdoc(each) or ""), code(each.__name__)] for each in classes]
-    rows.append([str(error_module.CHECK_FAILED), "A check failed. The bundle is written and the report says so.", ""])
-    rows.append([str(error_module.INTERRUPTED), "Interrupted (Ctrl-C or SIGTERM). Nothing is left behind.", ""])
-    tree = inspect.getdoc(error_module) or ""
-    drawing = "\n".join(line for line in tree.splitlines() if line.startswith(("EdgepackError", "├", "└", "│")))
-    return table(["exit code", "meaning", "exception"], rows) + "\n## Tree\n\n" + fence(drawing)
+    found.sort(key=lambda each: (each.exit_code, len(each.__mro__)))
+    rows = [
+        ["0", "All checks passed.", ""],
+        *(
+            [str(each.exit_code), sentence(inspect.getdoc(each) or ""), code(each.__name__)]
+            for each in classes
+        ),
+        [
+            str(errors_module.CHECK_FAILED),
+            "A check failed. The bundle is written and the report says so.",
+            "",
+        ],
+        [str(errors_module.INTERRUPTED), "Interrupted (Ctrl-C or SIGTERM). Nothing is left behind.", ""],
+    ]
+    overview = table(["exit code", "meaning", "exception"], rows)
+    lines = (inspect.getdoc(errors_module) or "").splitlines()
+    tree = "\n".join(line for line in lines if line.startswith(("EdgepackError", "├", "└", "│")))
+    return f"{overview}\n## Tree\n\n{fence(tree)}"
 
 
 def templates() -> str:

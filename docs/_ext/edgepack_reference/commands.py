@@ -21,7 +21,8 @@ PROGRAM = "edgepack"
 def reference() -> str:
     """A section for each command: what it does, its arguments, its options with their defaults."""
     group: Any = typer.main.get_command(app)
-    return "\n".join(_section(path, command) for path, command in _commands((PROGRAM,), group))
+    seen: dict[tuple[str, ...], str] = {}
+    return "\n".join(_section(path, command, seen) for path, command in _commands((PROGRAM,), group))
 
 
 def _commands(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -32,27 +33,41 @@ def _commands(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, 
             yield from _commands((*path, name), child)
 
 
-def _section(path: tuple[str, ...], command: Any) -> str:
-    context = command.context_class(command, info_name=" ".join(path))
-    usage = " ".join([*path, *command.collect_usage_pieces(context)])
+def _section(path: tuple[str, ...], command: Any, seen: dict[tuple[str, ...], str]) -> str:
+    """One command; `seen` has the commands before it by their options, which are listed once."""
+    name = " ".join(path)
+    parameters = [each for each in command.params if not getattr(each, "hidden", False)]
+    arguments = [each for each in parameters if each.param_type_name == "argument"]
+    options = [each for each in parameters if each.param_type_name == "option"]
+    rest = ["COMMAND", "[ARGS]..."] if hasattr(command, "commands") else [_usage(each) for each in arguments]
     level = "##" if len(path) < 3 else "###"
-    parts = [f"{level} {' '.join(path)}\n", fence(usage), inspect.cleandoc(command.help or "") + "\n"]
-    shown = [each for each in command.params if not getattr(each, "hidden", False)]
-    arguments = [each for each in shown if each.param_type_name == "argument"]
-    options = [each for each in shown if each.param_type_name == "option"]
+    parts = [f"{level} {name}\n", fence(" ".join([name, "[OPTIONS]", *rest]))]
+    parts.append(inspect.cleandoc(command.help or "") + "\n")
     if arguments:
-        rows = [[code(each.metavar or each.name.upper()), sentence(each.help or "")] for each in arguments]
+        rows = [[code(_metavar(each)), sentence(each.help or "")] for each in arguments]
         parts.append(table(["argument", ""], rows))
-    for panel in dict.fromkeys(each.rich_help_panel for each in options):
-        rows = [_row(each) for each in options if each.rich_help_panel == panel]
+    same = seen.setdefault(tuple(option.name for option in options), name)
+    if same != name and len(options) > 5:
+        parts.append(f"The options are those of [{same}](#{same.replace(' ', '-')}).\n")
+        return "\n".join(parts)
+    for panel in dict.fromkeys(option.rich_help_panel for option in options):
+        rows = [_row(option) for option in options if option.rich_help_panel == panel]
         parts.append(table([f"{panel.lower()} option" if panel else "option", "", "default"], rows))
     return "\n".join(parts)
+
+
+def _usage(argument: Any) -> str:
+    return _metavar(argument) if argument.required else f"[{_metavar(argument)}]"
+
+
+def _metavar(parameter: Any) -> str:
+    return parameter.metavar or parameter.name.upper()
 
 
 def _row(option: Any) -> list[str]:
     names = ", ".join(code(name) for name in (*option.opts, *option.secondary_opts))
     if not option.is_flag:
-        names += f" {code(option.metavar or option.name.upper())}"
+        names += f" {code(_metavar(option))}"
     several = " (can be repeated)" if option.multiple else ""
     return [names + several, sentence(option.help or ""), _default(option)]
 

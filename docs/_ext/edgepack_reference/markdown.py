@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; an empty cell stays empty, and line breaks become spaces."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines) + "\n"
+    """A table without the columns that are empty in every row; line breaks in cells become spaces."""
+    body = [list(row) for row in rows]
+    kept = [n for n in range(len(header)) if any(row[n] for row in body)]
+    lines = [list(header), ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(_cell(line[n]) for n in kept) + " |" for line in lines) + "\n"
 
 
 def _cell(text: str) -> str:
@@ -31,9 +33,10 @@ def fence(text: str, language: str = "text") -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital at the beginning and a full stop at the end."""
+    """`text` with a capital at the beginning, unless it begins with a value, and a full stop at the end."""
     text = text.strip()
     if not text:
         return ""
-    first = text if text.startswith("`") else text[0].upper() + text[1:]
+    word = text.split()[0]
+    first = text[0].upper() + text[1:] if word.rstrip(",;").isalpha() else text
     return first if first.endswith((".", "?", "!")) else first + "."

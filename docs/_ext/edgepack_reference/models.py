@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.pycode import ModuleAnalyzer
 
-from edgepack import recipe, settings as settings_module, target
+from edgepack import recipe, target
+from edgepack import settings as settings_module
 from edgepack.app import template
 from edgepack.contract import Contract
 from edgepack_reference.markdown import code, fence, sentence, table
@@ -55,7 +55,9 @@ def contract() -> str:
 
 def contract_schema() -> str:
     """The JSON Schema that the package ships."""
-    text = Path(inspect.getfile(settings_module)).with_name("contract.schema.json").read_text(encoding="utf-8")
+    text = (
+        Path(inspect.getfile(settings_module)).with_name("contract.schema.json").read_text(encoding="utf-8")
+    )
     return fence(json.dumps(json.loads(text), indent=2), "json")
 
 
@@ -76,7 +78,7 @@ def _file(model: type[BaseModel], without: tuple[str, ...] = ()) -> str:
 def _table_of(model: type[BaseModel], *, heading: bool) -> Iterator[str]:
     if heading:
         kind = model.model_fields["kind"].annotation
-        yield f"### `kind = \"{get_args(kind)[0]}\"`\n"
+        yield f'### `kind = "{get_args(kind)[0]}"`\n'
     yield _docstring(model) + "\n"
     rows = [_row(model, name, field) for name, field in model.model_fields.items()]
     yield table(["key", "type", "default", "description"], rows)
@@ -100,7 +102,7 @@ def _description(model: type[BaseModel], name: str, field: FieldInfo) -> str:
 def attribute_docstring(owner: type, name: str) -> str:
     """The docstring that follows an attribute in the class that declares it; empty without one."""
     for each in owner.__mro__:
-        if name in each.__dict__.get("__annotations__", {}):
+        if name in inspect.get_annotations(each):
             docs = ModuleAnalyzer.for_module(each.__module__).find_attr_docs()
             return " ".join(docs.get((each.__qualname__, name), []))
     return ""
@@ -152,16 +154,23 @@ def type_of(annotation: Any, metadata: Any = ()) -> str:
 def _elements(arguments: tuple[Any, ...]) -> str:
     kinds = [type_of(each) for each in arguments if each is not Ellipsis]
     if Ellipsis in arguments or len(arguments) == 1:
-        return kinds[0]
-    return f"{len(kinds)} × {kinds[0]}" if len(set(kinds)) == 1 else ", ".join(kinds)
+        return _plural(kinds[0])
+    return f"{len(kinds)} {_plural(kinds[0])}" if len(set(kinds)) == 1 else ", ".join(kinds)
+
+
+def _plural(kind: str) -> str:
+    for name in ("integer", "number", "boolean", "path"):
+        kind = kind.replace(name, f"{name}s")
+    return kind
 
 
 def _bounds(metadata: Any) -> str:
-    found = []
-    for each in metadata:
-        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
-            if isinstance(each, getattr(annotated_types, name.capitalize())):
-                found.append(f"{sign} {getattr(each, name)}")
-        if isinstance(each, FieldInfo) and each.metadata:
-            found.append(_bounds(each.metadata).strip(" ,"))
-    return f", {', '.join(found)}" if found else ""
+    """The bounds of a number, such as `, ≥ 0, ≤ 100`; empty without any."""
+    found = [
+        f", {sign} {getattr(each, name)}"
+        for each in metadata
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+        if getattr(each, name, None) is not None
+    ]
+    nested = [_bounds(each.metadata) for each in metadata if isinstance(each, FieldInfo)]
+    return "".join([*found, *nested])
