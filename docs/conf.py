@@ -22,10 +22,6 @@ nitpick_ignore_regex = [
     ("py:.*", r".*\._\w+"),
     ("py:class", r"edgepack\.(target|formats)\..*"),
 ]
-    ("py:.*", r"(?!edgepack\.).*"),
-    ("py:.*", r".*\._\w+"),
-    ("py:class", r"edgepack\.(target|formats)\..*"),
-]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4

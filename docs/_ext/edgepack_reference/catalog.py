@@ -108,10 +108,7 @@ def errors() -> str:
     found.sort(key=lambda each: (each.exit_code, len(each.__mro__)))
     rows = [
         ["0", "All checks passed.", ""],
-        *(
-            [str(each.exit_code), sentence(inspect.getdoc(each) or ""), code(each.__name__)]
-            for each in classes
-        ),
+        *([str(each.exit_code), sentence(inspect.getdoc(each) or ""), code(each.__name__)] for each in found),
         [
             str(errors_module.CHECK_FAILED),
             "A check failed. The bundle is written and the report says so.",
