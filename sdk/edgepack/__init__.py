@@ -24,7 +24,7 @@ from edgepack.errors import (
 
 if TYPE_CHECKING:
     from edgepack.formats import Description
-    from edgepack.pipeline import Progress
+    from edgepack.progress import Progress
     from edgepack.report import Report
 
 __all__ = [

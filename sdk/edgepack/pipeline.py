@@ -7,7 +7,6 @@ import shutil
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from edgepack import bundle, formats, metrics, plot, recipe, toml
 from edgepack.app import render, template
@@ -28,6 +27,7 @@ from edgepack.model import baking, source
 from edgepack.model.source import Source
 from edgepack.options import Pruning
 from edgepack.plan import Plan, TargetPlan
+from edgepack.progress import Progress, Silent
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Check, Figures, Omission, Report, Tried, sentence
 from edgepack.scheme import SCHEMES, SchemeName
@@ -38,28 +38,6 @@ TIME_LIMIT = 1800.0
 _TIE = 1.05
 """Slower than float is a median above this, with three of four paired runs above 1; less is a tie."""
 _CALIBRATION_STEPS = 3
-
-
-class Progress(Protocol):
-    """Told what is being done, so that it can be shown."""
-
-    def begin(self, steps: int) -> None:
-        """`steps` calls of `step` will follow."""
-        ...
-
-    def step(self, doing: str) -> None:
-        """A step begins."""
-        ...
-
-
-class Silent:
-    """A `Progress` that shows nothing."""
-
-    def begin(self, steps: int) -> None:
-        """Nothing."""
-
-    def step(self, doing: str) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True)

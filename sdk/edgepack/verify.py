@@ -13,7 +13,8 @@ from edgepack.errors import BundleError
 from edgepack.evaluate import android, device, host
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate.device import Device
-from edgepack.pipeline import TIME_LIMIT, Progress, Silent
+from edgepack.pipeline import TIME_LIMIT
+from edgepack.progress import Progress, Silent
 from edgepack.report import Artifact, Check, Cost, Figures, Report
 
 
