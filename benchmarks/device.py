@@ -98,7 +98,7 @@ def _net(net: Net, runs: int, say: Say) -> Iterator[Row]:
                 for each in (Recipe("fp32"), recipe):
                     wanted = target.load(name)
                     say(f"{net.title}, {wanted.title}: {format_name} {each.scheme}")
-                    path = folder / f"{name}-{each.scheme}{formats.load(format_name).SUFFIX}"
+                    path = folder / f"{name}-{each.scheme}{formats.load(format_name).suffix}"
                     with captured(sink), quiet():
                         formats.load(format_name).export(bench.ready(each), each, wanted, path)
                     row = _row(net, loaded, each, wanted, format_name, path, runs)

@@ -8,6 +8,7 @@ compression of weights alone costs in Core ML is told by torch (`benchmarks.dens
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -26,7 +27,6 @@ from edgepack.emulator.job import Death, Job, read_samples
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import host
 from edgepack.evaluate.host import Run
-from edgepack.formats import missing_modules
 from edgepack.report import Artifact, Figures
 from edgepack.scheme import SCHEMES
 
@@ -53,9 +53,9 @@ class Peer:
 
     def missing(self) -> str:
         """What is not installed, and the command that brings it; empty where all is there."""
-        if self.package and missing_modules([self.package]):
+        if self.package and importlib.util.find_spec(self.package) is None:
             return f"{self.package} not installed; pip install 'edgepack[bench]'"
-        return formats.load(self.format).cannot_export()
+        return formats.load(self.format).availability().export
 
 
 _EXPERIMENTAL = "experimental upstream"
@@ -154,7 +154,7 @@ def _result(net: Net, say: Say) -> Result:
 
 def _file(name: str, folder: Path) -> Path:
     """Where the peer called `name` is written."""
-    ending = next(formats.load(peer.format).SUFFIX for peer in PEERS if peer.name == name)
+    ending = next(formats.load(peer.format).suffix for peer in PEERS if peer.name == name)
     return folder / f"{name}{ending}"
 
 
@@ -184,7 +184,7 @@ def _peer(peer: Peer, net: Net, case: Case, folder: Path) -> Row:
 
 def _on_host(name: str, path: Path, plain: Path | None, case: Case) -> Figures | Death:
     """How the file at `path` answers in the runtime of its format, timed against `plain`."""
-    if reason := formats.load(name).cannot_run():
+    if reason := formats.load(name).availability().run:
         return Death(f"not run: {reason}")
     job = Job(name, str(path), str(case.evaluation), str(plain) if plain else "")
     ran = host.run(job, path.with_suffix(".run"), _JUDGING_SECONDS)

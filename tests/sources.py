@@ -148,7 +148,7 @@ def writer(tmp_path: Path) -> Callable[[str], Write]:
         module = formats.load(name)
 
         def write(given: Source, recipe: Recipe) -> Written:
-            path = tmp_path / f"{len(list(tmp_path.iterdir()))}{module.SUFFIX}"
+            path = tmp_path / f"{len(list(tmp_path.iterdir()))}{module.suffix}"
             exported = module.export(given, recipe, target.load("raspberry-pi-5"), path)
             runner = module.load(path)
             answers, floats = (

@@ -101,7 +101,7 @@ def _naive(weights: Path, name: str, scratch: Path) -> float:
     ready = Workbench(loaded).ready(recipe)
     scratch.mkdir()
     module = formats.load(name)
-    path = scratch / f"naive{module.SUFFIX}"
+    path = scratch / f"naive{module.suffix}"
     module.export(ready, recipe, device, path)
     samples = scratch / "samples.npz"
     write_samples(loaded.evaluation.inputs, samples)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from importlib import metadata
-from typing import get_args
+from types import ModuleType, SimpleNamespace
+from typing import cast, get_args
 
 import pytest
 from conftest import ROOT
@@ -12,11 +14,16 @@ from conftest import ROOT
 from edgepack import formats, resources, scheme, target, toml
 from edgepack.app import template
 from edgepack.errors import PlanError
-from edgepack.formats import Format
+from edgepack.formats import Format, LoadedFormat
 from edgepack.target import Platform
 
 ATTRIBUTES = inspect.get_annotations(Format)
 METHODS = {name: each for name, each in vars(Format).items() if inspect.isfunction(each) and name[0] != "_"}
+OPTIONAL = {
+    name: each
+    for name, each in vars(LoadedFormat).items()
+    if inspect.isfunction(each) and name[0] != "_" and name not in METHODS
+}
 
 WANTED = {
     *("pixel-8", "galaxy-s23", "android-entry", "iphone-12", "iphone-15", "iphone-16"),
@@ -40,7 +47,7 @@ def test_a_target_asks_for_what_there_is(name: str) -> None:
     assert found.name == name
     for choice in found.formats:
         assert choice.name in formats.names()
-        assert set(choice.schemes) <= formats.load(choice.name).SCHEMES
+        assert set(choice.schemes) <= formats.load(choice.name).schemes
         assert len(set(choice.schemes)) == len(choice.schemes)
         assert choice.provider == "cpu" or choice.name == "onnx"
     assert found.budget.size_mb <= found.budget.memory_mb <= found.memory.total_mb
@@ -85,62 +92,80 @@ def test_a_template_s_python_compiles_where_it_stands(name: str) -> None:
         compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
 
-# Formats: the Protocol is what a module must have
+# Formats: the Protocol is what a module must have, LoadedFormat what it may have
+
+
+def module_of(name: str) -> ModuleType:
+    return importlib.import_module(f"edgepack.formats.{name}")
 
 
 @pytest.mark.parametrize("name", formats.names())
 @pytest.mark.parametrize("attribute", sorted(ATTRIBUTES))
 def test_a_format_has_the_attributes_of_the_protocol(name: str, attribute: str) -> None:
-    value = getattr(formats.load(name), attribute)
-    wanted = {"str": str, "tuple[str, ...]": tuple, "frozenset[SchemeName]": frozenset}
+    value = getattr(module_of(name), attribute)
+    wanted = {"str": str, "frozenset[SchemeName]": frozenset}
     assert isinstance(value, wanted[ATTRIBUTES[attribute]])
 
 
 @pytest.mark.parametrize("name", formats.names())
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_a_format_has_the_functions_of_the_protocol(name: str, method: str) -> None:
-    given = inspect.signature(getattr(formats.load(name), method))
+    given = inspect.signature(getattr(module_of(name), method))
     wanted = inspect.signature(METHODS[method])
     assert list(given.parameters.values()) == list(wanted.parameters.values())[1:]
     assert given.return_annotation == wanted.return_annotation
 
 
+@pytest.mark.parametrize("name", formats.names())
+@pytest.mark.parametrize("method", sorted(OPTIONAL))
+def test_an_optional_function_of_a_format_has_the_signature_of_its_default(name: str, method: str) -> None:
+    function = getattr(module_of(name), method, None)
+    if function is None:
+        return
+    given, wanted = inspect.signature(function), inspect.signature(OPTIONAL[method])
+    assert list(given.parameters.values()) == list(wanted.parameters.values())[1:]
+    assert given.return_annotation == wanted.return_annotation
+
+
 def test_the_protocol_is_what_these_tests_take_it_for() -> None:
-    assert set(ATTRIBUTES) == {"SUFFIX", "READS", "SCHEMES", "ABOUT", "EXTRA"}
-    assert set(METHODS) == {
-        "cannot_export",
-        "cannot_run",
-        "variant",
-        "export",
-        "import_runtime",
-        "load",
-        "describe",
-        "cannot_carry",
-        "in_blocks",
-        "keeps_float",
-        "no_gain",
-        "evaluator",
-    }
+    assert set(ATTRIBUTES) == {"SUFFIX", "SCHEMES"}
+    assert set(METHODS) == {"availability", "cannot_carry", "export", "load", "describe"}
+    assert set(OPTIONAL) == {"import_runtime", "no_gain", "variant", "weight_storage"}
+
+
+def test_a_loaded_format_has_every_member_of_the_protocol() -> None:
+    assert set(METHODS) <= set(vars(LoadedFormat))
+    assert {each.lower() for each in ATTRIBUTES} <= set(vars(LoadedFormat))
+
+
+def test_what_a_format_leaves_out_has_a_default() -> None:
+    bare = LoadedFormat("bare", cast("Format", SimpleNamespace(SUFFIX=".bare")))
+    pi = target.load("raspberry-pi-5")
+    assert (bare.reads, bare.about, bare.extra, bare.variant(pi)) == ((".bare",), "bare", "", "")
+    assert bare.no_gain("channels", pi) == ""
+    assert bare.no_gain("2:4", pi).startswith("a .bare stores zeros like any other weight")
+    assert bare.weight_storage() is not None
+    bare.import_runtime()
 
 
 @pytest.mark.parametrize("name", formats.names())
 def test_a_format_s_facts_hold_together(name: str) -> None:
     module = formats.load(name)
-    assert module.SUFFIX in module.READS
-    assert all(each.startswith(".") for each in module.READS)
-    assert set(scheme.SCHEMES) >= module.SCHEMES
-    assert any(scheme.SCHEMES[each].is_float for each in module.SCHEMES)
-    assert module.ABOUT
+    assert module.suffix in module.reads
+    assert all(each.startswith(".") for each in module.reads)
+    assert set(scheme.SCHEMES) >= module.schemes
+    assert any(scheme.SCHEMES[each].is_float for each in module.schemes)
+    assert module.about
     extras = metadata.metadata("edgepack").get_all("Provides-Extra") or []
-    assert not module.EXTRA or module.EXTRA in extras
+    assert not module.extra or module.extra in extras
     facts = formats.facts(name)
-    assert (facts["name"], facts["suffix"]) == (name, module.SUFFIX)
+    assert (facts["name"], facts["suffix"]) == (name, module.suffix)
     for each in target.names():
         assert isinstance(module.variant(target.load(each)), str)
 
 
 def test_an_ending_is_read_by_one_format() -> None:
-    endings = [ending for name in formats.names() for ending in formats.load(name).READS]
+    endings = [ending for name in formats.names() for ending in formats.load(name).reads]
     assert sorted(set(endings)) == sorted(endings)
 
 
@@ -150,7 +175,7 @@ def test_every_scheme_has_a_meaning() -> None:
 
 def test_extras_bring_what_formats_need() -> None:
     extras = toml.read(ROOT / "pyproject.toml", PlanError)["project"]["optional-dependencies"]
-    own = {formats.load(name).EXTRA for name in formats.names()} - {""}
+    own = {formats.load(name).extra for name in formats.names()} - {""}
     assert own <= set(extras)
     own.add("prune")
     assert extras["all"] == [f"edgepack[{','.join(name for name in extras if name in own)}]"]

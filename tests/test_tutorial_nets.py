@@ -80,9 +80,9 @@ def test_all_formats_from_any_form(trained: tuple[str, Path], form: str, tmp_pat
         if not SCHEMES[step.scheme].is_float:
             continue
         module = formats.load(step.format)
-        path = tmp_path / f"{name}{module.SUFFIX}"
+        path = tmp_path / f"{name}{module.suffix}"
         module.export(loaded, Recipe(step.scheme), target, path)
-        if module.cannot_run():
+        if module.availability().run:
             assert module.describe(path).operators
             continue
         runner = module.load(path)

@@ -103,5 +103,5 @@ def _package(wanted: tuple[Requirement, str]) -> Package:
 
 
 def _ability(name: str) -> Ability:
-    module = formats.load(name)
-    return Ability(name, module.cannot_export(), module.cannot_run(), module.evaluator())
+    found = formats.load(name).availability()
+    return Ability(name, found.export, found.run, found.evaluator)

@@ -278,12 +278,12 @@ class _Attempts:
         ):
             return ready, ()
         self.shop.progress.step(f"teach {recipe.scheme} weights, {self.lessons}")
-        return qat.taught(ready, recipe, self.lessons, formats.load(self.format))
+        return qat.taught(ready, recipe, self.lessons, formats.load(self.format).weight_storage())
 
     def _exported(self, ready: Source, recipe: Recipe, learnt: tuple[str, ...]) -> _Written:
         number = len(self.shop.written)
         module = formats.load(self.format)
-        path = self.shop.folder / f"{number}" / f"{ready.name}-{recipe.scheme}{module.SUFFIX}"
+        path = self.shop.folder / f"{number}" / f"{ready.name}-{recipe.scheme}{module.suffix}"
         path.parent.mkdir()
         begun = time.perf_counter()
         try:
@@ -299,10 +299,10 @@ class _Attempts:
         able = []
         for choice in target.formats:
             module = formats.load(choice.name)
-            if choice.name == self.format or module.cannot_export():
+            if choice.name == self.format or module.availability().export:
                 continue
             scheme = next(scheme for scheme in choice.schemes if SCHEMES[scheme].is_float)
-            scratch = self.shop.folder / f"tried-{choice.name}" / f"model{module.SUFFIX}"
+            scratch = self.shop.folder / f"tried-{choice.name}" / f"model{module.suffix}"
             scratch.parent.mkdir()
             try:
                 module.export(self.shop.told, Recipe(scheme), target, scratch)
@@ -368,8 +368,9 @@ class _Attempts:
     def _figures(
         self, recipe: Recipe, exported: Exported, path: Path, baseline: Path | None
     ) -> tuple[Figures, tuple[Check, ...]]:
-        shop, wanted, module = self.shop, self.wanted, formats.load(self.format)
-        reason, instead = module.cannot_run(path), module.evaluator(path)
+        shop, wanted = self.shop, self.wanted
+        availability = formats.load(self.format).availability(path)
+        reason, instead = availability.run, availability.evaluator
         if reason and not instead:
             return Figures(), judge.cannot_run(reason)
         if path not in shop.runs:

@@ -319,7 +319,7 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
         reason = "; ".join(f"{each.what}: {each.why}" for each in omitted)
         raise PlanError(f"nothing is left to write for {device.name} ({reason})")
     for format_name in dict.fromkeys(step.format for step in steps):
-        if problem := formats.load(format_name).cannot_export():
+        if problem := formats.load(format_name).availability().export:
             raise ExportError(f"format {format_name} cannot be written here: {problem}")
     few = [name for name in SCHEMES if SCHEMES[name].has_few_values]
     if settled.recover and not settled.pruning and not any(each.scheme in few for each in steps):

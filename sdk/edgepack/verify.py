@@ -58,7 +58,7 @@ def check(
             again = replace(artifact, figures=Figures(), checks=checks, delegation=delegation)
             if isinstance(run, host.Run):
                 found = judge.figures(run, there, None, contract)
-                if formats.load(artifact.format).evaluator(folder / artifact.file):
+                if formats.load(artifact.format).availability(folder / artifact.file).evaluator:
                     found = replace(found, load_seconds=None, memory_mb=None)  # they are the evaluator's
                 again = replace(again, figures=found)
                 emulated = Device(
@@ -120,8 +120,9 @@ def _run(folder: Path, artifact: Artifact, samples: Path, scratch: Path) -> host
     path = folder / artifact.file
     if not path.exists():
         return Death(f"{artifact.file} is missing")
-    if not formats.runs(artifact.format, path):
-        return formats.load(artifact.format).cannot_run(path)
+    availability = formats.load(artifact.format).availability(path)
+    if not availability.runs:
+        return availability.run
     return host.run(Job(artifact.format, str(path), str(samples)), scratch, TIME_LIMIT)
 
 
@@ -143,7 +144,7 @@ def _checks(
         return (intact, *judge.died(run), *failed_then)
     again: tuple[Check, ...] = (Check("runs", "pass", None, None, ""),)
     again += (judge.repeats(run, golden, artifact.scheme),)
-    module = formats.load(artifact.format)
-    if instead := module.evaluator(path):
-        again = judge.evaluated(again, f"{module.cannot_run(path)}; {instead}")
+    availability = formats.load(artifact.format).availability(path)
+    if availability.evaluator:
+        again = judge.evaluated(again, f"{availability.run}; {availability.evaluator}")
     return (intact, *again, *failed_then)

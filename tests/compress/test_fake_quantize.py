@@ -79,7 +79,7 @@ def test_a_sparse_palette_keeps_its_zeros(module: GraphModule) -> None:
 @pytest.mark.parametrize(("name", "levels"), [("coreml", 15), ("executorch", 16)])
 def test_four_bits_have_a_scale_a_block(module: GraphModule, name: str, levels: int) -> None:
     weight = module.get_parameter(POINTWISE).detach().flatten(1)
-    blocks = formats.load(name).in_blocks(weight).unflatten(1, (2, 32))
+    blocks = formats.load(name).weight_storage().in_blocks(weight).unflatten(1, (2, 32))
     assert all(len(block.unique()) <= levels for row in blocks for block in row)
     assert len(blocks.unique()) > 100
     given = weight.unflatten(1, (2, 32))

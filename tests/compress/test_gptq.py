@@ -206,8 +206,8 @@ def test_the_written_package_holds_the_very_same_weights(
 ) -> None:
     ready = bench.ready(FED)
     module = formats.load("coreml")
-    if module.cannot_export():
-        pytest.skip(module.cannot_export())
+    if problem := module.availability().export:
+        pytest.skip(problem)
     path = tmp_path / "net.mlpackage"
     module.export(ready, FED, target.load("iphone-15"), path)
     import dense  # brings coremltools, which export has imported without its warnings

@@ -35,7 +35,7 @@ def _one_thread() -> Iterator[None]:
 def _sqnr(given: Source, recipe: Recipe, name: str, folder: Path) -> float:
     """Of a written file's scores, in dB, each sample's less their mean, which probabilities do not tell."""
     module = formats.load(name)
-    path = folder / f"{len(list(folder.iterdir()))}{module.SUFFIX}"
+    path = folder / f"{len(list(folder.iterdir()))}{module.suffix}"
     exported = module.export(given, recipe, target.load(DEVICES[name]), path)
     run = module.load(path)
     rows = range(SAMPLES)
@@ -50,7 +50,9 @@ def _sqnr(given: Source, recipe: Recipe, name: str, folder: Path) -> float:
 def test_labels_do_not_lead_away_from_the_float_model(fashion: Source, tmp_path: Path) -> None:
     assert fashion.calib is not None
     misled = replace(fashion, calib=replace(fashion.calib, labels=(0,) * len(fashion.calib)))
-    learnt, _ = taught(misled, Recipe("w4"), Lessons(0.0, STEPS, 0), formats.load("executorch"))
+    learnt, _ = taught(
+        misled, Recipe("w4"), Lessons(0.0, STEPS, 0), formats.load("executorch").weight_storage()
+    )
     before, after = (_sqnr(each, Recipe("w4"), "executorch", tmp_path) for each in (fashion, learnt))
     assert after > before + 0.5
 
@@ -59,7 +61,7 @@ def test_labels_do_not_lead_away_from_the_float_model(fashion: Source, tmp_path:
 def test_the_written_file_is_better_for_it(fashion: Source, name: str, scheme: str, tmp_path: Path) -> None:
     recipe = RECIPES[scheme]
     ready = Workbench(fashion).ready(recipe)
-    learnt, (told, *_) = taught(ready, recipe, Lessons(0.0, STEPS, 0), formats.load(name))
+    learnt, (told, *_) = taught(ready, recipe, Lessons(0.0, STEPS, 0), formats.load(name).weight_storage())
     assert told.startswith(f"{scheme} learnt for {STEPS} steps: held-out SQNR ")
     before, after = (_sqnr(each, recipe, name, tmp_path) for each in (ready, learnt))
     assert after > before + 0.5

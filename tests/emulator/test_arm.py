@@ -53,7 +53,7 @@ def written(small_source: Source, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("written")
     for name, scheme in {(name, scheme) for name, scheme, _ in FILES}:
         module = formats.load(name)
-        module.export(small_source, Recipe(scheme), PI_5, folder / f"{scheme}{module.SUFFIX}")
+        module.export(small_source, Recipe(scheme), PI_5, folder / f"{scheme}{module.suffix}")
     write_samples(small_source.evaluation.inputs[:8], folder / "samples.npz")
     return folder
 

@@ -166,7 +166,7 @@ def test_androids_library_answers_as_the_build_for_linux(
     ending: str,
 ) -> None:
     module = formats.load(name)
-    module.export(small_source, Recipe(scheme), PIXEL_8, tmp_path / f"model{module.SUFFIX}")
+    module.export(small_source, Recipe(scheme), PIXEL_8, tmp_path / f"model{module.suffix}")
     write_samples(small_source.evaluation.inputs[:8], tmp_path / "samples.npz")
     path = (tmp_path / "model").with_suffix(ending)
     runs, agrees = _checked(path, tmp_path / "samples.npz", tmp_path / "run", scheme, name)

@@ -135,6 +135,6 @@ def test_an_interrupt_takes_the_child_along(tmp_path: Path, samples: Path) -> No
 
 
 def test_every_scheme_has_its_limits() -> None:
-    schemes = {scheme for name in formats.names() for scheme in formats.load(name).SCHEMES}
+    schemes = {scheme for name in formats.names() for scheme in formats.load(name).schemes}
     assert schemes <= set(judge.REPEATS)
     assert {each for each in schemes if SCHEMES[each].is_float} <= set(judge.FLOAT_SQNR_DB)

@@ -164,7 +164,7 @@ def test_the_package_carries_its_contract_and_no_date(
 
 def test_it_runs_from_the_targets_ios_on(packages: dict[tuple[SchemeName, int], Path]) -> None:
     """No scheme quietly asks for a later iOS."""
-    assert {scheme for scheme, _ in packages} == formats.load("coreml").SCHEMES
+    assert {scheme for scheme, _ in packages} == formats.load("coreml").schemes
     for (scheme, floor), path in packages.items():
         assert _model(path).get_spec().specificationVersion == floor - 9, scheme
 

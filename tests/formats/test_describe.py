@@ -533,8 +533,8 @@ def test_torchscript_state_dict_is_no_program(net: Net, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".onnx", ".ort", ".pte", ".mlpackage", ".mlmodel", ".ptl", ".pt"])
 def test_missing(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"missing{suffix}"
-    module = next(each for each in map(formats.load, formats.names()) if suffix in each.READS)
-    if problem := module.cannot_export():
+    module = next(each for each in map(formats.load, formats.names()) if suffix in each.reads)
+    if problem := module.availability().export:
         pytest.skip(problem)
     with pytest.raises(BundleError, match="cannot be read"):
         module.describe(path)

@@ -17,6 +17,7 @@ import edgepack
 from edgepack import formats, resources, target
 from edgepack.contract import Contract, Output, TensorInput
 from edgepack.errors import BundleError, ExportError, TargetError
+from edgepack.formats import Availability
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
@@ -44,7 +45,7 @@ def test_each_scheme_agrees_with_float(
     assert exported.delegation is not None
     assert str(exported.delegation) == "CoreMLBackend 100 % of operators, 100 % of multiply-adds"
     assert path.stat().st_size < bytes_
-    assert (module.cannot_run(path), module.evaluator(path)) == ("Core ML runs on macOS only", EVALUATED)
+    assert module.availability(path) == Availability("", "Core ML runs on macOS only", EVALUATED)
     runner = module.load(path)
     given = fashion.evaluation.inputs[:100]
     answers = np.stack([runner(sample)[0] for sample in given])
@@ -126,8 +127,8 @@ def test_a_program_with_operators_outside_is_evaluated_whole(
     torch.manual_seed(0)
     net = _Asinh()
     module, path = formats.load("executorch"), lowered(net, (torch.randn(2, 4),))
-    assert module.cannot_run(path) == "Core ML runs on macOS only"
-    assert module.evaluator(path) == f"{EVALUATED}; {BESIDE}"
+    expected = Availability("", "Core ML runs on macOS only", f"{EVALUATED}; {BESIDE}")
+    assert module.availability(path) == expected
     assert formats.runs("executorch", path)
     assert formats.describe(path).outside == {"aten::asinh": 1}
     given = torch.randn(2, 4)
@@ -179,7 +180,7 @@ def test_a_damaged_part_is_refused(
         with pytest.raises(BundleError, match="its Core ML part is not a Core ML model"):
             reader(path)
     path.write_bytes(whole.read_bytes()[:2000])
-    assert module.cannot_run(path) == "", "its runtime says what is wrong with it"
+    assert module.availability(path).run == "", "its runtime says what is wrong with it"
 
 
 # Targets and builds

@@ -11,8 +11,8 @@ from torch.fx import GraphModule
 from edgepack.compress import distillation
 from edgepack.compress.fake_quantize import Faked
 from edgepack.errors import PlanError, SourceError
-from edgepack.formats import Format
 from edgepack.graph import layers as graph
+from edgepack.graph.weight_storage import WeightStorage
 from edgepack.model.source import Source, reweighted
 from edgepack.recipe import Recipe
 
@@ -60,10 +60,10 @@ def learn(
 
 
 def taught(
-    source: Source, recipe: Recipe, lessons: Lessons, format_: Format
+    source: Source, recipe: Recipe, lessons: Lessons, storage: WeightStorage
 ) -> tuple[Source, tuple[str, ...]]:
-    """`source` with weights that learnt with those of `recipe` in place, as `format_` stores
-    them, and what to know of it.
+    """`source` with weights that learnt with those of `recipe` in place, as the format of
+    `storage` stores them, and what to know of it.
 
     Labels are left aside: such weights begin near the float model's answers, and labels lead elsewhere.
     """
@@ -71,9 +71,9 @@ def taught(
     def as_stored(module: nn.Module) -> Faked:
         assert isinstance(module, GraphModule)
         found = graph.layers(module).items()
-        floats = [path for path, layer in found if format_.keeps_float(module, layer, recipe.of(path))]
+        floats = [path for path, layer in found if storage.keeps_float(module, layer, recipe.of(path))]
         carried = replace(recipe, layers={**recipe.layers, **dict.fromkeys(floats, "fp32")})
-        return Faked(module, carried, source.ranges, in_blocks=format_.in_blocks)
+        return Faked(module, carried, source.ranges, in_blocks=storage.in_blocks)
 
     calib = source.calib and replace(source.calib, labels=None)
     found = learn(source.exported.module(), replace(source, calib=calib), lessons, as_stored)

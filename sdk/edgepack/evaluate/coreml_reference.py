@@ -17,7 +17,7 @@ SAMPLES = 8
 def told(artifact: Artifact, path: Path, inputs: tuple[Sample, ...], here: tuple[Sample, ...]) -> Artifact:
     """`artifact` with a note on how the evaluator's answers compare with `here`, what the file at `path`
     gave on this host; unchanged where that was not Core ML."""
-    if artifact.format != "coreml" or coreml.cannot_run():
+    if artifact.format != "coreml" or coreml.availability().run:
         return artifact
     return replace(artifact, notes=(*artifact.notes, compared(path, inputs, here)))
 

@@ -1,181 +1,184 @@
-"""Formats: each a module that writes a model down and runs the file on the host.
+"""The registry of formats: each a module that exports a model to a file and runs the file on the host.
 
-A module of this package, or one that a third party gives under the entry-point group
-`edgepack.formats`, is a format if it satisfies `Format`. They are found by name and imported on
-use; none imports its toolchain before a function of it needs one.
+A format is a package in this folder, or a module that another distribution names under the entry-point
+group `edgepack.formats`. It satisfies `Format`; optional members and their defaults are in `LoadedFormat`.
+Importing a format imports no toolchain: its functions do.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
-import importlib.util
 import pkgutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from edgepack import toml
-from edgepack.delegation import Delegation
 from edgepack.errors import BundleError, ExportError, PlanError
+from edgepack.formats import contract_metadata
+from edgepack.formats.availability import Availability, missing
+from edgepack.formats.description import Description, Layer, Tensor
+from edgepack.formats.protocol import Exported, Format, Runner
 from edgepack.options import PruneKind
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
 from edgepack.target import Target
 
 if TYPE_CHECKING:
-    from torch import Tensor as Weight
-    from torch.fx import GraphModule, Node
-
-    from edgepack.arrays import Array, Sample
-    from edgepack.contract import Contract
+    from edgepack.graph.weight_storage import WeightStorage
     from edgepack.model.source import Source
 
+__all__ = [
+    "Availability",
+    "Description",
+    "Exported",
+    "Format",
+    "Layer",
+    "LoadedFormat",
+    "Runner",
+    "Tensor",
+    "checked",
+    "describe",
+    "facts",
+    "load",
+    "missing",
+    "names",
+    "runs",
+]
 
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output of a model file; a dimension that is free is its name, or -1."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What a layer's constants cost in the file."""
-
-    name: str
-    operator: str
-    precision: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a model file holds."""
-
-    format: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    operators: dict[str, int]
-    """How often each operator stands in the program."""
-    layers: tuple[Layer, ...]
-    """Layers that have constants, largest first."""
-    quantized: float | None
-    """Share, 0..1, of the operators with weights that compute on, or store them in, integers."""
-    kept_float: tuple[str, ...]
-    """Operators with weights that stayed in float."""
-    delegated: float | None = None
-    """Share, 0..1, of operators that a delegate runs; None where the format has none."""
-    metadata: tuple[tuple[str, str], ...] = ()
-    outside: dict[str, int] = field(default_factory=dict)
-    """How often each kernel stands outside of delegates."""
-    delegation: Delegation | None = None
-    """Known where the file was written, not in the file: from the report of the bundle that it lies in."""
-    contract: Contract | None = None
-    """What the file says that an app must feed it and may read from it; None where it says nothing."""
+GROUP = "edgepack.formats"
+"""The entry-point group of formats that other distributions bring."""
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What an export wrote, beside what the caller should know of it."""
+class LoadedFormat:
+    """A format's module, with a default for every optional member that it leaves out.
 
-    models: tuple[Path, ...]
-    """Files or folders that a runtime loads, the first the one that was asked for."""
-    companions: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = ()
-    activation: str = "none"
-    """The contract's activation, where the file itself applies it to its first output."""
-    timed: bool = True
-    """Whether its speed on this host tells anything of the runtime that it is written for."""
-    delegation: Delegation | None = None
-    """What delegates were given; None where the format has none."""
+    The members of the module have the names used here, constants in capitals (`reads` is `READS`).
+    """
 
+    def __init__(self, name: str, module: Format) -> None:
+        self.name = name
+        self._module = module
 
-class Runner(Protocol):
-    """A loaded model file."""
+    def _constant(self, name: str, default: _T) -> _T:
+        return cast("_T", getattr(self._module, name, default))
 
-    def __call__(self, sample: Sample) -> tuple[Array, ...]:
-        """Outputs, in order, for one sample."""
-        ...
+    def _call(self, name: str, default: _T, *arguments: object) -> _T:
+        function = getattr(self._module, name, None)
+        return default if function is None else cast("_T", function(*arguments))
 
+    @property
+    def suffix(self) -> str:
+        """Suffix of the files that `export` writes."""
+        return self._module.SUFFIX
 
-class Format(Protocol):
-    """What a module must have to be a format; `tests/test_shipped.py` checks those that are here."""
+    @property
+    def schemes(self) -> frozenset[SchemeName]:
+        """The schemes that files can have."""
+        return self._module.SCHEMES
 
-    SUFFIX: str
-    READS: tuple[str, ...]
-    """Endings of the files that `load` and `describe` take."""
-    SCHEMES: frozenset[SchemeName]
-    ABOUT: str
-    EXTRA: str
-    """The extra of edgepack that brings the toolchain; empty where torch alone does."""
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Suffixes of the files that `load` and `describe` read; by default that of `export` only."""
+        return self._constant("READS", (self.suffix,))
 
-    def cannot_export(self) -> str:
-        """Why nothing can be written on this host, with the command that helps; empty if it can."""
-        ...
+    @property
+    def about(self) -> str:
+        """What the format is, in one line; by default its name."""
+        return self._constant("ABOUT", self.name)
 
-    def cannot_run(self, path: Path | None = None) -> str:
-        """Why the file at `path`, or files without one, cannot be run on this host; empty if they can."""
-        ...
-
-    def variant(self, target: Target) -> str:
-        """What of the target changes the file: two targets of one variant share the file."""
-        ...
-
-    def export(self, source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
-        """Write `source` at `path` (which ends in SUFFIX). Raises ExportError, the cause kept."""
-        ...
+    @property
+    def extra(self) -> str:
+        """The extra of edgepack that installs the toolchain; empty by default."""
+        return self._constant("EXTRA", "")
 
     def cannot_carry(self, scheme: SchemeName, target: Target) -> str:
         """Why files for a target cannot be of a scheme; empty if they can."""
-        ...
+        return self._module.cannot_carry(scheme, target)
 
-    def keeps_float(self, graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
-        """Whether files keep a layer of a graph in float although a recipe wants it in `scheme`."""
-        ...
+    def availability(self, path: Path | None = None) -> Availability:
+        """What this host can do with the format, or with the file at `path`."""
+        return self._module.availability(path)
 
-    def in_blocks(self, weight: Weight) -> Weight:
-        """A layer's weight as `w4` holds it; itself where the format has no `w4`."""
-        ...
+    def variant(self, target: Target) -> str:
+        """Cache key: targets with equal variants get the same file. By default all targets do."""
+        return self._call("variant", "", target)
 
     def no_gain(self, kind: PruneKind, target: Target) -> str:
-        """Why this format gains nothing from a kind of pruning; empty where it does."""
-        ...
+        """Why a kind of pruning makes files for a target neither smaller nor faster; empty where it does.
 
-    def evaluator(self, path: Path | None = None) -> str:
-        """What `load` runs the file at `path`, or files without one, with where the format's own runtime
-        is not, in words; else empty."""
-        ...
+        By default only fewer channels do.
+        """
+        zeros = f"a {self.suffix} stores zeros like any other weight, and its kernels multiply by them"
+        return self._call("no_gain", "" if kind == "channels" else zeros, kind, target)
+
+    def weight_storage(self) -> WeightStorage:
+        """How files store weights, for quantization-aware training; by default every layer takes its
+        recipe's scheme, and no scheme has blocks."""
+        from edgepack.graph.weight_storage import WeightStorage
+
+        plain = WeightStorage(keeps_float=lambda *_: False, in_blocks=lambda weight: weight)
+        return self._call("weight_storage", plain)
+
+    def export(self, source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
+        """Write `source` at `path`. Raises ExportError."""
+        return self._module.export(source, recipe, target, path)
 
     def import_runtime(self) -> None:
-        """Bring the bare runtime into memory, above which a model's memory is measured."""
-        ...
+        """Import the runtime, so that memory measured afterwards is the model's; by default nothing."""
+        self._call("import_runtime", None)
 
     def load(self, path: Path) -> Runner:
-        """The file, ready to run with one thread."""
-        ...
+        """The file at `path`, ready to run on one thread. Raises BundleError where it cannot be read."""
+        return self._module.load(path)
 
     def describe(self, path: Path) -> Description:
-        """What the file holds. Raises BundleError where it cannot be read."""
-        ...
+        """What the file at `path` contains. Raises BundleError where it cannot be read."""
+        return self._module.describe(path)
+
+
+@functools.cache
+def _shipped() -> frozenset[str]:
+    """The formats in this folder."""
+    return frozenset(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg)
+
+
+@functools.cache
+def _third_party() -> dict[str, EntryPoint]:
+    """Entry points of the formats that other distributions bring.
+
+    Raises PlanError where one has the name of another format: which of them is meant must not depend on
+    the order of installation.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        if entry.name in _shipped() or entry.name in found:
+            other = f"'{_distribution(found[entry.name])}'" if entry.name in found else "edgepack itself"
+            raise PlanError(
+                f"package '{_distribution(entry)}' brings a format '{entry.name}', and so does {other}",
+                hint=f"pip uninstall {_distribution(entry)}",
+            )
+        found[entry.name] = entry
+    return found
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.value
 
 
 def names() -> list[str]:
-    """The formats there are."""
-    own = [each.name for each in pkgutil.iter_modules(__path__) if each.ispkg]
-    others = [each.name for each in entry_points(group="edgepack.formats")]
-    return sorted({*own, *others})
+    """The names of all formats. Raises PlanError where two formats have one name."""
+    return sorted({*_shipped(), *_third_party()})
 
 
-def load(name: str) -> Format:
+@functools.cache
+def load(name: str) -> LoadedFormat:
     """The format called `name`, which must be one of `names()`."""
-    for each in entry_points(group="edgepack.formats"):
-        if each.name == name:
-            return cast("Format", each.load())
-    return cast("Format", importlib.import_module(f"{__name__}.{name}"))
+    entry = _third_party().get(name)
+    module = entry.load() if entry else importlib.import_module(f"{__name__}.{name}")
+    return LoadedFormat(name, cast("Format", module))
 
 
 def checked(name: str) -> str:
@@ -186,46 +189,39 @@ def checked(name: str) -> str:
 
 
 def runs(name: str, path: Path | None = None) -> bool:
-    """Whether files of a format, or the one at `path`, are run on this host, by their own runtime or by an
+    """Whether files of a format, or the one at `path`, run on this host, in their own runtime or in an
     evaluator."""
-    module = load(name)
-    return not module.cannot_run(path) or bool(module.evaluator(path))
+    return load(name).availability(path).runs
 
 
 def facts(name: str) -> dict[str, Any]:
-    """What a list of formats tells of one, as plain values."""
-    module = load(name)
+    """What `edgepack formats` shows about a format, as plain values."""
+    found = load(name)
+    availability = found.availability()
     return {
         "name": name,
-        "about": module.ABOUT,
-        "suffix": module.SUFFIX,
-        "schemes": sorted(module.SCHEMES),
-        "extra": module.EXTRA,
-        "cannot_export": module.cannot_export(),
-        "cannot_run": module.cannot_run(),
-        "evaluator": module.evaluator(),
+        "about": found.about,
+        "suffix": found.suffix,
+        "schemes": sorted(found.schemes),
+        "extra": found.extra,
+        "cannot_export": availability.export,
+        "cannot_run": availability.run,
+        "evaluator": availability.evaluator,
     }
 
 
 def describe(path: Path) -> Description:
-    """What the model file at `path` holds, whichever format it is of.
+    """What the model file at `path` contains, whatever its format.
 
-    Raises BundleError where it is missing, damaged, or of a kind that no format reads, and
-    ExportError where the format's toolchain is not installed.
+    Raises BundleError where it is missing, damaged, or has a suffix that no format reads, and ExportError
+    where the format's toolchain is not installed.
     """
     if not path.exists():
         raise BundleError(f"there is no file {path}")
-    readers = {ending: name for name in names() for ending in load(name).READS}
+    readers = {suffix: name for name in names() for suffix in load(name).reads}
     if path.suffix not in readers:
         raise BundleError(f"{path}: no format reads '{path.suffix}'; known are {' '.join(sorted(readers))}")
-    module = load(readers[path.suffix])
-    if problem := module.cannot_export():
+    found = load(readers[path.suffix])
+    if problem := found.availability().export:
         raise ExportError(f"{path} cannot be read here: {problem}")
-    from edgepack.formats import contract_metadata
-
-    return contract_metadata.explained(module.describe(path))
-
-
-def missing_modules(modules: Sequence[str]) -> list[str]:
-    """Those of `modules` that are not installed; nothing is imported."""
-    return [name for name in modules if importlib.util.find_spec(name) is None]
+    return contract_metadata.explained(found.describe(path))

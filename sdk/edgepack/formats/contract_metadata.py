@@ -12,7 +12,7 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from edgepack.contract import Contract, Output
-from edgepack.formats import Description
+from edgepack.formats.description import Description
 
 KEY = "edgepack.contract"
 

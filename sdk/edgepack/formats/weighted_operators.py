@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from edgepack.formats import Layer
+from edgepack.formats.description import Layer
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepack import formats
 from edgepack import scheme as schemes
 from edgepack.errors import ExportError
-from edgepack.formats import Description, Exported, Runner
+from edgepack.formats.availability import Availability, missing
+from edgepack.formats.description import Description
+from edgepack.formats.protocol import Exported, Runner
 from edgepack.options import PruneKind
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
@@ -23,11 +24,11 @@ from edgepack.silence import quiet
 from edgepack.target import Target
 
 if TYPE_CHECKING:
-    from torch import Tensor as Weight
     from torch.fx import GraphModule, Node
 
     from edgepack.arrays import Array, Sample
     from edgepack.formats.coreml.features import Features
+    from edgepack.graph.weight_storage import WeightStorage
     from edgepack.model.source import Source
 
 SUFFIX = ".mlpackage"
@@ -37,6 +38,7 @@ SCHEMES: frozenset[SchemeName] = frozenset(
 )
 ABOUT = "Core ML program, with ImageType input and classifier labels"
 EXTRA = "coreml"
+_EVALUATOR = "evaluated in torch, operation by operation (not Core ML)"
 _SINCE: dict[SchemeName, int] = {
     "fp32": 15, "fp16": 15, "w8": 16, "p8": 16, "p6": 16, "p4": 16, "sparse": 16,
     "w8a8": 17, "w4": 18, "sparse+p6": 18,
@@ -45,16 +47,13 @@ _SINCE: dict[SchemeName, int] = {
 (quantize), 4-bit and blockwise integers, joint compression (coremltools' guide, optimization)."""
 
 
-def cannot_export() -> str:
-    """What is not installed, and the command that brings it; empty where all is there."""
-    missing = formats.missing_modules(["coremltools"])
-    return f"coremltools not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
-
-
-def cannot_run(path: Path | None = None) -> str:
-    """Core ML is a part of macOS; empty there."""
+def availability(path: Path | None = None) -> Availability:
+    """coremltools writes on any host; Core ML runs on macOS, elsewhere the evaluator does."""
     del path
-    return cannot_export() if sys.platform == "darwin" else "Core ML runs on macOS only"
+    absent = missing(["coremltools"], EXTRA)
+    if sys.platform == "darwin":
+        return Availability(export=absent, run=absent)
+    return Availability(absent, "Core ML runs on macOS only", "" if absent else _EVALUATOR)
 
 
 def variant(target: Target) -> str:
@@ -74,22 +73,22 @@ def _floor(target: Target) -> int:
     return int(target.os.floor.split(".")[0])
 
 
-def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
-    """Whether files keep a layer in float: one of few weights, as coremltools advises."""
+def weight_storage() -> WeightStorage:
+    """How packages store weights: a layer of few weights stays in float, as coremltools advises."""
+    with quiet():
+        from edgepack.formats.coreml import compress
+        from edgepack.graph.weight_storage import WeightStorage
+
+    return WeightStorage(_keeps_float, compress.in_blocks)
+
+
+def _keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
     from edgepack.graph import layers as graphs
     from edgepack.graph.palettes import FEW
 
     if schemes.SCHEMES[scheme].is_float or (scheme == "w8a8" and layer.target not in graphs.TRANSPOSED):
         return False
     return graphs.constant(graph, graphs.weight_of(layer)).numel() <= FEW
-
-
-def in_blocks(weight: Weight) -> Weight:
-    """A layer's weight as `w4` holds it."""
-    with quiet():
-        from edgepack.formats.coreml import compress
-
-    return compress.in_blocks(weight)
 
 
 def no_gain(kind: PruneKind, target: Target) -> str:
@@ -114,18 +113,10 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
         return convert.write(source, recipe, variant(target), path)
 
 
-def evaluator(path: Path | None = None) -> str:
-    """What runs files in the place of Core ML here, in words; empty where Core ML does, or nothing can."""
-    del path
-    if sys.platform == "darwin" or cannot_export():
-        return ""
-    return "evaluated in torch, operation by operation (not Core ML)"
-
-
 def import_runtime() -> None:
     """Bring the bare runtime into memory."""
     with quiet():
-        if evaluator():
+        if availability().evaluator:
             from edgepack.emulator import coreml  # noqa: F401
         else:
             import coremltools  # noqa: F401
@@ -144,7 +135,7 @@ class _Package:
 
 def load(path: Path) -> Runner:
     """The package in Core ML; where that is not, in torch. Raises BundleError where it cannot be read."""
-    if evaluator():
+    if availability().evaluator:
         return evaluated(path)
     with quiet():
         import coremltools

@@ -19,8 +19,8 @@ from typing import Any
 from coremltools.proto import FeatureTypes_pb2, MIL_pb2
 
 from edgepack.emulator.coreml.specification import parsed, readable
-from edgepack.formats import Description, Tensor
 from edgepack.formats.coreml import layers as paths
+from edgepack.formats.description import Description, Tensor
 from edgepack.formats.weighted_operators import Constant, Operator, layers, quantized
 
 _ENTRY = struct.Struct("<IIQQ")

@@ -11,10 +11,10 @@ import torch
 from torch.export import ExportedProgram
 
 from edgepack.contract import Contract, ImageInput
-from edgepack.formats import Exported
 from edgepack.formats.coreml import activations, compress, features, layers, package, trace
 from edgepack.formats.coreml.features import Features
 from edgepack.formats.coreml.trace import Names, Traced
+from edgepack.formats.protocol import Exported
 from edgepack.formats.unsupported_operators import refusal
 from edgepack.graph import layers as graphs
 from edgepack.model.source import Source

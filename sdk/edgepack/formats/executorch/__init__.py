@@ -7,24 +7,24 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepack import formats
 from edgepack.errors import ExportError
-from edgepack.formats import Description, Exported, Runner
-from edgepack.options import PruneKind
+from edgepack.formats import coreml
+from edgepack.formats.availability import Availability, missing
+from edgepack.formats.description import Description
+from edgepack.formats.protocol import Exported, Runner
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 from edgepack.target import Target
 
 if TYPE_CHECKING:
-    from torch import Tensor as Weight
     from torch.fx import GraphModule, Node
 
     from edgepack.arrays import Array, Sample
     from edgepack.delegation import Delegation
     from edgepack.formats.executorch.core_ml import Share
+    from edgepack.graph.weight_storage import WeightStorage
     from edgepack.model.source import Source
-    from edgepack.options import PruneKind
 
 SUFFIX = ".pte"
 READS = (".pte",)
@@ -38,20 +38,21 @@ _MODULES = ("executorch", "torchao")
 _PIECE = 1 << 16
 
 
-def cannot_export() -> str:
-    """What is not installed, and the command that brings it; empty where all is there."""
-    missing = formats.missing_modules(_MODULES)
-    return f"{', '.join(missing)} not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
-
-
-def cannot_run(path: Path | None = None) -> str:
-    """As `cannot_export`: the runtime's binding comes with the package, Core ML with macOS."""
-    return cannot_export() if _in_core_ml(path) == "nothing" else formats.load("coreml").cannot_run()
+def availability(path: Path | None = None) -> Availability:
+    """The runtime's Python binding comes with the package. A file that Core ML runs, or a part of it, runs
+    on macOS only; elsewhere the evaluator runs that part."""
+    absent = missing(_MODULES, EXTRA)
+    share = _in_core_ml(path)
+    if absent or share == "nothing":
+        return Availability(export=absent, run=absent)
+    core_ml = coreml.availability()
+    beside = "; operators beside its part by torch's kernels, not ExecuTorch's" if share == "some" else ""
+    return Availability(absent, core_ml.run, core_ml.evaluator + beside)
 
 
 def _in_core_ml(path: Path | None) -> Share:
     """How much of a file this host cannot run but evaluate."""
-    if path is None or sys.platform == "darwin" or cannot_export() or formats.load("coreml").cannot_export():
+    if path is None or sys.platform == "darwin" or missing(_MODULES, EXTRA) or coreml.availability().export:
         return "nothing"
     if not _names(path, b"CoreMLBackend"):  # its toolchain would count as the memory of any file
         return "nothing"
@@ -78,7 +79,7 @@ def _names(path: Path, backend: bytes) -> bool:
 def variant(target: Target) -> str:
     """For XNNPACK one file serves all targets, since it picks its kernels on the device; a Core ML part
     is of the oldest iOS that it must run on."""
-    return formats.load("coreml").variant(target) if _is_core_ml(target) else ""
+    return coreml.variant(target) if _is_core_ml(target) else ""
 
 
 def _is_core_ml(target: Target) -> bool:
@@ -92,24 +93,21 @@ def cannot_carry(scheme: SchemeName, target: Target) -> str:
     if scheme not in able:
         whose = "its Core ML part" if _is_core_ml(target) else "executorch"
         return f"{whose} carries {', '.join(sorted(able))}"
-    core_ml = formats.load("coreml")
-    return core_ml.cannot_export() or core_ml.cannot_carry(scheme, target) if _is_core_ml(target) else ""
+    if not _is_core_ml(target):
+        return ""
+    return coreml.availability().export or coreml.cannot_carry(scheme, target)
 
 
-def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
-    """Whether files keep a layer in float: one that XNNPACK has no kernel for."""
+def weight_storage() -> WeightStorage:
+    """How programs store weights: a layer that XNNPACK has no quantized kernel for stays in float."""
     with quiet():
-        from edgepack.formats.executorch import quantizer
+        from edgepack.formats.executorch import program, quantizer
+        from edgepack.graph.weight_storage import WeightStorage
 
-    return bool(quantizer.refused(graph, layer, scheme))
+    def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
+        return bool(quantizer.refused(graph, layer, scheme))
 
-
-def in_blocks(weight: Weight) -> Weight:
-    """A linear layer's weight as `w4` holds it."""
-    with quiet():
-        from edgepack.formats.executorch import program
-
-        return program.in_blocks(weight)
+    return WeightStorage(keeps_float, program.in_blocks)
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
@@ -154,25 +152,6 @@ def _by_core_ml(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, 
         return *program.lowered(source.exported, source.contract, partitioner), ()
 
 
-def no_gain(kind: PruneKind, target: Target) -> str:
-    """Zeros buy nothing here; fewer channels do."""
-    del target
-    return (
-        ""
-        if kind == "channels"
-        else "a .pte stores zeros like any other weight, and XNNPACK multiplies by them"
-    )
-
-
-def evaluator(path: Path | None = None) -> str:
-    """What runs a file that Core ML runs, or a part of it, where that is not; else empty."""
-    share = _in_core_ml(path)
-    if share == "nothing":
-        return ""
-    beside = "; operators beside its part by torch's kernels, not ExecuTorch's" if share == "some" else ""
-    return formats.load("coreml").evaluator() + beside
-
-
 def import_runtime() -> None:
     """Bring the bare runtime into memory."""
     with quiet():
@@ -204,7 +183,7 @@ class _Program:
 
 def load(path: Path) -> Runner:
     """The program in ExecuTorch's runtime; where that lacks Core ML, in torch."""
-    if not evaluator(path):
+    if not availability(path).evaluator:
         return _Program(path)
     with quiet():
         from edgepack.formats.executorch import core_ml

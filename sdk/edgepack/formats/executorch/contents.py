@@ -24,9 +24,9 @@ from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as
 from executorch.exir._serialize._flatbuffer import _flatc_decompile
 from executorch.exir._serialize._program import _get_extended_header, deserialize_pte_binary
 
-from edgepack import formats
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Tensor, contract_metadata
+from edgepack.formats import contract_metadata, coreml
+from edgepack.formats.description import Description, Tensor
 from edgepack.formats.weighted_operators import Constant, Operator, layers, quantized
 
 _DTYPES = {
@@ -168,7 +168,7 @@ class _Program:
     def _inside(self, delegate: Any) -> Iterator[_Operator]:
         """The operators of a delegate; one that stands for all of them where it cannot be read."""
         payload = self.program.backend_delegate_data[delegate.processed.index].data
-        if delegate.id == "CoreMLBackend" and not formats.load("coreml").cannot_export():
+        if delegate.id == "CoreMLBackend" and not coreml.availability().export:
             from edgepack.formats.executorch import core_ml
 
             for each in core_ml.operators(payload):

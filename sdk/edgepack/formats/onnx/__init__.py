@@ -10,8 +10,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepack import formats
-from edgepack.formats import Description, Exported, Runner
+from edgepack.formats.availability import Availability, missing
+from edgepack.formats.description import Description
+from edgepack.formats.protocol import Exported, Runner
 from edgepack.options import PruneKind
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
@@ -20,9 +21,7 @@ from edgepack.target import FormatChoice, Target
 
 if TYPE_CHECKING:
     import onnx
-    from torch import Tensor as Weight
     from torch.export import ExportedProgram
-    from torch.fx import GraphModule, Node
 
     from edgepack.arrays import Array, Sample
     from edgepack.contract import Contract
@@ -41,17 +40,10 @@ _KEPT_METADATA = "pkg.torch.onnx.name_scopes"
 """Module path of a node; the rest of what torch writes beside it holds paths of this machine."""
 
 
-def cannot_export() -> str:
-    """What is not installed, and the command that brings it; empty where all is there."""
-    missing = formats.missing_modules(_MODULES)
-    return f"{', '.join(missing)} not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
-
-
-def cannot_run(path: Path | None = None) -> str:
-    """Why ONNX Runtime cannot run here; empty where it can."""
+def availability(path: Path | None = None) -> Availability:
+    """ONNX Runtime both runs files and writes the `.ort`."""
     del path
-    missing = formats.missing_modules(["onnxruntime"])
-    return f"onnxruntime not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
+    return Availability(export=missing(_MODULES, EXTRA), run=missing(["onnxruntime"], EXTRA))
 
 
 def variant(target: Target) -> str:
@@ -69,32 +61,11 @@ def cannot_carry(scheme: SchemeName, target: Target) -> str:
     return "" if scheme in SCHEMES else f"onnx carries {', '.join(sorted(SCHEMES))}"
 
 
-def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
-    """Whether files keep a layer in float: one that the quantizer fails on, or too small to gain."""
-    from edgepack.formats.onnx import quantize
-    from edgepack.graph import layers as graphs
-
-    if scheme == "w8":
-        return graphs.constant(graph, graphs.weight_of(layer)).numel() < quantize.LEAST_VALUES
-    return scheme == "w8a8" and layer.target in graphs.TRANSPOSED and graphs.groups(layer) > 1
-
-
-def in_blocks(weight: Weight) -> Weight:
-    """The weight itself: no scheme of this format has blocks."""
-    return weight
-
-
 def no_gain(kind: PruneKind, target: Target) -> str:
     """Why a kind of pruning gains nothing: only TensorRT computes 2:4 zeros for less."""
     if kind == "channels" or (kind == "2:4" and _choice(target).provider == "tensorrt"):
         return ""
     return "ONNX stores zeros like any other weight, and only TensorRT computes 2:4 for less"
-
-
-def evaluator(path: Path | None = None) -> str:
-    """Empty: its own runtime is on every host that writes it."""
-    del path
-    return ""
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:

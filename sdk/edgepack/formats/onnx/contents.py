@@ -20,7 +20,7 @@ from typing import Any
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Layer, Tensor
+from edgepack.formats.description import Description, Layer, Tensor
 from edgepack.formats.weighted_operators import Constant, Operator, quantized
 
 _PRECISIONS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64"}

@@ -12,20 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgepack.formats import Description, Exported, Runner
-from edgepack.options import PruneKind
+from edgepack.formats.availability import Availability
+from edgepack.formats.description import Description
+from edgepack.formats.protocol import Exported, Runner
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 from edgepack.target import Target
 
 if TYPE_CHECKING:
-    from torch import Tensor as Weight
-    from torch.fx import GraphModule, Node
-
     from edgepack.arrays import Array, Sample
     from edgepack.model.source import Source
-    from edgepack.options import PruneKind
 
 SUFFIX = ".ptl"
 READS = (".ptl", ".pt")
@@ -38,43 +35,23 @@ _ENGINE = "qnnpack"
 _KERNELS = "int8 runs in qnnpack's kernels: this host's, whose speed tells nothing of an ARM device's"
 
 
-def cannot_export() -> str:
-    """Empty: torch itself writes this format."""
-    return ""
+def availability(path: Path | None = None) -> Availability:
+    """torch writes this format. Its int8 kernels are asked for where there is a file to run, because that
+    imports torch."""
+    return Availability(run=_engine_missing() if path else "")
 
 
-def cannot_run(path: Path | None = None) -> str:
-    """Why the lite interpreter's int8 kernels are not in this torch; empty where they are."""
-    del path
+def _engine_missing() -> str:
     import torch
 
     engines = torch.backends.quantized.supported_engines
     return "" if _ENGINE in engines else f"this build of torch has no {_ENGINE} engine"
 
 
-def variant(target: Target) -> str:
-    """One file serves all targets."""
-    del target
-    return ""
-
-
 def cannot_carry(scheme: SchemeName, target: Target) -> str:
     """Why files for a target cannot be of a scheme; empty if they can."""
     del target
     return "" if scheme in SCHEMES else f"torchscript carries {', '.join(sorted(SCHEMES))}"
-
-
-def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
-    """Whether files keep a layer in float: one that qnnpack has no kernel for."""
-    from edgepack.formats.torchscript import lower
-
-    del graph
-    return bool(lower.refused(layer, scheme))
-
-
-def in_blocks(weight: Weight) -> Weight:
-    """The weight itself: no scheme of this format has blocks."""
-    return weight
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
@@ -115,22 +92,6 @@ def _engine() -> Iterator[None]:
         yield
     finally:
         torch.backends.quantized.engine = before
-
-
-def no_gain(kind: PruneKind, target: Target) -> str:
-    """Zeros buy nothing here; fewer channels do."""
-    del target
-    return (
-        ""
-        if kind == "channels"
-        else "a .ptl stores zeros like any other weight, and its kernels multiply by them"
-    )
-
-
-def evaluator(path: Path | None = None) -> str:
-    """Empty: its own runtime is on every host that writes it."""
-    del path
-    return ""
 
 
 def import_runtime() -> None:

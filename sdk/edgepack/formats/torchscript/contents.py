@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from edgepack.errors import BundleError
-from edgepack.formats import Description, Layer, Tensor, contract_metadata
+from edgepack.formats import contract_metadata
+from edgepack.formats.description import Description, Layer, Tensor
 from edgepack.formats.weighted_operators import Constant, Operator, layers, quantized
 
 _INTEGERS = frozenset({"int8", "uint8", "uint4", "uint2"})
