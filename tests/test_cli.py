@@ -158,7 +158,8 @@ def test_lists_and_plans_import_no_toolchain(here: Path, process: Command, line:
 
 
 def test_and_that_would_be_seen(here: Path, process: Command) -> None:
-    ended = process("doctor", code=LOADED)
+    (here / "net.pt").write_bytes(b"")
+    ended = process("inspect", "net.pt", code=LOADED)
     assert "torch" in json.loads(ended.err.splitlines()[-1])
 
 
