@@ -25,6 +25,7 @@ from edgepack.emulator import arm
 from edgepack.evaluate import device, device_checks, host
 from edgepack.model import source
 from edgepack.model.source import Source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.silence import captured, quiet
 from edgepack.target import Target
@@ -88,7 +89,9 @@ def _net(net: Net, runs: int, say: Say) -> Iterator[Row]:
     ):
         folder = Path(scratch)
         with captured(sink):
-            loaded = source.load(plan.resolve(plan.Choices(str(net.folder), TARGETS, out=scratch)))
+            loaded = source.load(
+                plan.resolve(BuildOptions(model=str(net.folder), targets=TARGETS, out=scratch))
+            )
             bench = Workbench(loaded)
             recipe = bench.recipe()
         host.write_samples(loaded.evaluation.inputs[:SAMPLES], folder / "samples.npz")

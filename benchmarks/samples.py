@@ -57,9 +57,10 @@ def main(net: Path, folder: Path) -> None:
     """Write the samples of the example in `net`, which has both sets, into `folder`."""
     from edgepack import plan
     from edgepack.model import source
+    from edgepack.options import BuildOptions
 
     with source.one_thread():
-        found = source.load(plan.resolve(plan.Choices(model=str(net))))
+        found = source.load(plan.resolve(BuildOptions(model=str(net))))
     if found.calib is None:
         raise SystemExit(f"{net} names no calibration samples")
     np.save(folder / _CALIB, np.concatenate([sample[0] for sample in found.calib.inputs]))

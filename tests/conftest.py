@@ -286,8 +286,11 @@ def small_source(small_fashion: Path) -> Source:
     """The network of `small_fashion`, captured. Do not change its modules."""
     from edgepack import plan
     from edgepack.model import source
+    from edgepack.options import BuildOptions
 
-    choices = plan.Choices(str(small_fashion), targets=("raspberry-pi-5",), out=str(small_fashion / "out"))
+    choices = BuildOptions(
+        model=str(small_fashion), targets=("raspberry-pi-5",), out=str(small_fashion / "out")
+    )
     return source.load(plan.resolve(choices))
 
 
@@ -299,13 +302,14 @@ def hard_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     from edgepack import plan
     from edgepack.model import source
+    from edgepack.options import BuildOptions
 
     folder = tmp_path_factory.mktemp("hard")
     with np.load(FASHION / "data" / "eval.npz") as given:
         pairs = given["inputs"].astype(np.uint16)
     mixed = ((pairs[:500] + pairs[500:]) // 2).astype(np.uint8)
     np.savez(folder / "mixed.npz", inputs=mixed)
-    choices = plan.Choices(str(FASHION), targets=("raspberry-pi-5",), eval=str(folder / "mixed.npz"))
+    choices = BuildOptions(model=str(FASHION), targets=("raspberry-pi-5",), eval=str(folder / "mixed.npz"))
     loaded = source.load(plan.resolve(choices))
     best = np.sort(np.concatenate([outputs[0] for outputs in loaded.reference]))[:, -2:]
     closest = np.argsort(best[:, 1] - best[:, 0])[:64]

@@ -13,6 +13,7 @@ from edgepack import formats, plan, target
 from edgepack.formats import Description, Exported
 from edgepack.model import source
 from edgepack.model.source import Source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 
 _SAMPLES = 300
@@ -84,7 +85,7 @@ targets = ["raspberry-pi-5"]
 
 
 def _load(folder: Path) -> Source:
-    choices = plan.Choices(model=str(folder), targets=("raspberry-pi-5",), out=str(folder / "out"))
+    choices = BuildOptions(model=str(folder), targets=("raspberry-pi-5",), out=str(folder / "out"))
     return source.load(plan.resolve(choices))
 
 

@@ -362,6 +362,14 @@ def test_flags_that_contradict_themselves_or_each_other(
     shows(bench.refused(PLAN, **flags), words)
 
 
+def test_an_agreement_where_the_model_has_no_classes(bench: Bench) -> None:
+    wanted = "--min-agreement is judged by classes, and this model has none"
+    shows(bench.refused(PLAN, **{"min-agreement": 90}, calib=rows(bench.folder)), wanted, "[output]")
+    path = bench.folder / "edgepack.toml"
+    path.write_text('[model]\nsource = "nets.py:Net"\n[compress]\nmin_agreement = 90\n')
+    shows(bench.refused(PLAN, calib="rows.npz"), wanted)
+
+
 def test_a_drop_of_accuracy_where_the_model_has_no_classes(bench: Bench) -> None:
     said = bench.refused(PLAN, **{"max-drop": 1}, calib=rows(bench.folder))
     shows(said, "--max-drop is judged by classes, and this model has none", "[output]")

@@ -17,6 +17,7 @@ from edgepack.emulator.job import Job, write_samples
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import host
 from edgepack.model import source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.report import Report
 
@@ -93,8 +94,8 @@ def test_channels_scaled_by_powers_of_two_break_naive_int8_and_not_ours(tmp_path
 def _naive(weights: Path, name: str, scratch: Path) -> float:
     """Agreement of plain min-max int8 of the scaled network, in percent."""
     device = target.load("pixel-8")
-    choices = plan.Choices(
-        str(IMAGENET / "squeezenet1_1"), targets=("pixel-8",), formats=(name,), weights=str(weights)
+    choices = BuildOptions(
+        model=str(IMAGENET / "squeezenet1_1"), targets=("pixel-8",), formats=(name,), weights=str(weights)
     )
     loaded = source.load(plan.resolve(choices))
     recipe = Recipe("w8a8")

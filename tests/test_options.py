@@ -1,17 +1,24 @@
-"""The goal of compression: what flags say, which of flag, file and target wins, and what contradicts."""
+"""Options: what flags say, which of flag, file and target wins, what contradicts, and one declaration."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from conftest import SETTINGS, write_samples
 
 from edgepack import options, plan, resources
 from edgepack.errors import EdgepackError, PlanError, TargetError
-from edgepack.options import Goal, Pruning
+from edgepack.options import BuildOptions, CompressionOptions, Pruning
 
 PI = (resources.targets() / "raspberry-pi-5.toml").read_text(encoding="utf-8")
+
+
+def _parsed(**given: object) -> BuildOptions:
+    return options.parse({"model": "net.py:net", **given})
 
 
 # What is pruned
@@ -35,13 +42,13 @@ def test_pruning_is_a_share_of_channels_or_weights(text: str, kind: options.Prun
 
 def test_no_pruning() -> None:
     assert options.parse_pruning("") is None
-    assert Goal().pruning is None
+    assert CompressionOptions().pruning is None
 
 
 @pytest.mark.parametrize("text", ["0", "1", "1.5", "0.0", "weights:0", "weights:1"])
 def test_a_share_lies_between_nothing_and_all(text: str) -> None:
     with pytest.raises(PlanError, match="a share lies between 0 and 1, both excluded") as raised:
-        options.of_flags(prune=text)
+        _parsed(prune=text)
     assert raised.value.exit_code == 3
 
 
@@ -49,7 +56,7 @@ def test_a_share_lies_between_nothing_and_all(text: str) -> None:
 def test_what_is_no_pruning(text: str) -> None:
     told = r"is not understood: write a share such as 0\.3, auto, 2:4"
     with pytest.raises(PlanError, match=told) as raised:
-        options.of_flags(prune=text)
+        _parsed(prune=text)
     assert f"'{text}'" in str(raised.value)
 
 
@@ -57,11 +64,11 @@ def test_what_is_no_pruning(text: str) -> None:
 
 
 def test_flags_become_a_goal() -> None:
-    found = options.of_flags(max_drop=1.5, scheme="w8a8", prune="0.3", recover=None, seed=7)
-    assert (found.max_drop, found.forced, found.seed, found.recover) == (1.5, "w8a8", 7, None)
-    assert not found.is_auto
+    found = _parsed(max_drop=1.5, scheme="w8a8", prune="0.3", recover=None, seed=7)
+    assert (found.max_drop, found.forced, found.seed, found.recover) == (1.5, "w8a8", 7, 0)
+    assert "recover" not in found.given
     for scheme in ("", "auto"):
-        assert options.of_flags(scheme=scheme).is_auto
+        assert _parsed(scheme=scheme).forced is None
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,7 @@ def test_flags_become_a_goal() -> None:
 )
 def test_flags_that_make_no_sense(flags: dict[str, float | str | None], words: str) -> None:
     with pytest.raises(PlanError) as raised:
-        options.of_flags(**flags)
+        _parsed(**flags)
     assert words in str(raised.value)
 
 
@@ -86,17 +93,20 @@ def test_flags_that_make_no_sense(flags: dict[str, float | str | None], words: s
     ("given", "words"),
     [
         (
-            Goal(scheme="w8a8", max_drop=0, min_agreement=100),
+            CompressionOptions(scheme="w8a8", max_drop=0, min_agreement=100),
             "--scheme w8a8 with --max-drop 0 and --min-agreement 100 asks for int8 that is float",
         ),
         (
-            Goal(recover=5, search_budget=2, prune="0.3"),
+            CompressionOptions(recover=5, search_budget=2, prune="0.3"),
             "--recover 5 is longer than all of --search-budget 2",
         ),
-        (Goal(recover=5, scheme="fp16"), "--recover has nothing to recover: fp16 without pruning"),
+        (
+            CompressionOptions(recover=5, scheme="fp16"),
+            "--recover has nothing to recover: fp16 without pruning",
+        ),
     ],
 )
-def test_a_goal_that_contradicts_itself(given: Goal, words: str) -> None:
+def test_a_goal_that_contradicts_itself(given: CompressionOptions, words: str) -> None:
     with pytest.raises(PlanError) as raised:
         options.check(given)
     assert words in str(raised.value)
@@ -106,14 +116,14 @@ def test_a_goal_that_contradicts_itself(given: Goal, words: str) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        Goal(scheme="fp16", max_drop=0, min_agreement=100),
-        Goal(max_drop=0, min_agreement=100),
-        Goal(recover=5, search_budget=5, prune="0.3"),
-        Goal(recover=5, scheme="fp16", prune="0.3"),
-        Goal(recover=5, scheme="p4"),
+        CompressionOptions(scheme="fp16", max_drop=0, min_agreement=100),
+        CompressionOptions(max_drop=0, min_agreement=100),
+        CompressionOptions(recover=5, search_budget=5, prune="0.3"),
+        CompressionOptions(recover=5, scheme="fp16", prune="0.3"),
+        CompressionOptions(recover=5, scheme="p4"),
     ],
 )
-def test_a_goal_that_holds_together(given: Goal) -> None:
+def test_a_goal_that_holds_together(given: CompressionOptions) -> None:
     options.check(given)
 
 
@@ -121,9 +131,9 @@ def test_a_goal_that_holds_together(given: Goal) -> None:
 
 
 def test_over_takes_what_is_said_above_even_zero() -> None:
-    below = Goal(max_drop=2, min_agreement=90, scheme="w8a8", prune="0.5", recover=3, seed=9)
-    assert Goal().over(below) == below
-    above = Goal(max_drop=0, scheme="auto", recover=0, seed=0)
+    below = CompressionOptions(max_drop=2, min_agreement=90, scheme="w8a8", prune="0.5", recover=3, seed=9)
+    assert CompressionOptions().over(below) == below
+    above = CompressionOptions(max_drop=0, scheme="auto", recover=0, seed=0)
     merged = above.over(below)
     assert (merged.max_drop, merged.scheme, merged.recover, merged.seed) == (0, "auto", 0, 0)
     assert (merged.min_agreement, merged.prune) == (90, "0.5")
@@ -140,8 +150,8 @@ def settled(here: Path) -> Path:
     return here
 
 
-def _goal(**given: float | str | None) -> Goal:
-    choices = plan.Choices("net.py:net", compress=options.of_flags(**given))
+def _goal(**given: float | str | None) -> CompressionOptions:
+    choices = _parsed(**given)
     return plan.resolve(choices).targets[0].goal
 
 
@@ -187,21 +197,110 @@ def test_a_mistake_in_a_table_of_compression(
 
 def test_a_scheme_by_hand_is_the_only_rung(settled: Path) -> None:
     for scheme in ("w8a8", "fp16"):
-        choices = plan.Choices("net.py:net", compress=Goal(scheme=scheme))
+        choices = BuildOptions(model="net.py:net", scheme=scheme)
         steps = plan.resolve(choices).targets[0].steps
         assert [(step.format, step.scheme) for step in steps] == [("onnx", scheme)]
 
 
 def test_pruned_single_weights_are_stored_without_their_zeros_first(here: Path) -> None:
-    choices = plan.Choices(
-        "net.py:net", targets=("iphone-15",), formats=("coreml",), inputs=("tensor:1x8",),
-        compress=Goal(prune="weights:0.5"),
+    choices = BuildOptions(
+        model="net.py:net", targets=("iphone-15",), formats=("coreml",), inputs=("tensor:1x8",),
+        prune="weights:0.5",
     )  # fmt: skip
     schemes = [step.scheme for step in plan.resolve(choices).targets[0].steps]
     assert schemes[0].startswith("sparse")
     assert plan.resolve(choices).targets[0].goal.pruning == Pruning("weights", 0.5)
-    channels = plan.Choices(
-        "net.py:net", targets=("iphone-15",), formats=("coreml",), inputs=("tensor:1x8",),
-        compress=Goal(prune="0.5"),
+    channels = BuildOptions(
+        model="net.py:net", targets=("iphone-15",), formats=("coreml",), inputs=("tensor:1x8",),
+        prune="0.5",
     )  # fmt: skip
     assert [step.scheme for step in plan.resolve(channels).targets[0].steps] == ["p6", "w8", "fp16"]
+
+
+# One declaration
+
+
+def _like_the_field(kind: object) -> object:
+    """The type of a keyword for a field of type `kind`: sequences of any kind are welcome."""
+    return Sequence[str] if kind == tuple[str, ...] else kind
+
+
+def test_every_option_is_a_keyword_of_the_same_type() -> None:
+    fields = {name: each.annotation for name, each in BuildOptions.model_fields.items() if name != "model"}
+    assert get_type_hints(options.BuildKeywords) == {
+        name: _like_the_field(kind) for name, kind in fields.items()
+    }
+
+
+def test_every_option_has_a_description_for_its_flag() -> None:
+    for name, field in BuildOptions.model_fields.items():
+        (flag,) = (each for each in field.metadata if isinstance(each, options.Flag))
+        assert flag.help.endswith("."), name
+        assert flag.metavar or field.annotation is bool, name
+
+
+TABLES = {"model": options.ModelOptions, "data": options.DataOptions, "build": options.BundleOptions}
+
+
+def test_every_key_of_a_table_is_an_option_with_the_same_default() -> None:
+    tables = {**TABLES, "compress": CompressionOptions}
+    for name, table in tables.items():
+        keys = options.Settings.model_fields[name].annotation
+        assert isinstance(keys, type)
+        assert issubclass(keys, table)
+        for key, field in table.model_fields.items():
+            option = BuildOptions.model_fields[key]
+            assert (option.annotation, option.default) == (field.annotation, field.default), key
+
+
+VALUES: dict[str, object] = {
+    "targets": ["raspberry-pi-4"],
+    "formats": ["onnx"],
+    "out": "o",
+    "emulator": False,
+    "bake_preprocessing": True,
+    "bake_argmax": True,
+    "weights": "w.pt",
+    "calib": "c.npz",
+    "eval": "e.npz",
+    "max_drop": 1.5,
+    "min_agreement": 90.0,
+    "scheme": "w8a8",
+    "prune": "0.3",
+    "recover": 2.0,
+    "search_budget": 5.0,
+    "seed": 3,
+}
+
+
+def test_every_key_is_read_from_the_file_and_overridden_by_a_keyword(tmp_path: Path) -> None:
+    tables = {**TABLES, "compress": CompressionOptions}
+    assert set(VALUES) == {key for table in tables.values() for key in table.model_fields}
+    path = tmp_path / options.SETTINGS_FILE
+    for name, table in tables.items():
+        for key in table.model_fields:
+            path.write_text(f"[{name}]\n{key} = {json.dumps(VALUES[key])}\n")
+            filed = options.load_settings(path).options("net.py:net", Path())
+            assert set(filed.given) == {"model", key}
+            value = getattr(filed, key)
+            assert (list(value) if isinstance(value, tuple) else value) == VALUES[key]
+            default = BuildOptions.model_fields[key].default
+            if default not in (None, "", ()):
+                assert getattr(_parsed(**{key: default}).over(filed), key) == default
+
+
+@pytest.mark.parametrize("empty", [None, "", (), []])
+def test_none_and_empty_are_not_given(empty: object) -> None:
+    assert _parsed(targets=empty, out=empty, max_drop=empty).given == {"model": "net.py:net"}
+
+
+def test_an_unknown_keyword_is_refused_with_the_nearest() -> None:
+    with pytest.raises(PlanError, match=r"unknown key 'max_dorp': did you mean 'max_drop'\?"):
+        _parsed(max_dorp=1)
+
+
+def test_the_budget_s_agreement_is_no_given_option() -> None:
+    settled = CompressionOptions(max_drop=1).with_budget(95)
+    assert (settled.min_agreement, settled.given) == (95, {"max_drop": 1})
+    own = CompressionOptions(min_agreement=95)
+    assert own.with_budget(90) is own

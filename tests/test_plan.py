@@ -11,7 +11,7 @@ from conftest import NET, SETTINGS, write_samples
 
 from edgepack import plan, resources
 from edgepack.errors import BundleError, EdgepackError, PlanError, SourceError, TargetError
-from edgepack.options import Goal
+from edgepack.options import BuildOptions
 from edgepack.report import Omission
 
 CHOICES = {"model": "net.py:net", "targets": ("raspberry-pi-5",), "inputs": ("tensor:1x8",)}
@@ -19,7 +19,7 @@ PI = (resources.targets() / "raspberry-pi-5.toml").read_text(encoding="utf-8")
 
 
 def resolve(**choices: object) -> plan.Plan:
-    return plan.resolve(plan.Choices(**{**CHOICES, **choices}))  # type: ignore[arg-type]
+    return plan.resolve(BuildOptions(**{**CHOICES, **choices}))  # type: ignore[arg-type]
 
 
 def refused(kind: type[EdgepackError], **choices: object) -> str:
@@ -118,7 +118,7 @@ def test_a_target_without_a_template_says_so(here: Path) -> None:
 
 @pytest.mark.parametrize("model", ["project", "project/edgepack.toml", "project/net.py:net"])
 def test_settings_are_found_by_folder_file_or_model(settled: Path, model: str) -> None:
-    found = plan.resolve(plan.Choices(model=model))
+    found = plan.resolve(BuildOptions(model=model))
     assert found.model == "project/net.py:net"
     assert found.settings_file == "project/edgepack.toml"
     assert found.contract_from == "edgepack.toml"
@@ -134,7 +134,7 @@ def test_a_flag_beats_the_file(settled: Path) -> None:
     (settled.parent / "words.txt").write_text("a\nb\nc\nd\n")
     (settled / "edgepack.toml").write_text(SETTINGS.replace("[build]", '[build]\nout = "made"'))
     found = plan.resolve(
-        plan.Choices(
+        BuildOptions(
             model="project",
             targets=("raspberry-pi-4",),
             formats=("executorch",),
@@ -156,10 +156,10 @@ def test_a_flag_beats_the_file(settled: Path) -> None:
 def test_a_size_by_flag_leaves_the_rest_to_the_file(settled: Path) -> None:
     text = SETTINGS.replace('kind = "tensor"\nshape = [1, 8]', 'kind = "image"\nsize = [8, 8]\nresize_to = 9')
     (settled / "edgepack.toml").write_text(text)
-    found = plan.resolve(plan.Choices(model="project", inputs=("image:16",)))
+    found = plan.resolve(BuildOptions(model="project", inputs=("image:16",)))
     assert found.inputs == ({"kind": "image", "size": [16, 16]},)
     assert found.contract_from == "--input, the rest from edgepack.toml"
-    found = plan.resolve(plan.Choices(model="project", inputs=("image:4",)))
+    found = plan.resolve(BuildOptions(model="project", inputs=("image:4",)))
     assert found.inputs == ({"kind": "image", "size": [4, 4], "resize_to": 9},)
 
 
@@ -174,10 +174,10 @@ def test_paths_in_settings_are_relative_to_the_file(settled: Path) -> None:
     text = SETTINGS.replace("[build]", '[build]\nout = "../made"')
     (settled / "edgepack.toml").write_text(text.replace('"raspberry-pi-5"', '"raspberry-pi-4", "./my.toml"'))
     (settled / "my.toml").write_text(PI)
-    folders = [each.folder for each in plan.resolve(plan.Choices(model="project")).targets]
+    folders = [each.folder for each in plan.resolve(BuildOptions(model="project")).targets]
     assert folders == [Path("made/raspberry-pi-4"), Path("made/my")]
     os.chdir(settled)
-    folders = [each.folder for each in plan.resolve(plan.Choices(model=".")).targets]
+    folders = [each.folder for each in plan.resolve(BuildOptions(model=".")).targets]
     assert folders == [Path("../made/raspberry-pi-4"), Path("../made/my")]
 
 
@@ -242,8 +242,8 @@ def test_weights_alone_are_no_model(here: Path) -> None:
         ({"inputs": ("tensor:1xx8",)}, PlanError, "--input: "),
         ({"inputs": ("tensor:1x8:float63",)}, PlanError, "'float32', 'float16'"),
         ({"inputs": ("image:0",)}, PlanError, "greater than or equal to 1"),
-        ({"compress": Goal(scheme="p6")}, PlanError, "nothing is left to write for raspberry-pi-5 (onnx p6"),
-        ({"compress": Goal(scheme="w8a8")}, PlanError, "onnx w8a8: no --calib"),
+        ({"scheme": "p6"}, PlanError, "nothing is left to write for raspberry-pi-5 (onnx p6"),
+        ({"scheme": "w8a8"}, PlanError, "onnx w8a8: no --calib"),
         ({"recipe": "nowhere.toml"}, PlanError, "there is no recipe nowhere.toml"),
         ({"weights": "nowhere.pth"}, SourceError, "there is no weights file nowhere.pth"),
         ({"weights": "."}, SourceError, "there is no weights file ."),

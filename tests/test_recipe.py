@@ -10,7 +10,7 @@ import pytest
 
 from edgepack import plan, recipe
 from edgepack.errors import PlanError
-from edgepack.options import Goal, Pruning
+from edgepack.options import BuildOptions, Pruning
 from edgepack.recipe import ROOT, Book, Recipe
 
 FULL: dict[str, Any] = {
@@ -119,7 +119,7 @@ def _plan(here: Path, text: str, **given: object) -> plan.Plan:
     (here / "r.toml").write_text(text)
     choices = {"model": "net.py:net", "targets": ("iphone-15",), "inputs": ("tensor:1x8",)}
     choices["recipe"] = "r.toml"
-    return plan.resolve(plan.Choices(**{**choices, **given}))  # type: ignore[arg-type]
+    return plan.resolve(BuildOptions(**{**choices, **given}))  # type: ignore[arg-type]
 
 
 def test_a_recipe_is_the_plan_s_only_rung_of_its_format(here: Path) -> None:
@@ -138,13 +138,10 @@ def test_a_recipe_that_needs_samples_or_another_format_leaves_nothing(here: Path
         _plan(here, "[[recipe]]\nformat = 'onnx'\nscheme = 'p4'\n")
 
 
-@pytest.mark.parametrize(
-    ("compress", "flag"),
-    [(Goal(scheme="w8a8"), "scheme"), (Goal(prune="0.3"), "prune"), (Goal(recover=2.0), "recover")],
-)
-def test_a_flag_beside_a_recipe_that_settles_the_same(here: Path, compress: Goal, flag: str) -> None:
+@pytest.mark.parametrize(("flag", "value"), [("scheme", "w8a8"), ("prune", "0.3"), ("recover", 2.0)])
+def test_a_flag_beside_a_recipe_that_settles_the_same(here: Path, flag: str, value: object) -> None:
     with pytest.raises(PlanError, match=f"--recipe settles what --{flag} asks for") as raised:
-        _plan(here, "[[recipe]]\nscheme = 'fp32'\n", compress=compress)
+        _plan(here, "[[recipe]]\nscheme = 'fp32'\n", **{flag: value})
     assert "r.toml" in raised.value.hint
 
 

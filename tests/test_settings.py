@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from edgepack import settings
+from edgepack import options
 from edgepack.contract import ImageInput, TensorInput
 from edgepack.errors import PlanError, SourceError
 
 
-def load(folder: Path, text: str) -> settings.Settings:
-    path = folder / settings.FILE
+def load(folder: Path, text: str) -> options.Settings:
+    path = folder / options.SETTINGS_FILE
     path.write_text(text, encoding="utf-8")
-    return settings.load(path)
+    return options.load_settings(path)
 
 
 def test_an_empty_file_settles_nothing(tmp_path: Path) -> None:
-    assert load(tmp_path, "") == settings.Settings()
+    assert load(tmp_path, "") == options.Settings()
 
 
 def test_all_tables(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ kind = "regression"
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(PlanError) as raised:
         load(tmp_path, text)
-    assert settings.FILE in str(raised.value)
+    assert options.SETTINGS_FILE in str(raised.value)
     assert words in str(raised.value)
 
 
@@ -123,10 +123,10 @@ def test_labels_that_cannot_be_read(tmp_path: Path, content: bytes | None, words
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SourceError, match=words):
-        settings.read_labels(path)
+        options.read_labels(path)
 
 
 def test_labels_are_kept_as_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text('a "b"\nc\\d\n☃\n', encoding="utf-8")
-    assert settings.read_labels(path) == ('a "b"', "c\\d", "☃")
+    assert options.read_labels(path) == ('a "b"', "c\\d", "☃")

@@ -12,6 +12,7 @@ import pytest
 import edgepack
 from edgepack import formats, plan
 from edgepack.model import source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.scheme import SCHEMES
 
@@ -63,7 +64,7 @@ def test_all_formats_from_a_state_dict(trained: tuple[str, Path], tmp_path: Path
 def test_all_formats_from_any_form(trained: tuple[str, Path], form: str, tmp_path: Path) -> None:
     """From each form the same float answers, and files of every format that repeat them."""
     name, folder = trained
-    choices = plan.Choices(
+    choices = BuildOptions(
         targets=(ALL_FORMATS,),
         inputs=(f"tensor:{SHAPES[name]}",),
         eval=str(folder / "samples.npz"),

@@ -9,7 +9,6 @@ Each does what the command of its name does, and returns what the command prints
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,10 @@ from edgepack.errors import (
 )
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from edgepack.formats import Description
+    from edgepack.options import BuildKeywords
     from edgepack.progress import Progress
     from edgepack.report import Report
 
@@ -40,65 +42,17 @@ __all__ = [
 ]
 
 
-def build(
-    model: str,
-    *,
-    targets: Sequence[str] = (),
-    formats: Sequence[str] = (),
-    weights: str = "",
-    inputs: Sequence[str] = (),
-    calib: str = "",
-    eval: str = "",
-    labels: str = "",
-    out: str = "",
-    trust_pickle: bool = False,
-    max_drop: float | None = None,
-    min_agreement: float | None = None,
-    scheme: str = "",
-    prune: str = "",
-    recover: float | None = None,
-    search_budget: float | None = None,
-    seed: int | None = None,
-    recipe: str = "",
-    bake_preprocessing: bool = False,
-    bake_argmax: bool = False,
-    emulator: bool | None = None,
-    progress: Progress | None = None,
-) -> list[Report]:
-    """Build one bundle a target, and return their reports; `Report.passed` is the verdict.
+def build(model: str, *, progress: Progress | None = None, **options: Unpack[BuildKeywords]) -> list[Report]:
+    """Build one bundle per target, and return their reports; `Report.passed` is the verdict.
 
-    The arguments are those of `edgepack build`; what is empty is settled by the model's
-    `edgepack.toml` or the target. Raises an EdgepackError, and then leaves nothing behind.
+    The keywords are the fields of `BuildOptions`, one per flag of `edgepack build`. The model's
+    `edgepack.toml`, the target or the default decides what is not given. Raises an EdgepackError, and then
+    writes nothing.
     """
-    from edgepack import options, pipeline, plan
+    from edgepack import options as choices
+    from edgepack import pipeline, plan
 
-    wishes = options.of_flags(
-        max_drop=max_drop,
-        min_agreement=min_agreement,
-        scheme=scheme,
-        prune=prune,
-        recover=recover,
-        search_budget=search_budget,
-        seed=seed,
-    )
-    choices = plan.Choices(
-        model=model,
-        targets=tuple(targets),
-        formats=tuple(formats),
-        weights=weights,
-        inputs=tuple(inputs),
-        calib=calib,
-        eval=eval,
-        labels=labels,
-        out=out,
-        trust_pickle=trust_pickle,
-        compress=wishes,
-        recipe=recipe,
-        bake=bake_preprocessing,
-        argmax=bake_argmax,
-        emulator=emulator,
-    )
-    return pipeline.build(plan.resolve(choices), progress)
+    return pipeline.build(plan.resolve(choices.parse({**options, "model": model})), progress)
 
 
 def check(bundle: str | Path, *, emulator: bool = True, progress: Progress | None = None) -> Report:

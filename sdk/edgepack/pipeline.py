@@ -128,12 +128,17 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
 
 
 def _check_goals(plan: Plan, loaded: Source) -> None:
-    """Raise PlanError where a goal is of accuracy and the model has no classes to judge it by."""
-    if loaded.contract.classes is None and any(each.goal.max_drop is not None for each in plan.targets):
-        raise PlanError(
-            "--max-drop is judged by classes, and this model has none",
-            hint='give labels or kind = "classification" under [output]; else its SQNR is judged alone',
-        )
+    """Raise PlanError if a goal that needs classes is given for a model without classes."""
+    contract = loaded.contract
+    for flag, measurable in (
+        ("max_drop", contract.classes is not None),
+        ("min_agreement", contract.classifies),
+    ):
+        if not measurable and any(flag in wanted.goal.given for wanted in plan.targets):
+            raise PlanError(
+                f"--{flag.replace('_', '-')} is judged by classes, and this model has none",
+                hint='give labels or kind = "classification" under [output]; else its SQNR is judged alone',
+            )
 
 
 def _check_layers(plan: Plan, loaded: Source) -> None:

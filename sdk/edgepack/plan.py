@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from edgepack import contract, formats, options, recipe, settings, target, toml
+from edgepack import contract, formats, options, recipe, target, toml
 from edgepack.app import template
 from edgepack.contract import Input
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
 from edgepack.model.request import ModelKind, ModelRequest
-from edgepack.options import Goal, Pruning
+from edgepack.options import SETTINGS_FILE, BuildOptions, CompressionOptions, Pruning, Settings
 from edgepack.recipe import Book, Step
 from edgepack.report import Omission
 from edgepack.scheme import SCHEMES, SchemeName
-from edgepack.settings import Settings
 from edgepack.target import Target
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the user asks for; empty where the settings or the target decide."""
-
-    model: str
-    targets: tuple[str, ...] = ()
-    formats: tuple[str, ...] = ()
-    weights: str = ""
-    inputs: tuple[str, ...] = ()
-    calib: str = ""
-    eval: str = ""
-    labels: str = ""
-    out: str = ""
-    trust_pickle: bool = False
-    compress: Goal = field(default_factory=Goal)
-    recipe: str = ""
-    emulator: bool | None = None
-    bake: bool = False
-    argmax: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +29,7 @@ class TargetPlan:
     target: Target
     steps: tuple[Step, ...]
     """By format, most saving first: the first that stays within the goal is shipped."""
-    goal: Goal
+    goal: CompressionOptions
     """What is asked of compression, settled: flags over `edgepack.toml` over the target."""
     omitted: tuple[Omission, ...]
     folder: Path
@@ -74,59 +52,58 @@ class Plan(ModelRequest):
         return options.parse_pruning(self.book.prune) if self.book else wanted.goal.pruning
 
 
-def resolve(choices: Choices) -> Plan:
-    """Settle `choices` with the model's `edgepack.toml` and the targets.
+def resolve(asked: BuildOptions) -> Plan:
+    """Complete the options with the model's `edgepack.toml` and the targets, and validate them.
 
-    Raises SourceError, TargetError, PlanError, ExportError or BundleError at what cannot be done.
+    Raises SourceError, TargetError, PlanError, ExportError or BundleError if they cannot be carried out.
     """
-    model, home, found = _settings(choices)
+    model, home, settings = _settings(asked.model)
+    chosen = asked.over(settings.options(model, home))
     kind = _kind(model)
-    inputs, contract_from = _inputs(choices, found, kind)
-    calib = choices.calib or _beside(home, found.data.calib)
-    evaluation = choices.eval or _beside(home, found.data.eval)
-    for where in (calib, evaluation):
+    inputs, contract_from = _inputs(chosen.inputs, settings, kind)
+    for where in (chosen.calib, chosen.eval):
         _check_samples(where)
-    wanted = choices.targets or tuple(_target_beside(home, name) for name in found.build.targets)
-    if not wanted:
+    _check_choices(asked, chosen)
+    book = _book(asked)
+    goal = chosen.compress
+    targets = _targets(chosen, _Wish(bool(chosen.calib), Path(chosen.out), goal, book))
+    return Plan(
+        model=model,
+        kind=kind,
+        weights=chosen.weights,
+        trust_pickle=chosen.trust_pickle,
+        settings_file=str(home / SETTINGS_FILE) if settings != Settings() else "",
+        inputs=inputs,
+        outputs=settings.output,
+        state=settings.state,
+        labels=options.read_labels(Path(chosen.labels)) if chosen.labels else (),
+        contract_from=contract_from,
+        calib=chosen.calib,
+        eval=chosen.eval,
+        eval_from=_eval_from(chosen.calib, chosen.eval),
+        book=book,
+        bake=chosen.bake_preprocessing,
+        argmax=chosen.bake_argmax,
+        emulator=chosen.emulator,
+        targets=targets,
+        recovers=bool(book.recover_steps) if book else any(each.goal.recover for each in targets),
+    )
+
+
+def _check_choices(asked: BuildOptions, chosen: BuildOptions) -> None:
+    """Raise PlanError or SourceError if the options contradict each other or name what does not exist."""
+    if not chosen.targets:
         raise PlanError(
             "no target is given",
             hint="add --target NAME (`edgepack targets` lists them) or targets in edgepack.toml",
         )
-    out = Path(choices.out or _beside(home, found.build.out) or "dist")
-    asked = choices.formats or found.build.formats
-    for name in asked:
+    for name in chosen.formats:
         formats.checked(name)
-    options.check(choices.compress)
-    book = _book(choices)
-    bake = choices.bake or found.build.bake_preprocessing
-    argmax = choices.argmax or found.build.bake_argmax
-    if argmax and not bake:
+    options.check(asked.compress)
+    if chosen.bake_argmax and not chosen.bake_preprocessing:
         raise PlanError("--bake-argmax goes with --bake-preprocessing", hint="give both")
-    weights = choices.weights or _beside(home, found.model.weights)
-    if weights and not Path(weights).is_file():
-        raise SourceError(f"there is no weights file {weights}")
-    targets = _targets(wanted, asked, _Wish(bool(calib), out, choices.compress.over(found.compress), book))
-    return Plan(
-        model=model,
-        kind=kind,
-        weights=weights,
-        trust_pickle=choices.trust_pickle,
-        settings_file=str(home / settings.FILE) if found != Settings() else "",
-        inputs=inputs,
-        outputs=found.output,
-        state=found.state,
-        labels=settings.read_labels(Path(choices.labels)) if choices.labels else (),
-        contract_from=contract_from,
-        calib=calib,
-        eval=evaluation,
-        eval_from=_eval_from(calib, evaluation),
-        book=book,
-        bake=bake,
-        argmax=argmax,
-        emulator=found.build.emulator if choices.emulator is None else choices.emulator,
-        targets=targets,
-        recovers=bool(book.recover_steps) if book else any(each.goal.recover for each in targets),
-    )
+    if chosen.weights and not Path(chosen.weights).is_file():
+        raise SourceError(f"there is no weights file {chosen.weights}")
 
 
 @dataclass(frozen=True)
@@ -135,65 +112,55 @@ class _Wish:
 
     calibrated: bool
     out: Path
-    compress: Goal
+    compress: CompressionOptions
     book: Book | None
 
 
-def _book(choices: Choices) -> Book | None:
+def _book(asked: BuildOptions) -> Book | None:
     """The recipes of `--recipe`. Raises PlanError where flags contradict it, or it is none."""
-    if not choices.recipe:
+    if not asked.recipe:
         return None
-    given = [
-        key for key in ("scheme", "prune", "recover") if getattr(choices.compress, key) not in (None, "")
-    ]
+    given = [name for name in ("scheme", "prune", "recover") if name in asked.given]
     if given:
         raise PlanError(
             f"--recipe settles what --{given[0]} asks for: give one of them",
-            hint=f"edit {choices.recipe}, or leave it out",
+            hint=f"edit {asked.recipe}, or leave it out",
         )
-    book = recipe.read(Path(choices.recipe))
+    book = recipe.read(Path(asked.recipe))
     try:
         options.parse_pruning(book.prune)
     except ValueError as cause:
-        raise PlanError(f"{choices.recipe}: {cause}") from cause
+        raise PlanError(f"{asked.recipe}: {cause}") from cause
     return book
 
 
-def _settings(choices: Choices) -> tuple[str, Path, Settings]:
-    """The model's reference, the folder that the settings' paths start from, and the settings."""
-    given = Path(choices.model)
-    if given.is_dir() or given.name == settings.FILE:
-        path = given / settings.FILE if given.is_dir() else given
+def _settings(model: str) -> tuple[str, Path, Settings]:
+    """The model's reference, the folder that the settings' paths are relative to, and the settings."""
+    given = Path(model)
+    if given.is_dir() or given.name == SETTINGS_FILE:
+        path = given / SETTINGS_FILE if given.is_dir() else given
         if not path.is_file():
-            raise SourceError(f"{given} is a folder without an {settings.FILE}")
-        found = settings.load(path)
-        if not found.model.source:
+            raise SourceError(f"{given} is a folder without an {SETTINGS_FILE}")
+        settings = options.load_settings(path)
+        if not settings.model.source:
             raise PlanError(f"{path} names no model: add source under [model]")
-        return _located(found.model.source, path.parent), path.parent, found
-    place = choices.model.rpartition(":")[0] if ".py:" in choices.model else choices.model
+        return _located(settings.model.source, path.parent), path.parent, settings
+    place = model.rpartition(":")[0] if ".py:" in model else model
     home = Path(place).parent if Path(place).is_file() else Path()
-    path = home / settings.FILE
+    path = home / SETTINGS_FILE
     if not path.is_file():
-        return choices.model, home, Settings()
-    found = settings.load(path)
-    named = _located(found.model.source, home) if found.model.source else choices.model
-    if os.path.normpath(named) != os.path.normpath(choices.model):
-        return choices.model, home, Settings()
-    return choices.model, home, found
+        return model, home, Settings()
+    settings = options.load_settings(path)
+    named = _located(settings.model.source, home) if settings.model.source else model
+    if os.path.normpath(named) != os.path.normpath(model):
+        return model, home, Settings()
+    return model, home, settings
 
 
 def _located(reference: str, home: Path) -> str:
     """A model's reference from settings, its file made relative to where we stand."""
     is_file = ".py:" in reference or Path(reference).suffix in (".pt", ".pt2")
     return os.path.normpath(home / reference) if is_file else reference
-
-
-def _beside(home: Path, text: str) -> str:
-    return os.path.normpath(home / text) if text else ""
-
-
-def _target_beside(home: Path, name: str) -> str:
-    return _beside(home, name) if name.endswith(".toml") else name
 
 
 def _kind(model: str) -> ModelKind:
@@ -231,20 +198,22 @@ def _is_module(name: str) -> bool:
     return name.isidentifier() and (here or importlib.util.find_spec(name) is not None)
 
 
-def _inputs(choices: Choices, found: Settings, kind: ModelKind) -> tuple[tuple[dict[str, Any], ...], str]:
-    """The inputs' tables and, in words, where they come from."""
-    filed = [each.model_dump(exclude_unset=True) for each in found.input]
-    if not choices.inputs:
+def _inputs(
+    specs: tuple[str, ...], settings: Settings, kind: ModelKind
+) -> tuple[tuple[dict[str, Any], ...], str]:
+    """The inputs' tables, and where they come from, in words."""
+    filed = [each.model_dump(exclude_unset=True) for each in settings.input]
+    if not specs:
         if filed:
-            return tuple(filed), settings.FILE
+            return tuple(filed), SETTINGS_FILE
         return (), _contract_of_model(kind)
-    given = [contract.parse_input(spec, n) for n, spec in enumerate(choices.inputs)]
+    given = [contract.parse_input(spec, n) for n, spec in enumerate(specs)]
     tables, origin = [], "--input"
     for number, table in enumerate(given):
         below = filed[number] if number < len(filed) else {}
         if table["kind"] == "image" and below.get("kind") == "image":
             tables.append(_resized(below, table))
-            origin = f"--input, the rest from {settings.FILE}"
+            origin = f"--input, the rest from {SETTINGS_FILE}"
         else:
             tables.append(table)
     for table in tables:
@@ -290,8 +259,8 @@ def _eval_from(calib: str, evaluation: str) -> str:
     return "noise: no samples are given, so agreement is told but proves little"
 
 
-def _targets(wanted: tuple[str, ...], asked: tuple[str, ...], wish: _Wish) -> tuple[TargetPlan, ...]:
-    found = tuple(_for_target(name, asked, wish) for name in dict.fromkeys(wanted))
+def _targets(chosen: BuildOptions, wish: _Wish) -> tuple[TargetPlan, ...]:
+    found = tuple(_for_target(name, chosen.formats, wish) for name in dict.fromkeys(chosen.targets))
     names = [each.target.name for each in found]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -333,16 +302,15 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
     return TargetPlan(device, tuple(steps), settled, tuple(omitted), folder)
 
 
-def _goal(device: Target, given: Goal) -> Goal:
-    """The goal for one device: what is given, then the device's own, then the defaults."""
-    below = Goal(scheme="auto", min_agreement=device.budget.min_agreement, recover=0.0, seed=0)
-    settled = given.over(device.compress).over(below)
+def _goal(device: Target, given: CompressionOptions) -> CompressionOptions:
+    """The goal for one device: the given options, completed by the device's own, then by the defaults."""
+    settled = given.over(device.compress).with_budget(device.budget.min_agreement)
     options.check(settled)
     return settled
 
 
 def _ladder(
-    format_name: str, device: Target, settled: Goal, wish: _Wish
+    format_name: str, device: Target, settled: CompressionOptions, wish: _Wish
 ) -> tuple[list[Step], list[Omission]]:
     """The schemes that are tried for a format, and those that are not."""
     if wish.book:
@@ -359,7 +327,7 @@ def _ladder(
     return steps, omitted
 
 
-def _wanted(format_name: str, device: Target, settled: Goal) -> tuple[SchemeName, ...]:
+def _wanted(format_name: str, device: Target, settled: CompressionOptions) -> tuple[SchemeName, ...]:
     """The target's schemes; before them those that store pruned weights, where single ones are pruned."""
     choice = device.choice(format_name)
     assert choice is not None

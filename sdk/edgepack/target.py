@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from edgepack import resources, toml
 from edgepack.errors import TargetError
-from edgepack.options import Goal
+from edgepack.options import CompressionOptions
 from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.toml import Strict
 
@@ -106,7 +106,7 @@ class Target(Strict):
     """App template rendered by default; empty where none is shipped for the platform yet."""
     formats: Annotated[tuple[FormatChoice, ...], Field(min_length=1)]
     budget: Budget
-    compress: Goal = Goal()
+    compress: CompressionOptions = CompressionOptions()
     emulator: Emulator | None = None
     """None where nothing here can run what the device runs."""
 

@@ -21,6 +21,7 @@ from edgepack.contract.samples import Samples
 from edgepack.errors import PlanError, SourceError
 from edgepack.model import source
 from edgepack.model.source import Source
+from edgepack.options import BuildOptions
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
 STEPS = 25
@@ -38,7 +39,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
     out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("pixel-8",), out=out)))
+    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("pixel-8",), out=out)))
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from edgepack.compress.fake_quantize import Faked
 from edgepack.graph import layers as graph
 from edgepack.model import source
 from edgepack.model.source import Source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.silence import quiet
 
@@ -33,7 +34,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
     out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("pixel-8",), out=out)))
+    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("pixel-8",), out=out)))
 
 
 @pytest.fixture

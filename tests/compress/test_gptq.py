@@ -17,6 +17,7 @@ from edgepack.graph import layers as graph
 from edgepack.graph.palettes import FEW
 from edgepack.model import source
 from edgepack.model.source import Source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
@@ -40,7 +41,7 @@ def net():
 @pytest.fixture(scope="module")
 def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
     out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("pixel-8",), out=out)))
+    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("pixel-8",), out=out)))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Source:
     (folder / "net.py").write_text(GROUPED)
     drawn = np.random.default_rng(0).standard_normal((24, 3, 16, 16)).astype(np.float32) + 0.5
     np.savez(folder / "samples.npz", inputs=drawn)
-    choices = plan.Choices(
+    choices = BuildOptions(
         model=f"{folder / 'net.py'}:net",
         targets=("pixel-8",),
         inputs=("tensor:1x3x16x16",),

@@ -15,6 +15,7 @@ from edgepack.compress import pruning as prune
 from edgepack.errors import PlanError, SourceError
 from edgepack.model import source
 from edgepack.model.source import Source
+from edgepack.options import BuildOptions
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
 
@@ -28,7 +29,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
     out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("pixel-8",), out=out)))
+    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("pixel-8",), out=out)))
 
 
 def _module(fashion: Source) -> nn.Module:

@@ -12,7 +12,7 @@ from edgepack.compress.qat import Lessons
 from edgepack.contract import Output
 from edgepack.errors import PlanError
 from edgepack.model.source import Source, run
-from edgepack.options import Goal, Pruning
+from edgepack.options import CompressionOptions, Pruning
 
 pytest.importorskip("torch_pruning")
 
@@ -20,7 +20,7 @@ NONE = Lessons(0.0, None, 0)
 
 
 def _shrink(
-    source: Source, pruning: Pruning, goal: Goal, lessons: Lessons = NONE
+    source: Source, pruning: Pruning, goal: CompressionOptions, lessons: Lessons = NONE
 ) -> tuple[Shrunk | None, list[str]]:
     told: list[str] = []
     return pruning_search.shrink(source, pruning, goal, lessons, told.append), told
@@ -32,7 +32,7 @@ def _values(source: Source) -> int:
 
 @pytest.fixture(scope="module")
 def narrow(small_source: Source) -> Shrunk:
-    found, told = _shrink(small_source, Pruning("channels", 0.3), Goal(min_agreement=100))
+    found, told = _shrink(small_source, Pruning("channels", 0.3), CompressionOptions(min_agreement=100))
     assert found is not None
     assert told == ["prune 0.3"]
     return found
@@ -67,7 +67,7 @@ def test_the_smaller_source_is_a_source_held_against_the_whole_model(
 
 
 def test_single_weights_become_zeros(small_source: Source) -> None:
-    found, told = _shrink(small_source, Pruning("weights", 0.5), Goal())
+    found, told = _shrink(small_source, Pruning("weights", 0.5), CompressionOptions())
     assert found is not None
     assert told == ["prune weights:0.5"]
     assert found.told.after.parameters == found.told.before.parameters
@@ -76,7 +76,7 @@ def test_single_weights_become_zeros(small_source: Source) -> None:
 
 def test_auto_takes_the_largest_share_within_the_goal(small_source: Source, narrow: Shrunk) -> None:
     assert narrow.told.agreement is not None
-    goal = Goal(min_agreement=narrow.told.agreement)
+    goal = CompressionOptions(min_agreement=narrow.told.agreement)
     found, told = _shrink(small_source, Pruning("channels", None), goal)
     assert found is not None
     assert not found.by_hand
@@ -88,14 +88,16 @@ def test_auto_takes_the_largest_share_within_the_goal(small_source: Source, narr
 
 
 def test_auto_prunes_nothing_where_no_share_meets_the_goal(small_source: Source) -> None:
-    found, told = _shrink(small_source, Pruning("channels", None), Goal(max_drop=0, min_agreement=100))
+    found, told = _shrink(
+        small_source, Pruning("channels", None), CompressionOptions(max_drop=0, min_agreement=100)
+    )
     assert found is None
     assert told[-1].startswith("pruned by 0.1: agreement ")
     assert told[-1].endswith("misses the goal")
 
 
 def test_recovery_brings_back_some_of_what_was_lost(small_source: Source, narrow: Shrunk) -> None:
-    found, told = _shrink(small_source, Pruning("channels", 0.3), Goal(), Lessons(0.0, 60, 0))
+    found, told = _shrink(small_source, Pruning("channels", 0.3), CompressionOptions(), Lessons(0.0, 60, 0))
     assert found is not None
     assert told == ["prune 0.3", "recover what pruning lost, 60 steps"]
     assert found.told.recovery_steps == 60
@@ -106,7 +108,12 @@ def test_recovery_brings_back_some_of_what_was_lost(small_source: Source, narrow
 
 def test_recovery_without_samples_and_auto_without_classes_are_refused(small_source: Source) -> None:
     with pytest.raises(PlanError, match="recovery learns from samples: give --calib"):
-        _shrink(replace(small_source, calib=None), Pruning("channels", 0.3), Goal(), Lessons(1.0, None, 0))
+        _shrink(
+            replace(small_source, calib=None),
+            Pruning("channels", 0.3),
+            CompressionOptions(),
+            Lessons(1.0, None, 0),
+        )
     plain = small_source.contract.model_copy(update={"outputs": (Output(),)})
     with pytest.raises(PlanError, match="judged by classes, and this model has none: give a share"):
-        _shrink(replace(small_source, contract=plain), Pruning("channels", None), Goal())
+        _shrink(replace(small_source, contract=plain), Pruning("channels", None), CompressionOptions())

@@ -14,7 +14,7 @@ from edgepack.contract import Contract, Output, TensorInput
 from edgepack.emulator.job import Death
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate.host import Run
-from edgepack.options import Goal
+from edgepack.options import CompressionOptions
 from edgepack.report import Check
 from edgepack.target import Budget
 
@@ -22,7 +22,7 @@ INPUTS = (TensorInput(kind="tensor", shape=(1, 8)),)
 CLASSES = Contract(inputs=INPUTS, outputs=(Output(kind="classification"),))
 PLAIN = Contract(inputs=INPUTS, outputs=(Output(),))
 BUDGET = Budget(size_mb=10, memory_mb=100, min_agreement=95, min_sqnr_db=8)
-DEFAULT = Goal()
+DEFAULT = CompressionOptions()
 
 
 def rows(*values: list[float]) -> tuple[Sample, ...]:

@@ -24,6 +24,7 @@ from edgepack.errors import BundleError, ExportError
 from edgepack.formats import Exported
 from edgepack.graph import layers as graph
 from edgepack.model import source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
@@ -51,7 +52,7 @@ KINDS: dict[SchemeName, dict[int, set[str]]] = {
 @pytest.fixture(scope="module")
 def fashion(tmp_path_factory: pytest.TempPathFactory) -> source.Source:
     out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("iphone-15",), out=out)))
+    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("iphone-15",), out=out)))
 
 
 @pytest.fixture(scope="module")
@@ -392,12 +393,14 @@ def test_a_repaired_source_is_converted_anew(fashion: source.Source, tmp_path: P
 ANEW = """
 import sys
 from pathlib import Path
-from edgepack import formats, plan, source, target
+from edgepack import formats, plan, target
+from edgepack.model import source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 
 _, model, out = sys.argv
 phone = target.load("iphone-15")
-loaded = source.load(plan.resolve(plan.Choices(model=model, targets=("iphone-15",), out=out)))
+loaded = source.load(plan.resolve(BuildOptions(model=model, targets=("iphone-15",), out=out)))
 for scheme in ("p6", "w8a8"):
     formats.load("coreml").export(loaded, Recipe(scheme), phone, Path(out) / f"net-{scheme}-17.mlpackage")
 """
@@ -486,7 +489,7 @@ def test_a_log_softmax_keeps_scores_that_fp16_would_lose(tmp_path: Path) -> None
     np.savez(tmp_path / "scores", inputs=scores)
     given = source.load(
         plan.resolve(
-            plan.Choices(
+            BuildOptions(
                 model=f"{tmp_path / 'logs.py'}:net",
                 targets=("iphone-15",),
                 inputs=("tensor:1x4",),
@@ -530,7 +533,7 @@ shape = [1, 4]
 def test_features_whose_names_core_ml_reserves_are_found_and_told(tmp_path: Path) -> None:
     (tmp_path / "memory.py").write_text(_MEMORY)
     (tmp_path / "edgepack.toml").write_text(_NAMED)
-    choices = plan.Choices(model=str(tmp_path), targets=("iphone-15",), out=str(tmp_path / "out"))
+    choices = BuildOptions(model=str(tmp_path), targets=("iphone-15",), out=str(tmp_path / "out"))
     given = source.load(plan.resolve(choices))
     path = tmp_path / "memory.mlpackage"
     (note,) = _write(given, Recipe("fp32"), path).notes

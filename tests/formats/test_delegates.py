@@ -19,6 +19,7 @@ from edgepack.delegation import Delegate, Delegation, Outside
 from edgepack.evaluate import checks as judge
 from edgepack.model import source
 from edgepack.model.source import Source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.report import sentence
 from edgepack.scheme import SchemeName
@@ -84,7 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def parted(folder: Path) -> Source:
     """Its source."""
-    choices = plan.Choices(model=str(folder), targets=("raspberry-pi-5",), out=str(folder / "out"))
+    choices = BuildOptions(model=str(folder), targets=("raspberry-pi-5",), out=str(folder / "out"))
     return source.load(plan.resolve(choices))
 
 

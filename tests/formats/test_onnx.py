@@ -12,6 +12,7 @@ import pytest
 from edgepack import formats, plan, target
 from edgepack.model import source
 from edgepack.model.source import Source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
@@ -20,7 +21,7 @@ FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_
 @pytest.fixture(scope="module")
 def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
     out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(plan.Choices(model=str(FASHION), targets=("jetson-nano",), out=out)))
+    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("jetson-nano",), out=out)))
 
 
 def _written(fashion: Source, folder: Path, device: str, scheme: str) -> tuple[Path, onnx.ModelProto]:
@@ -92,7 +93,7 @@ def test_a_free_dimension_is_free_in_the_file(tmp_path: Path) -> None:
         "    torch.manual_seed(0)\n"
         "    return torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))\n"
     )
-    choices = plan.Choices(
+    choices = BuildOptions(
         model=f"{net}:net",
         targets=("raspberry-pi-5",),
         inputs=("tensor:Nx6",),

@@ -17,6 +17,7 @@ from edgepack.contract.preprocess import prepare
 from edgepack.errors import SourceError
 from edgepack.evaluate.checks import _activate
 from edgepack.model import baking, source
+from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.report import Report
 
@@ -106,7 +107,9 @@ def test_repairs_are_judged_before_the_activation(small_fashion: Path, tmp_path:
 
     def judged(baked: bool, argmax: bool = False) -> float:
         targets, out = ("raspberry-pi-5",), str(tmp_path / "out")
-        choices = plan.Choices(str(small_fashion), targets, out=out, bake=baked, argmax=argmax)
+        choices = BuildOptions(
+            model=str(small_fashion), targets=targets, out=out, bake_preprocessing=baked, bake_argmax=argmax
+        )
         with source.one_thread():
             return Workbench(source.load(plan.resolve(choices))).score(Recipe("w8a8")).order_db
 

@@ -21,7 +21,7 @@ from edgepack.errors import PlanError, SourceError
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import device_checks
 from edgepack.model import baking
-from edgepack.options import Goal
+from edgepack.options import BuildOptions, CompressionOptions
 from edgepack.report import Report
 
 ALL_FORMATS = Path(__file__).parent.parent / "data" / "all-formats.toml"
@@ -147,7 +147,7 @@ def test_so_does_the_c_app(built: tuple[Path, Report], tmp_path: Path) -> None:
 
 def test_arg_max_alone_is_refused(small_fashion: Path) -> None:
     with pytest.raises(PlanError, match="--bake-argmax goes with --bake-preprocessing"):
-        plan.resolve(plan.Choices(str(small_fashion), ("raspberry-pi-5",), argmax=True))
+        plan.resolve(BuildOptions(model=str(small_fashion), targets=("raspberry-pi-5",), bake_argmax=True))
 
 
 IMAGE = ImageInput(kind="image", size=(8, 8))
@@ -209,6 +209,9 @@ def test_numbers_are_compared_as_numbers() -> None:
     contract = contract.model_copy(update={"outputs": contract.outputs[:1]})
     figures = judge.answers(((three,), (five,)), ((three,), (three,)), None, contract)
     assert (figures.sqnr_db, figures.exact, figures.scored) == (None, False, False)
-    names = [each.name for each in judge.quality(figures, target.load("pixel-8").budget, Goal(), "w8a8")]
+    names = [
+        each.name
+        for each in judge.quality(figures, target.load("pixel-8").budget, CompressionOptions(), "w8a8")
+    ]
     assert names == ["agreement"], "numbers of classes are judged by agreement alone"
     assert device_checks._same_tops(((three,), (five,)), ((three,), (three,), (five,))) == 50

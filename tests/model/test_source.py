@@ -15,7 +15,7 @@ from edgepack import plan
 from edgepack.contract import ImageInput, TensorInput
 from edgepack.errors import EdgepackError, PlanError, SourceError
 from edgepack.model import source
-from edgepack.options import Goal
+from edgepack.options import BuildOptions
 
 NETS = """
 import sys
@@ -104,7 +104,7 @@ def load(
     model: str = "nets.py:net", inputs: tuple[str, ...] = ("tensor:1x8",), **choices: Any
 ) -> source.Source:
     choices = {"targets": ("raspberry-pi-5",), "formats": ("onnx",), **choices}
-    return source.load(plan.resolve(plan.Choices(model=model, inputs=inputs, **choices)))
+    return source.load(plan.resolve(BuildOptions(model=model, inputs=inputs, **choices)))
 
 
 def refused(kind: type[EdgepackError] = SourceError, **choices: Any) -> str:
@@ -251,7 +251,7 @@ def test_labels_of_calibration_samples_are_read_where_recovery_learns_from_them(
     for name in ("c.npz", "e.npz"):
         np.savez(folder / name, inputs=np.zeros((2, 8), "f4"), labels=[0, 3])
     without, with_recovery = (
-        load(calib="c.npz", eval="e.npz", compress=goal) for goal in (Goal(), Goal(prune="0.5", recover=1.0))
+        load(calib="c.npz", eval="e.npz", **goal) for goal in ({}, {"prune": "0.5", "recover": 1.0})
     )
     assert without.calib is not None
     assert with_recovery.calib is not None

@@ -14,7 +14,7 @@ from edgepack.cli.screen import Screen
 from edgepack.errors import CHECK_FAILED
 
 if TYPE_CHECKING:
-    from edgepack.plan import Choices
+    from edgepack.options import BuildOptions
 
 app = typer.Typer(
     name="edgepack",
@@ -156,7 +156,7 @@ Debug = Annotated[
 ]
 
 
-def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[..., None]:
+def _with_choices(work: Callable[[Screen, BuildOptions, bool], None]) -> Callable[..., None]:
     """A command that takes what a plan is made from, and calls `work(screen, choices, json)`."""
 
     def command(
@@ -186,35 +186,31 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
     ) -> None:
         with Screen(debug=debug) as screen:
             from edgepack import options
-            from edgepack.plan import Choices
 
-            wishes = options.of_flags(
-                max_drop=max_drop,
-                min_agreement=min_agreement,
-                scheme=scheme,
-                prune=prune,
-                recover=recover,
-                search_budget=search_budget,
-                seed=seed,
-            )
-
-            choices = Choices(
-                model=model,
-                targets=tuple(target or ()),
-                formats=tuple(format or ()),
-                weights=weights,
-                inputs=tuple(input or ()),
-                calib=calib,
-                eval=eval,
-                labels=labels,
-                out=out,
-                trust_pickle=trust_pickle,
-                compress=wishes,
-                recipe=recipe,
-                emulator=emulator,
-                bake=bake_preprocessing,
-                argmax=bake_argmax,
-            )
+            given = {
+                "model": model,
+                "targets": target,
+                "formats": format,
+                "weights": weights,
+                "inputs": input,
+                "calib": calib,
+                "eval": eval,
+                "labels": labels,
+                "out": out,
+                "trust_pickle": trust_pickle,
+                "max_drop": max_drop,
+                "min_agreement": min_agreement,
+                "scheme": scheme,
+                "prune": prune,
+                "recover": recover,
+                "search_budget": search_budget,
+                "seed": seed,
+                "recipe": recipe,
+                "emulator": emulator,
+                "bake_preprocessing": bake_preprocessing or None,
+                "bake_argmax": bake_argmax or None,
+            }
+            choices = options.parse(given)
             work(screen, choices, json)
 
     command.__name__, command.__doc__ = work.__name__, work.__doc__
@@ -223,7 +219,7 @@ def _with_choices(work: Callable[[Screen, Choices, bool], None]) -> Callable[...
 
 @app.command()
 @_with_choices
-def build(screen: Screen, choices: Choices, json: bool) -> None:
+def build(screen: Screen, choices: BuildOptions, json: bool) -> None:
     """Write a bundle for each target: model files, run and compared with the float model, and an app.
 
     What is not given comes from the `edgepack.toml` beside the model; a flag beats the file.
@@ -242,7 +238,7 @@ def build(screen: Screen, choices: Choices, json: bool) -> None:
 
 @app.command()
 @_with_choices
-def plan(screen: Screen, choices: Choices, json: bool) -> None:
+def plan(screen: Screen, choices: BuildOptions, json: bool) -> None:
     """Show what `build` would do with the same arguments, and why; does no work."""
     from edgepack import plan as plans
 
@@ -272,19 +268,21 @@ def sensitivity(
     layer costs. `build` leaves the worst ones in float where its goal asks for it.
     """
     with Screen(debug=debug) as screen:
+        from edgepack import options
         from edgepack import plan as plans
         from edgepack import plot as plots
 
         plots.check_path(plot)
-        choices = plans.Choices(
-            model=model,
-            targets=tuple(target or ()),
-            weights=weights,
-            inputs=tuple(input or ()),
-            calib=calib,
-            eval=eval,
-            trust_pickle=trust_pickle,
-        )
+        given = {
+            "model": model,
+            "targets": target,
+            "weights": weights,
+            "inputs": input,
+            "calib": calib,
+            "eval": eval,
+            "trust_pickle": trust_pickle,
+        }
+        choices = options.parse(given)
         from edgepack import pipeline
 
         settled = plans.resolve(choices)

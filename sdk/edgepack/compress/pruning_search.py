@@ -12,7 +12,7 @@ from edgepack.compress import qat
 from edgepack.compress.qat import Lessons
 from edgepack.errors import PlanError, SourceError
 from edgepack.model.source import Source, recaptured, run
-from edgepack.options import Goal, Pruning
+from edgepack.options import CompressionOptions, Pruning
 from edgepack.report import Pruned
 
 _RATIOS = (0.5, 0.4, 0.3, 0.2, 0.1)
@@ -31,7 +31,7 @@ class Shrunk:
 
 
 def shrink(
-    source: Source, pruning: Pruning, goal: Goal, lessons: Lessons, say: Callable[[str], None]
+    source: Source, pruning: Pruning, goal: CompressionOptions, lessons: Lessons, say: Callable[[str], None]
 ) -> Shrunk | None:
     """The source pruned and recovered; None where `auto` finds no share that meets the goal.
 
@@ -106,7 +106,7 @@ def _agreement(module: object, source: Source) -> float | None:
     return float(np.mean(np.asarray(tops) == np.asarray(there)) * 100)
 
 
-def _meets(found: Shrunk, goal: Goal, source: Source) -> bool:
+def _meets(found: Shrunk, goal: CompressionOptions, source: Source) -> bool:
     """Whether the pruned float model stays within the goal, so that quantization can follow."""
     agreement = found.told.agreement or 0.0
     within = goal.min_agreement is None or agreement >= goal.min_agreement

@@ -13,7 +13,7 @@ from edgepack.contract import Contract
 from edgepack.delegation import Delegation
 from edgepack.emulator.job import Death
 from edgepack.evaluate.host import Run
-from edgepack.options import Goal
+from edgepack.options import CompressionOptions
 from edgepack.report import Check, Figures
 from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.target import Budget
@@ -87,7 +87,13 @@ def cannot_run(reason: str) -> tuple[Check, ...]:
 
 
 def checks(
-    run: Run, found: Figures, budget: Budget, goal: Goal, scheme: SchemeName, *, pruned: bool = False
+    run: Run,
+    found: Figures,
+    budget: Budget,
+    goal: CompressionOptions,
+    scheme: SchemeName,
+    *,
+    pruned: bool = False,
 ) -> tuple[Check, ...]:
     """A run's figures against the goal and the target's budget."""
     if not metrics.is_finite(run.outputs):
@@ -118,7 +124,7 @@ QUALITY = frozenset(
 
 
 def quality(
-    found: Figures, budget: Budget, goal: Goal, scheme: SchemeName, *, pruned: bool = False
+    found: Figures, budget: Budget, goal: CompressionOptions, scheme: SchemeName, *, pruned: bool = False
 ) -> list[Check]:
     """How well a file answers, against the goal; `pruned`: its float weights are not the model's own."""
     made = []
