@@ -13,8 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.pycode import ModuleAnalyzer
 
-from edgepack import recipe, target
-from edgepack import settings as settings_module
+from edgepack import options, recipe, target
 from edgepack.app import template
 from edgepack.contract import Contract
 from edgepack_reference.markdown import code, fence, sentence, table
@@ -30,7 +29,7 @@ _NAMES = {
 
 def settings() -> str:
     """`edgepack.toml`, a section for each table."""
-    return _file(settings_module.Settings)
+    return _file(options.Settings)
 
 
 def target_file() -> str:
@@ -55,9 +54,7 @@ def contract() -> str:
 
 def contract_schema() -> str:
     """The JSON Schema that the package ships."""
-    text = (
-        Path(inspect.getfile(settings_module)).with_name("contract.schema.json").read_text(encoding="utf-8")
-    )
+    text = Path(inspect.getfile(options)).with_name("contract.schema.json").read_text(encoding="utf-8")
     return fence(json.dumps(json.loads(text), indent=2), "json")
 
 
@@ -95,7 +92,10 @@ def _docstring(model: type[BaseModel]) -> str:
 
 
 def _description(model: type[BaseModel], name: str, field: FieldInfo) -> str:
-    """What the field says of itself: its `description`, else the docstring below it."""
+    """What the field says of itself: the help of its flag, its `description`, or the docstring below it."""
+    for each in field.metadata:
+        if isinstance(each, options.Flag):
+            return each.help
     return sentence(field.description or attribute_docstring(model, name))
 
 
