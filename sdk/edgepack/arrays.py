@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
+"""Of a dtype that is known at run time only."""
 Sample = tuple[Array, ...]
 """One array for each input, or for each output, of a model; a batch dimension of 1 included."""

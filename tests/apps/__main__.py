@@ -13,13 +13,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.apps import Row
 
 import edgepack
 from edgepack.app import render, template
 from edgepack.app.render import Choice
 from edgepack.errors import EdgepackError
 from edgepack.silence import quiet
+
+from . import Row
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = ROOT / "examples" / "fashion_mnist"

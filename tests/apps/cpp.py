@@ -13,12 +13,12 @@ from importlib import util
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tests.apps import Row, of
-from tests.apps.cases import PICTURES, ROOT, called
-
 from edgepack import bundle, target
 from edgepack.emulator.arm import build, cache, machine
 from edgepack.errors import EdgepackError
+
+from . import Row, of
+from .cases import PICTURES, ROOT, called
 
 BOARD = "raspberry-pi-4"
 QUICK = "-DCMAKE_BUILD_TYPE=Debug"

@@ -13,14 +13,15 @@ from xml.etree import ElementTree
 import numpy as np
 import tomllib
 from numpy.typing import NDArray
-from tests.apps import Outcome, Row, kotlinc, of
-from tests.apps.cases import PICTURES, Case, called, differing, pictures
-from tests.apps.kotlinc import Tools
 
 from edgepack import bundle, formats
 from edgepack.contract.preprocess import read_picture
 from edgepack.errors import EdgepackError
 from edgepack.silence import captured
+
+from . import Outcome, Row, kotlinc, of
+from .cases import PICTURES, Case, called, differing, pictures
+from .kotlinc import Tools
 
 OWN = Path(__file__).resolve().parent / "kotlin"
 PACKAGE = "com.example.app"

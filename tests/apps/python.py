@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tests.apps import Row, of
-from tests.apps.cases import PICTURES, called, pictures
-
 from edgepack import bundle
+
+from . import Row, of
+from .cases import PICTURES, called, pictures
 
 _TENSORS = """
 import importlib, sys, numpy

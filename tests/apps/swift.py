@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.apps import Row, of, swiftc
-from tests.apps.cases import PICTURES, Case, called, differing, pictures
-from tests.apps.swiftc import OWN, Tools
 
 from edgepack import bundle, formats
 from edgepack.contract.preprocess import read_picture
 from edgepack.errors import EdgepackError
 from edgepack.silence import captured
+
+from . import Row, of, swiftc
+from .cases import PICTURES, Case, called, differing, pictures
+from .swiftc import OWN, Tools
 
 KIT = "ModelKit/Sources/ModelKit"
 GOLDEN = "ModelKit/Tests/ModelKitTests"

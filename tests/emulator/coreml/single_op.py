@@ -6,7 +6,7 @@ import gc
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,9 @@ with quiet():
 
     from edgepack.emulator import coreml
 
-Inputs = Mapping[str, np.ndarray | Sequence[np.ndarray]]
+Inputs: TypeAlias = Mapping[str, np.ndarray | Sequence[np.ndarray]]
+Constants: TypeAlias = dict[str, Any]
+"""Constant inputs of an operation, by name: numbers, texts and arrays."""
 gc.freeze()  # coremltools collects garbage on each conversion: half a second over its own modules
 _BORDER = {"fp16", "fp32", "int32"}
 """Types that a model may take and give; others are cast at its border."""
@@ -96,7 +98,8 @@ def _cast(result: Any) -> Any:
 
 
 def _name(array: np.ndarray) -> str:
-    return types.builtin_to_string(types.numpy_type_to_builtin_type(np.asarray(array).dtype.type))
+    name: str = types.builtin_to_string(types.numpy_type_to_builtin_type(np.asarray(array).dtype.type))
+    return name
 
 
 def _target(opset: int) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from programs import given
-from single_op import agree, computed, drawn, same
+from single_op import Constants, agree, computed, drawn, same
 from torch import Tensor
 from torch.nn import functional
 
@@ -80,13 +80,14 @@ def test_with_alpha_and_beta(kind: str, x: np.ndarray, alpha: float, beta: float
 
 @pytest.mark.parametrize("mode", [None, "EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"])
 def test_gelu(mode: str | None) -> None:
-    agree("gelu", {"x": 3 * drawn(4, 5)}, **({"mode": mode} if mode else {}))
+    constants: Constants = {"mode": mode} if mode else {}
+    agree("gelu", {"x": 3 * drawn(4, 5)}, **constants)
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, -1, -3])
 def test_softmax(axis: int | None) -> None:
     x = 50 * drawn(2, 3, 4)
-    chosen = {} if axis is None else {"axis": axis}
+    chosen: Constants = {} if axis is None else {"axis": axis}
     (ours,) = computed("softmax", {"x": x}, **chosen)
     same(ours, torch.softmax(torch.from_numpy(x), -1 if axis is None else axis).numpy())
 

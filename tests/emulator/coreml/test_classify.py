@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from single_op import coreml, mb
 
 from edgepack.silence import quiet
 
 with quiet():
     import coremltools as ct
+    from coremltools.converters.mil.mil import Builder as mb
+
+    from edgepack.emulator import coreml
 
 
 @pytest.mark.parametrize("classes", [["cat", "dog", "fish"], [7, 8, 9]])
-def test_a_classifier_names_its_best_class(classes: list, tmp_path: Path) -> None:
+def test_a_classifier_names_its_best_class(classes: list[str] | list[int], tmp_path: Path) -> None:
     path = tmp_path / "classifier.mlpackage"
     with quiet():
         program = mb.program(input_specs=[mb.TensorSpec(shape=(1, 3))], opset_version=ct.target.iOS16)(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ with quiet():
     from coremltools.converters.mil.mil import Builder as mb
     from coremltools.converters.mil.mil import types
 
-_UNARY = {
+_UNARY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "abs": np.abs, "acos": np.arccos, "asin": np.arcsin, "atan": np.arctan, "atanh": np.arctanh,
     "ceil": np.ceil, "cos": np.cos, "cosh": np.cosh, "erf": np.vectorize(math.erf, otypes=[float]),
     "exp": np.exp, "exp2": np.exp2,
@@ -140,7 +142,7 @@ def test_whole_numbers_stay_whole(kind: str, values: list[int]) -> None:
 def test_cast(dtype: str, expected: list[float]) -> None:
     x = np.array([-2.5, 0, 1.5, 3.99, 100.03], np.float32)
 
-    def body(x):
+    def body(x: Any) -> Any:
         there = mb.cast(x=x, dtype=dtype)
         return there if dtype == "int32" else mb.cast(x=there, dtype="fp32")
 
@@ -150,7 +152,7 @@ def test_cast(dtype: str, expected: list[float]) -> None:
 
 
 def test_unsigned_numbers_of_16_bits_wrap() -> None:
-    def body(x):
+    def body(x: Any) -> Any:
         return mb.cast(x=mb.cast(x=x, dtype="uint16"), dtype="int32")
 
     program = read(body, {"x": mb.placeholder(shape=(3,), dtype=types.int32)}, 17)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from single_op import computed, drawn, same
+from single_op import Constants, computed, drawn, same
 from torch.nn import functional
 
 MODES = ("DEFAULT", "STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "OFFSET_CORNERS", "UNALIGN_CORNERS")
@@ -50,10 +51,10 @@ def test_resize_bilinear_by_the_reference_s_formulas(
 ) -> None:
     x = drawn(2, h, w)
     expected = _weights(mode, h, height) @ x @ _weights(mode, w, width).T
-    constants = {"target_size_height": height, "target_size_width": width, "sampling_mode": mode}
+    constants: Constants = {"target_size_height": height, "target_size_width": width, "sampling_mode": mode}
     same(computed("resize_bilinear", {"x": x}, **constants)[0], expected, 1e-4)
     shape = np.array([1, height, width], np.int32)
-    late = {"shape": shape, "resized_dims": np.uint32(2), "sampling_mode": mode}
+    late: Constants = {"shape": shape, "resized_dims": np.uint32(2), "sampling_mode": mode}
     same(computed("resize", {"x": x}, 17, **late)[0], expected, 1e-4)
 
 
@@ -67,8 +68,8 @@ def test_resize_bilinear_by_the_reference_s_formulas(
     ],
 )
 def test_the_reference_s_examples(mode: str, places: list[float]) -> None:
-    x = np.float32([[[0, 1]]])
-    constants = {"target_size_height": 1, "target_size_width": 5, "sampling_mode": mode}
+    x = np.array([[[0, 1]]], np.float32)
+    constants: Constants = {"target_size_height": 1, "target_size_width": 5, "sampling_mode": mode}
     same(computed("resize_bilinear", {"x": x}, **constants)[0].ravel(), places)
 
 
@@ -76,7 +77,11 @@ def test_the_reference_s_examples(mode: str, places: list[float]) -> None:
 @pytest.mark.parametrize("scale", [(2.0, 3.0), (2.5, 0.75)])
 def test_upsample_bilinear(align: bool, half: bool | None, scale: tuple[float, float]) -> None:
     x = drawn(1, 2, 4, 8)
-    constants = {"scale_factor_height": scale[0], "scale_factor_width": scale[1], "align_corners": align}
+    constants: Constants = {
+        "scale_factor_height": scale[0],
+        "scale_factor_width": scale[1],
+        "align_corners": align,
+    }
     sizes = int(4 * scale[0]), int(8 * scale[1])
     if half is None:
         expected = functional.interpolate(
@@ -92,12 +97,19 @@ def test_upsample_bilinear(align: bool, half: bool | None, scale: tuple[float, f
 def test_nearest(sizes: tuple[int, int]) -> None:
     """torch's `nearest` takes the element at a new one's begin, `nearest-exact` the one at its middle."""
     x = torch.from_numpy(drawn(1, 2, 4, 5))
-    constants = {"target_size_height": sizes[0], "target_size_width": sizes[1]}
+    constants: Constants = {"target_size_height": sizes[0], "target_size_width": sizes[1]}
     exact = functional.interpolate(x, sizes, mode="nearest-exact")
     same(computed("resize_nearest_neighbor", {"x": x.numpy()}, **constants)[0], exact)
-    late = {"shape": np.int32(sizes), "resized_dims": np.uint32(2), "interpolation_mode": "NEAREST_NEIGHBOR"}
+    late: Constants = {
+        "shape": np.array(sizes, np.int32),
+        "resized_dims": np.uint32(2),
+        "interpolation_mode": "NEAREST_NEIGHBOR",
+    }
     same(computed("resize", {"x": x.numpy()}, 17, **late)[0], exact)
-    scales = {"scale_factor_height": sizes[0] / 4 + 1e-3, "scale_factor_width": sizes[1] / 5 + 1e-3}
+    scales: Constants = {
+        "scale_factor_height": sizes[0] / 4 + 1e-3,
+        "scale_factor_width": sizes[1] / 5 + 1e-3,
+    }
     first = functional.interpolate(x, sizes, mode="nearest")
     same(computed("upsample_nearest_neighbor", {"x": x.numpy()}, **scales)[0], first)
 
@@ -111,13 +123,13 @@ def _numbered() -> np.ndarray:
     return np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4)
 
 
-BOXES = np.float32([[0.1, 0.3, 1.3, 1.0], [0.5, 1.8, 1.0, 0.3], [0.0, 0.4, 0.6, 0.7]])
+BOXES = np.array([[0.1, 0.3, 1.3, 1.0], [0.5, 1.8, 1.0, 0.3], [0.0, 0.4, 0.6, 0.7]], np.float32)
 CROPS = [3.1, 5.2, 10.0, 10.0, 10.0, 7.9, 10.0, 13.9, 2.2, 3.1, 9.4, 10.3]
 """Core ML's, in coremltools' tests, where a place outside is 10."""
 
 
 def test_crop_resize_has_core_ml_s_numbers() -> None:
-    common = {
+    common: Constants = {
         "target_height": 2,
         "target_width": 2,
         "normalized_coordinates": True,
@@ -135,23 +147,21 @@ def test_crop_resize_has_core_ml_s_numbers() -> None:
 
 @pytest.mark.parametrize("mode", ["CORNERS_HEIGHT_FIRST", "CORNERS_WIDTH_FIRST", "CENTER_SIZE_WIDTH_FIRST"])
 def test_crop_resize_of_every_picture_by_each_kind_of_box(mode: str) -> None:
-    x, roi = (
-        drawn(2, 3, 6, 8),
-        {
-            "CORNERS_HEIGHT_FIRST": [1, 2, 4, 6],
-            "CORNERS_WIDTH_FIRST": [2, 1, 6, 4],
-            "CENTER_SIZE_WIDTH_FIRST": [4, 2.5, 4, 3],
-        }[mode],
-    )
-    constants = {"target_height": 4, "target_width": 5, "box_coordinate_mode": mode}
+    x = drawn(2, 3, 6, 8)
+    roi = {
+        "CORNERS_HEIGHT_FIRST": [1.0, 2.0, 4.0, 6.0],
+        "CORNERS_WIDTH_FIRST": [2.0, 1.0, 6.0, 4.0],
+        "CENTER_SIZE_WIDTH_FIRST": [4.0, 2.5, 4.0, 3.0],
+    }[mode]
+    constants: Constants = {"target_height": 4, "target_width": 5, "box_coordinate_mode": mode}
     settings_ = constants | {"sampling_mode": "STRICT_ALIGN_CORNERS", "spatial_scale": np.float32(0.5)}
-    boxes = 2 * np.float32(roi).reshape(1, 1, 4, 1, 1)
+    boxes = 2 * np.array(roi, np.float32).reshape(1, 1, 4, 1, 1)
     same(computed("crop_resize", {"x": x}, roi=boxes, **settings_)[0], x[None, :, :, 1:5, 2:7])
 
 
-def _resampled(x: np.ndarray, places: np.ndarray, **settings_: object) -> np.ndarray:
-    given_ = {"coordinates_mode": "normalized_minus_one_to_one", "padding_value": np.float32(0)} | settings_
-    return computed("resample", {"x": x, "coordinates": places}, **given_)[0]
+def _resampled(x: np.ndarray, places: np.ndarray, **settings_: Any) -> np.ndarray:
+    constants: Constants = {"coordinates_mode": "normalized_minus_one_to_one", "padding_value": np.float32(0)}
+    return computed("resample", {"x": x, "coordinates": places}, **constants | settings_)[0]
 
 
 @pytest.mark.parametrize("sampling", ["bilinear", "nearest"])
@@ -161,8 +171,9 @@ def _resampled(x: np.ndarray, places: np.ndarray, **settings_: object) -> np.nda
 @pytest.mark.parametrize("align", [True, False])
 def test_resample_is_torch_s_grid_sample(sampling: str, padding: str, torch_s: str, align: bool) -> None:
     x, places = drawn(2, 3, 5, 6), drawn(2, 4, 3, 2, seed=1) * 1.2
-    names = {"mode": sampling, "padding_mode": torch_s, "align_corners": align}
-    expected = functional.grid_sample(torch.from_numpy(x), torch.from_numpy(places), **names)
+    expected = functional.grid_sample(
+        torch.from_numpy(x), torch.from_numpy(places), sampling, torch_s, align_corners=align
+    )
     if padding == "reflection" and not align:
         padding = "symmetric"  # torch mirrors about the edges then
     same(
@@ -174,33 +185,31 @@ def test_resample_is_torch_s_grid_sample(sampling: str, padding: str, torch_s: s
 
 def test_resample_between_two_pixels_takes_core_ml_s() -> None:
     """Core ML's numbers, in coremltools' tests: 6.5 is led to 7."""
-    x = np.float32([11, 22, 33, 44]).reshape(1, 1, 2, 2)
-    places = np.float32([-1, -2, -3.7, -1, 0, 0, 3.5, 1.2]).reshape(1, 2, 2, 2)
-    kind = {"sampling_mode": "nearest", "padding_mode": "symmetric", "align_corners": False}
+    x = np.array([11, 22, 33, 44], np.float32).reshape(1, 1, 2, 2)
+    places = np.array([-1, -2, -3.7, -1, 0, 0, 3.5, 1.2], np.float32).reshape(1, 2, 2, 2)
+    kind: Constants = {"sampling_mode": "nearest", "padding_mode": "symmetric", "align_corners": False}
     found = _resampled(x, places, coordinates_mode="normalized_zero_to_one", **kind)
     same(found.ravel(), [22, 33, 11, 33])
 
 
 def test_resample_reads_pixels_and_shares() -> None:
-    x, rest = (
-        drawn(1, 2, 4, 4),
-        {"sampling_mode": "bilinear", "padding_mode": "border", "align_corners": True},
-    )
+    x = drawn(1, 2, 4, 4)
+    rest: Constants = {"sampling_mode": "bilinear", "padding_mode": "border", "align_corners": True}
     places = np.stack(np.meshgrid(np.arange(4.0), np.arange(4.0)), -1)[None].astype(np.float32)
     same(_resampled(x, places, coordinates_mode="unnormalized", **rest), x)
     same(_resampled(x, places / 3, coordinates_mode="normalized_zero_to_one", **rest), x)
 
 
 def test_affine_has_core_ml_s_numbers() -> None:
-    x = np.float32([11, 22, 33, 44]).reshape(1, 1, 2, 2)
-    matrix = np.float32([[-1.0, -2.0, -3.7, -1.0, 3.5, 1.2]])
-    constants = {
+    x = np.array([11, 22, 33, 44], np.float32).reshape(1, 1, 2, 2)
+    matrix = np.array([[-1.0, -2.0, -3.7, -1.0, 3.5, 1.2]], np.float32)
+    constants: Constants = {
         "sampling_mode": "bilinear",
         "padding_mode": "constant",
         "padding_value": np.float32(0),
         "coordinates_mode": "normalized_minus_one_to_one",
         "align_corners": True,
     }
-    sizes = {"output_height": 3, "output_width": 3}
+    sizes: Constants = {"output_height": 3, "output_width": 3}
     ours = computed("affine", {"x": x, "transform_matrix": matrix}, **sizes, **constants)[0]
     same(ours.ravel(), [10.7525, 2.5025, 0, 1.98, 0, 0, 0, 0, 0], 1e-4)

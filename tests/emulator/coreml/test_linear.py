@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 import pytest
 from single_op import agree, computed, drawn, same
+
+Make: TypeAlias = Callable[..., np.ndarray]
 
 
 def _whole(*shape: int, seed: int = 0) -> np.ndarray:
@@ -13,7 +18,7 @@ def _whole(*shape: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4)])
 @pytest.mark.parametrize("make", [drawn, _whole])
-def test_linear(shape: tuple[int, ...], make) -> None:
+def test_linear(shape: tuple[int, ...], make: Make) -> None:
     agree("linear", {"x": make(*shape)}, weight=make(5, 4, seed=1), bias=make(5, seed=2))
     agree("linear", {"x": make(*shape)}, weight=make(5, 4, seed=1))
 
@@ -30,7 +35,9 @@ def test_linear(shape: tuple[int, ...], make) -> None:
     ],
 )
 @pytest.mark.parametrize("make", [drawn, _whole])
-def test_matmul(first: tuple, second: tuple, turned: tuple[bool, bool], make) -> None:
+def test_matmul(
+    first: tuple[int, ...], second: tuple[int, ...], turned: tuple[bool, bool], make: Make
+) -> None:
     inputs = {"x": make(*first), "y": make(*second, seed=1)}
     agree("matmul", inputs, transpose_x=turned[0], transpose_y=turned[1])
 
@@ -49,7 +56,7 @@ def test_matmul_of_a_vector() -> None:
         ("chw,whr->chr", (3, 4, 5), (5, 1, 6)),
     ],
 )
-def test_einsum_broadcasts_its_batch(equation: str, first: tuple, second: tuple) -> None:
+def test_einsum_broadcasts_its_batch(equation: str, first: tuple[int, ...], second: tuple[int, ...]) -> None:
     ours = computed("einsum", {"values": [drawn(*first), drawn(*second, seed=1)]}, equation=equation)
     expected = np.einsum("...chw,...whu->...chu", drawn(*first), drawn(*second, seed=1), optimize=False)
     same(ours[0], expected)

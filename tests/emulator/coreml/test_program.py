@@ -201,7 +201,8 @@ class _Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.interpolate(self.conv(x), scale_factor=2.0)
-        return self.out(torch.flatten(x.mean((2, 3)), 1))
+        logits: Tensor = self.out(torch.flatten(x.mean((2, 3)), 1))
+        return logits
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,9 @@ class _Net(nn.Module):
         (ct.EnumeratedShapes([[1, 3, 8, 8], [1, 3, 12, 10]]), [(1, 3, 8, 8), (1, 3, 12, 10)], "12 × 10"),
     ],
 )
-def test_shapes_may_differ_from_run_to_run(tmp_path: Path, shape: Any, fits: list, too_large: str) -> None:
+def test_shapes_may_differ_from_run_to_run(
+    tmp_path: Path, shape: Any, fits: list[tuple[int, ...]], too_large: str
+) -> None:
     net, given = _Net(), [ct.TensorType(name="x", shape=shape)]
     program = _converted(net, tmp_path / "net.mlpackage", given, torch.zeros(1, 3, 8, 8))
     for size in fits:
@@ -225,9 +228,10 @@ def test_shapes_may_differ_from_run_to_run(tmp_path: Path, shape: Any, fits: lis
 @pytest.mark.parametrize("layout", ["RGB", "BGR", "GRAYSCALE"])
 def test_a_picture_goes_in_and_labels_with_scores_come_out(tmp_path: Path, layout: str) -> None:
     planes = 1 if layout == "GRAYSCALE" else 3
-    net = nn.Sequential(nn.Conv2d(planes, 3, 8), nn.Flatten(), nn.Softmax(-1))
+    conv = nn.Conv2d(planes, 3, 8)
+    net = nn.Sequential(conv, nn.Flatten(), nn.Softmax(-1))
     torch.manual_seed(0)
-    nn.init.normal_(net[0].weight)
+    nn.init.normal_(conv.weight)
     scale, bias = 1 / 64, [-1.0] if planes == 1 else [-1.0, -1.5, -2.0]
     picture = ct.ImageType(
         name="picture", shape=(1, planes, 8, 8), scale=scale, bias=bias[0] if planes == 1 else bias,

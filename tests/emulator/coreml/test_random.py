@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from single_op import computed
@@ -9,7 +11,7 @@ from single_op import computed
 MANY = np.array([20000], np.int32)
 
 
-def _twice(kind: str, name: str, given: np.ndarray, **settings: object) -> np.ndarray:
+def _twice(kind: str, name: str, given: np.ndarray, **settings: Any) -> np.ndarray:
     first, second = (computed(kind, {name: given}, seed=3, **settings)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, computed(kind, {name: given}, seed=4, **settings)[0])
@@ -36,7 +38,7 @@ def test_uniform() -> None:
 
 @pytest.mark.parametrize("mode", ["logits", "probs"])
 def test_categorical(mode: str) -> None:
-    shares = np.float32([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])
+    shares = np.array([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]], np.float32)
     given = shares if mode == "probs" else np.log(shares + 1e-9)
     drawn = _twice("random_categorical", "x", given, mode=mode, size=20000)
     for row, share in zip(drawn, shares):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from single_op import computed, drawn, same
+from single_op import Constants, computed, drawn, same
 from torch import nn
 
 TIME, BATCH, IN, HIDDEN = 5, 2, 3, 4
@@ -17,17 +19,23 @@ def _gates(weight: torch.Tensor, order: str, torch_order: str) -> np.ndarray:
     return torch.cat([parts[gate] for gate in order]).numpy()
 
 
-def _weights(layer: nn.RNNBase, order: str, torch_order: str, side: str = "") -> dict[str, np.ndarray]:
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-values)))
+
+
+def _weights(layer: nn.RNNBase, order: str, torch_order: str, side: str = "") -> Constants:
     end, back = ("_reverse", "_back") if side else ("", "")
     found = {f"weight_{at}{back}": getattr(layer, f"weight_{at}_l0{end}") for at in ("ih", "hh")}
     found[f"bias{back}"] = getattr(layer, f"bias_ih_l0{end}") + getattr(layer, f"bias_hh_l0{end}")
     return {name: _gates(each, order, torch_order) for name, each in found.items()}
 
 
-def _expected(layer: nn.Module, x: np.ndarray, state: object, direction: str) -> tuple:
+def _expected(layer: nn.Module, x: np.ndarray, state: object, direction: str) -> tuple[torch.Tensor, Any]:
+    """All outputs, and the last state or states."""
     given = torch.from_numpy(x[::-1].copy() if direction == "reverse" else x)
     with torch.no_grad():
-        return layer(given, state)
+        outputs, states = layer(given, state)
+    return outputs, states
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
@@ -63,32 +71,36 @@ def test_lstm_of_both_directions(every: bool) -> None:
 
 
 def test_lstm_looks_through_its_peepholes_and_clips_its_cell() -> None:
-    weights = {"weight_ih": drawn(4 * HIDDEN, IN, seed=3), "weight_hh": drawn(4 * HIDDEN, HIDDEN, seed=4)}
+    weights: Constants = {
+        "weight_ih": drawn(4 * HIDDEN, IN, seed=3),
+        "weight_hh": drawn(4 * HIDDEN, HIDDEN, seed=4),
+    }
     peephole, x = drawn(3 * HIDDEN, seed=5), drawn(TIME, BATCH, IN)
     h = c = np.zeros((BATCH, HIDDEN), np.float32)
     inputs = {"x": x, "initial_h": h, "initial_c": c}
     ours = computed("lstm", inputs, **weights, peephole=peephole, clip=np.float32(0.3))
     to_i, to_f, to_o = np.split(peephole, 3)
-    gate = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
     for frame in x:
         i, f, o, z = np.split(frame @ weights["weight_ih"].T + h @ weights["weight_hh"].T, 4, -1)
-        c = np.clip(gate(f + to_f * c) * c + gate(i + to_i * c) * np.tanh(z), -0.3, 0.3)
-        h = gate(o + to_o * c) * np.tanh(c)
+        c = np.clip(_sigmoid(f + to_f * c) * c + _sigmoid(i + to_i * c) * np.tanh(z), -0.3, 0.3)
+        h = _sigmoid(o + to_o * c) * np.tanh(c)
     same(ours[1], h)
     same(ours[2], c)
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 def test_gru_resets_the_state_before_its_product(direction: str) -> None:
-    weights = {"weight_ih": drawn(3 * HIDDEN, IN, seed=3), "weight_hh": drawn(3 * HIDDEN, HIDDEN, seed=4)}
+    weights: Constants = {
+        "weight_ih": drawn(3 * HIDDEN, IN, seed=3),
+        "weight_hh": drawn(3 * HIDDEN, HIDDEN, seed=4),
+    }
     bias, x, h = drawn(3 * HIDDEN, seed=5), drawn(TIME, BATCH, IN), drawn(BATCH, HIDDEN, seed=6)
-    settings = {"bias": bias, "direction": direction, "output_sequence": True}
+    settings: Constants = {"bias": bias, "direction": direction, "output_sequence": True}
     ours = computed("gru", {"x": x, "initial_h": h}, **weights, **settings)
-    gate = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
     r_hh, o_hh, z_hh = np.split(weights["weight_hh"], 3)
     for step, frame in enumerate(x[::-1] if direction == "reverse" else x):
         r, o, z = np.split(frame @ weights["weight_ih"].T + bias, 3, -1)
-        r, z = gate(r + h @ r_hh.T), gate(z + h @ z_hh.T)
+        r, z = _sigmoid(r + h @ r_hh.T), _sigmoid(z + h @ z_hh.T)
         h = (1 - z) * np.tanh(o + (r * h) @ o_hh.T) + z * h
         same(ours[0][step], h)
     same(ours[1], h)
@@ -100,8 +112,8 @@ def test_gru_with_reset_after_has_torch_s_numbers() -> None:
     x, h = drawn(TIME, BATCH, IN), drawn(BATCH, HIDDEN, seed=1)
     steps, last = _expected(layer, x, torch.from_numpy(h)[None], "forward")
     settings = _weights(layer, "rnz", "rzn") | {
-        "input_bias": _gates(layer.bias_ih_l0, "rnz", "rzn"),
-        "bias": _gates(layer.bias_hh_l0, "rnz", "rzn"),
+        "input_bias": _gates(layer.get_parameter("bias_ih_l0"), "rnz", "rzn"),
+        "bias": _gates(layer.get_parameter("bias_hh_l0"), "rnz", "rzn"),
     }
     ours = computed("gru", {"x": x, "initial_h": h}, 18, reset_after=True, output_sequence=True, **settings)
     same(ours[0], steps)

@@ -97,7 +97,7 @@ def test_scatter_along_axis(mode: str, axis: int) -> None:
 def test_scatter_nd(mode: str, dtype: type) -> None:
     if dtype is np.int32 and mode == "div":
         pytest.skip("what a fraction becomes is not documented")
-    data = (drawn(3, 4, 2) * 9).astype(dtype)
+    data: np.ndarray = (drawn(3, 4, 2) * 9).astype(dtype)
     indices = np.array([[0, 1], [2, 3], [0, 1 if mode != "update" else 2]], np.int32)
     updates, expected = (np.abs(drawn(3, 2, seed=1)) * 5 + 1).astype(dtype), data.copy()
     for place, update in zip(indices, updates):

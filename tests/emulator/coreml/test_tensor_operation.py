@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from single_op import agree, computed, drawn, same
+from single_op import Constants, agree, computed, drawn, same
 
 from edgepack.emulator.coreml.operation import Given
 from edgepack.emulator.coreml.ops import tensor_operation
@@ -21,7 +23,7 @@ def _mixed(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("ascending", [True, False])
 @pytest.mark.parametrize("make", [drawn, _mixed])
-def test_order(axis: int, ascending: bool, make) -> None:
+def test_order(axis: int, ascending: bool, make: Callable[..., np.ndarray]) -> None:
     x = make(3, 4, 5)
     agree("argsort", {"x": x}, axis=axis, ascending=ascending)
     for k in (1, 3):
@@ -81,7 +83,7 @@ def test_non_zero(x: np.ndarray) -> None:
 def test_one_hot_has_nothing_where_the_index_lies_outside(axis: int) -> None:
     indices = np.array([[0, 2, 9], [1, -1, 3]], np.int32)
     expected = np.where(indices[..., None] == np.arange(4), 5.0, -1.0)
-    constants = {
+    constants: Constants = {
         "one_hot_vector_size": 4,
         "axis": axis,
         "on_value": np.float32(5),
@@ -148,7 +150,11 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
 def test_non_maximum_suppression(apart: bool, overlap: float, least: float) -> None:
     boxes = np.random.default_rng(0).uniform(1, 6, (2, 12, 4)).astype(np.float32)
     scores = drawn(2, 12, 3)
-    constants = {"iou_threshold": np.float32(overlap), "max_boxes": 5, "per_class_suppression": apart}
+    constants: Constants = {
+        "iou_threshold": np.float32(overlap),
+        "max_boxes": 5,
+        "per_class_suppression": apart,
+    }
     early = computed(
         "non_maximum_suppression",
         {"boxes": boxes, "scores": scores},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from single_op import agree, computed, drawn, same
+from single_op import Constants, agree, computed, drawn, same
 from torch.nn import functional
 
 
@@ -74,6 +76,7 @@ def test_reverse_sequence(batch: int, seq: int) -> None:
     same(ours[0], np.moveaxis(front, (0, 1), (batch, seq)))
 
 
+_Axis: TypeAlias = tuple[int, int, int, bool, bool]
 _AXIS = st.tuples(
     st.integers(-6, 6), st.integers(-7, 7), st.sampled_from([1, 2, -1, -2]), st.booleans(), st.booleans()
 )
@@ -82,26 +85,27 @@ _AXIS = st.tuples(
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(_AXIS, _AXIS, st.booleans())
-def test_slices(first: tuple, second: tuple, single: bool) -> None:
-    x, taken, settings_ = drawn(5, 6), [], {}
+def test_slices(first: _Axis, second: _Axis, single: bool) -> None:
+    x, taken = drawn(5, 6), []
+    constants: Constants = {}
     for (begin, end, step, free_begin, free_end), size in zip((first, second), x.shape):
         taken.append(slice(None if free_begin else begin, None if free_end else end, step))
         assume(len(range(*taken[-1].indices(size))) > 0)
-    for at, name in enumerate(("begin", "end", "stride", "begin_mask", "end_mask")):
-        settings_[name] = np.array([first[at], second[at]], bool if at > 2 else np.int32)
+    for number, name in enumerate(("begin", "end", "stride", "begin_mask", "end_mask")):
+        constants[name] = np.array([first[number], second[number]], bool if number > 2 else np.int32)
     if single:
         assume(-5 <= first[0] < 5)
-        settings_["squeeze_mask"] = np.array([True, False])
-    at = (0 if first[3] else first[0]) if single else taken[0]
-    same(computed("slice_by_index", {"x": x}, **settings_)[0], x[at, taken[1]])
+        constants["squeeze_mask"] = np.array([True, False])
+    at: int | slice = (0 if first[3] else first[0]) if single else taken[0]
+    same(computed("slice_by_index", {"x": x}, **constants)[0], x[at, taken[1]])
     expected, update = x.copy(), drawn(*x[at, taken[1]].shape, seed=1)
     expected[at, taken[1]] = update
-    same(computed("slice_update", {"x": x, "update": update}, 18, **settings_)[0], expected)
+    same(computed("slice_update", {"x": x, "update": update}, 18, **constants)[0], expected)
 
 
 @pytest.mark.parametrize(("begin", "size"), [([0, 1], [2, 3]), ([1, -2], [-1, 2]), ([0, 0], [-1, -1])])
 def test_slice_by_size(begin: list[int], size: list[int]) -> None:
-    agree("slice_by_size", {"x": drawn(3, 5)}, begin=np.int32(begin), size=np.int32(size))
+    agree("slice_by_size", {"x": drawn(3, 5)}, begin=np.array(begin, np.int32), size=np.array(size, np.int32))
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -118,8 +122,8 @@ def test_sliding_windows(axis: int) -> None:
     ("axes", "shape"), [(None, (2, 3)), ([0], (2, 1, 3)), ([-2, 0], (2, 3)), ([1, 2], (1, 2, 3))]
 )
 def test_squeeze_leaves_axes_that_are_longer(axes: list[int] | None, shape: tuple[int, ...]) -> None:
-    given_ = {} if axes is None else {"axes": axes}
-    same(computed("squeeze", {"x": drawn(1, 2, 1, 3)}, **given_)[0], drawn(1, 2, 1, 3).reshape(shape))
+    constants: Constants = {} if axes is None else {"axes": axes}
+    same(computed("squeeze", {"x": drawn(1, 2, 1, 3)}, **constants)[0], drawn(1, 2, 1, 3).reshape(shape))
 
 
 @pytest.mark.parametrize("perm", [[2, 0, 1], [-1, -2, -3], [0, 1, 2]])

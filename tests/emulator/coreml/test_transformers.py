@@ -17,5 +17,8 @@ def test_attention(lead: tuple[int, ...], masked: str) -> None:
         mask = drawn(4, 6, seed=3)
         mask[:, 0] = 1.0  # a row without a key has no softmax
         inputs["attn_mask"] = mask > 0 if masked == "flags" else mask
-    expected = functional.scaled_dot_product_attention(*map(torch.from_numpy, inputs.values()))
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    expected = functional.scaled_dot_product_attention(
+        tensors["query"], tensors["key"], tensors["value"], tensors.get("attn_mask")
+    )
     same(computed("scaled_dot_product_attention", inputs, 18)[0], expected)
