@@ -102,7 +102,7 @@ def _rows(net: Net, reports: Sequence[Report]) -> tuple[Row, ...]:
 
 def _row(net: Net, target_name: str, artifact: Artifact) -> Row:
     choice = target.load(target_name).choice(artifact.format)
-    provider = choice.provider if choice and choice.provider != "cpu" else ""
+    provider = choice.options.get("provider", "") if choice else ""
     figures = artifact.figures
     return Row(
         net=net.title,

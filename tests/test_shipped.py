@@ -43,13 +43,12 @@ def test_all_are_there() -> None:
 
 @pytest.mark.parametrize("name", target.names())
 def test_a_target_asks_for_what_there_is(name: str) -> None:
-    found = target.load(name)
+    found = formats.load_target(name)
     assert found.name == name
     for choice in found.formats:
         assert choice.name in formats.names()
         assert set(choice.schemes) <= formats.load(choice.name).schemes
         assert len(set(choice.schemes)) == len(choice.schemes)
-        assert choice.provider == "cpu" or choice.name == "onnx"
     assert found.budget.size_mb <= found.budget.memory_mb <= found.memory.total_mb
 
 
@@ -130,7 +129,14 @@ def test_an_optional_function_of_a_format_has_the_signature_of_its_default(name:
 def test_the_protocol_is_what_these_tests_take_it_for() -> None:
     assert set(ATTRIBUTES) == {"SUFFIX", "SCHEMES"}
     assert set(METHODS) == {"availability", "cannot_carry", "export", "load", "describe"}
-    assert set(OPTIONAL) == {"import_runtime", "no_gain", "variant", "weight_storage"}
+    assert set(OPTIONAL) == {
+        "check_target",
+        "import_runtime",
+        "min_delegated",
+        "no_gain",
+        "variant",
+        "weight_storage",
+    }
 
 
 def test_a_loaded_format_has_every_member_of_the_protocol() -> None:
@@ -144,6 +150,8 @@ def test_what_a_format_leaves_out_has_a_default() -> None:
     assert (bare.reads, bare.about, bare.extra, bare.variant(pi)) == ((".bare",), "bare", "", "")
     assert bare.no_gain("channels", pi) == ""
     assert bare.no_gain("2:4", pi).startswith("a .bare stores zeros like any other weight")
+    assert (bare.check_target(pi), bare.min_delegated(pi)) == ("", None)
+    assert bare.options_model.model_fields == {}
     assert bare.weight_storage() is not None
     bare.import_runtime()
 

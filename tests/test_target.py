@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack import resources, target
+from edgepack import formats, resources, target
 from edgepack.errors import TargetError
 
 PI = (resources.targets() / "raspberry-pi-5.toml").read_text(encoding="utf-8")
@@ -62,6 +62,23 @@ def test_a_target_that_does_not_exist(name: str, words: str) -> None:
     assert raised.value.exit_code == 2
 
 
+def test_options_of_a_format_are_complete_in_a_loaded_target(tmp_path: Path) -> None:
+    chosen = formats.load_target(own(tmp_path, 'name = "onnx"', 'name = "onnx"\nopset = 17')).choice("onnx")
+    assert chosen is not None
+    assert chosen.options == {"provider": "cpu", "opset": 17}
+    assert chosen.model_dump(mode="json") == {
+        "name": "onnx", "schemes": ["w8a8", "fp32"], "provider": "cpu", "opset": 17
+    }  # fmt: skip
+    assert type(chosen).model_validate(chosen.model_dump()) == chosen
+
+
+def test_options_of_a_format_that_is_not_installed_stay_as_they_are(tmp_path: Path) -> None:
+    path = own(tmp_path, 'name = "onnx"', 'name = "tflite"\nnumber = 3')
+    chosen = formats.load_target(path).choice("tflite")
+    assert chosen is not None
+    assert chosen.options == {"number": 3}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
@@ -73,19 +90,32 @@ def test_a_target_that_does_not_exist(name: str, words: str) -> None:
         ("threads = 4", "threads = 5", "threads = 5 but the CPU has 4 cores"),
         ('name = "executorch"', 'name = "onnx"', "a format stands twice"),
         ('"w8a8", "fp32"', '"w8a8"', "format 'onnx' needs fp32 or fp16 among its schemes"),
-        ('"w8a8", "fp32"', '"w7a7", "fp32"', "'formats.0.schemes.0' input should be 'fp32', 'fp16'"),
+        ('"w8a8", "fp32"', '"w7a7", "fp32"', "'formats.0.schemes.0' there is no scheme 'w7a7'"),
         ('platform = "linux"', 'platform = "plan9"', "'platform' input should be 'android', 'ios'"),
         ('title = "Raspberry Pi 5"', 'name = "pi"', "a target is called by its file name"),
         ("total_mb = 2048", "total_mb = 0", "'memory.total_mb' input should be greater than or equal to 1"),
         ("size_mb = 200", "size_mb = -1", "'budget.size_mb' input should be greater than 0"),
         ("min_agreement = 95", "min_agreement = 101", "less than or equal to 100"),
         ('name = "executorch"', 'name = "executorch"\nmin_delegated = 101', "less than or equal to 100"),
-        ('name = "onnx"', 'name = "onnx"\nmin_delegated = 9', "onnx files have no delegates"),
+        ('name = "onnx"', 'name = "onnx"\nmin_delegated = 9', "unknown key 'formats.0.min_delegated': "),
+        (
+            'name = "onnx"',
+            'name = "onnx"\nprovidr = "cpu"',
+            "unknown key 'formats.0.providr': did you mean 'provider'?",
+        ),
+        ('name = "onnx"', 'name = "onnx"\nprovider = "gpu"', "'formats.0.provider' input should be 'cpu' or"),
+        ('name = "onnx"', 'name = "onnx"\nopset = 12', "'formats.0.opset' input should be greater than or"),
+        ('name = "onnx"', 'name = "onnx"\noptions = {}', "unknown key 'formats.0.options': "),
+        (
+            'schemes = ["w8a8", "fp32"]',
+            'provider = "cpu"\nschemas = ["w8a8", "fp32"]',
+            "unknown key 'formats.0.schemas': did you mean 'schemes'?",
+        ),
         ("[cpu]", "[cpu", "is not valid TOML"),
     ],
 )
 def test_a_profile_that_does_not_hold_together(tmp_path: Path, before: str, after: str, words: str) -> None:
     with pytest.raises(TargetError) as raised:
-        target.load(own(tmp_path, before, after))
+        formats.load_target(own(tmp_path, before, after))
     assert "my.toml" in str(raised.value)
     assert words in str(raised.value)

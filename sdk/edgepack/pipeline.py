@@ -348,10 +348,10 @@ class _Attempts:
 
     def _delegated(self, exported: Exported) -> tuple[Check, ...]:
         """The check of what delegates were given, where the target asks for one."""
-        choice = self.wanted.target.choice(self.format)
-        if choice is None or choice.min_delegated is None or exported.delegation is None:
+        least = formats.load(self.format).min_delegated(self.wanted.target)
+        if least is None or exported.delegation is None:
             return ()
-        return (judge.delegated(exported.delegation, choice.min_delegated),)
+        return (judge.delegated(exported.delegation, least),)
 
     def _on_device(self, artifact: Artifact, path: Path, exported: Exported) -> Artifact:
         """The artifact with what it did on the target's emulated device."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edgepack import contract, formats, options, recipe, target, toml
+from edgepack import contract, formats, options, recipe, toml
 from edgepack.app import template
 from edgepack.contract import Input
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
@@ -269,7 +269,7 @@ def _targets(chosen: BuildOptions, wish: _Wish) -> tuple[TargetPlan, ...]:
 
 
 def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
-    device = target.load(name)
+    device = formats.load_target(name)
     settled = _goal(device, wish.compress)
     steps: list[Step] = []
     omitted: list[Omission] = []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from edgepack import resources, toml
 from edgepack.errors import TargetError
@@ -14,8 +15,6 @@ from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.toml import Strict
 
 Platform = Literal["android", "ios", "linux", "jetson"]
-Provider = Literal["cpu", "tensorrt"]
-Delegate = Literal["xnnpack", "coreml"]
 Core = Literal["cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1"]
 """Cores of which QEMU has a model."""
 
@@ -68,14 +67,24 @@ class FormatChoice(Strict):
 
     name: str
     schemes: Annotated[tuple[SchemeName, ...], Field(min_length=1)]
-    provider: Provider = "cpu"
-    """ONNX only: the execution provider whose quantized form is written."""
-    opset: Annotated[int, Field(ge=13, le=21)] = 18
-    """ONNX only: the operator set that the device's runtime reads; per-channel QDQ needs 13."""
-    delegate: Delegate = "xnnpack"
-    """ExecuTorch only: what the program is handed to; Core ML is on iOS alone."""
-    min_delegated: Annotated[float, Field(ge=0, le=100)] | None = None
-    """ExecuTorch only: least share of the multiply-adds, in percent, that delegates must be given."""
+    options: Annotated[dict[str, Any], Field(default_factory=dict, exclude=True)]
+    """All other keys of the table: the format's own options, which `formats.load_target` validates."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect_options(cls, table: object) -> object:
+        """Move the keys that are the format's own into `options`; a misspelled `name` or `schemes` stays."""
+        if not isinstance(table, dict):
+            return table
+        own = ["name", "schemes"]
+        lost = [key for key in own if key not in table]
+        kept = [key for key in table if key in own or difflib.get_close_matches(key, lost)]
+        options = {key: value for key, value in table.items() if key not in kept}
+        return {**{key: table[key] for key in kept}, "options": options}
+
+    @model_serializer
+    def _one_table(self) -> dict[str, Any]:
+        return {"name": self.name, "schemes": self.schemes, **self.options}
 
 
 class Budget(Strict):
@@ -120,10 +129,6 @@ class Target(Strict):
         for choice in self.formats:
             if not any(SCHEMES[name].is_float for name in choice.schemes):
                 raise ValueError(f"format '{choice.name}' needs fp32 or fp16 among its schemes")
-            if choice.delegate == "coreml" and (choice.name != "executorch" or self.platform != "ios"):
-                raise ValueError(f"format '{choice.name}': delegate = 'coreml' is for executorch on iOS")
-            if choice.min_delegated is not None and choice.name != "executorch":
-                raise ValueError(f"min_delegated is for executorch: {choice.name} files have no delegates")
         return self
 
     def choice(self, format_name: str) -> FormatChoice | None:
@@ -136,15 +141,24 @@ def names() -> list[str]:
     return sorted(path.stem for path in resources.targets().glob("*.toml"))
 
 
+def _is_path(name: str) -> bool:
+    return name.endswith(".toml") or "/" in name
+
+
+def file_of(name: str) -> Path:
+    """The file of the target called `name`, or of the one at the path `name`; it need not exist."""
+    return Path(name) if _is_path(name) else resources.targets() / f"{name}.toml"
+
+
 def load(name: str) -> Target:
     """The target called `name`, or the one in the TOML file at the path `name`.
 
-    Raises TargetError where there is none, or where the file does not validate.
+    The options of its formats are not validated: see `formats.load_target`.
+    Raises TargetError where there is no such target, or where the file does not validate.
     """
-    own = name.endswith(".toml") or "/" in name
-    path = Path(name) if own else resources.targets() / f"{name}.toml"
+    path = file_of(name)
     if not path.is_file():
-        if own:
+        if _is_path(name):
             raise TargetError(f"there is no target file {path}")
         raise TargetError(
             f"there is no target '{name}': {toml.near(name, names())}",

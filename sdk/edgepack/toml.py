@@ -42,12 +42,18 @@ def read(path: Path, error: type[EdgepackError]) -> dict[str, Any]:
         raise error(f"{path} is not valid TOML: {cause}") from cause
 
 
-def validate(data: dict[str, Any], model: type[Model], where: str, error: type[EdgepackError]) -> Model:
-    """`data` as a `model`. Raises `error` with one sentence a problem, unknown keys with the near one."""
+def validate(
+    data: dict[str, Any], model: type[Model], where: str, error: type[EdgepackError], inside: str = ""
+) -> Model:
+    """`data` as a `model`.
+
+    Raises `error` with one sentence for each problem; for an unknown key it names the nearest known one.
+    `where` is the file, and `inside` the path of the table in it that `data` is, such as `formats.0`.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as cause:
-        problems = [_sentence(problem, model) for problem in cause.errors()]
+        problems = [_sentence(problem, model, inside) for problem in cause.errors()]
         shown = "; ".join(dict.fromkeys(problems))
         raise error(f"{where}: {shown}") from cause
 
@@ -56,8 +62,9 @@ _TAGS = ("image", "tensor", "audio", "text")
 """What pydantic puts into a location for the kind of an input."""
 
 
-def _sentence(problem: Any, model: type[BaseModel]) -> str:
-    place = ".".join(str(part) for part in problem["loc"] if part not in _TAGS)
+def _sentence(problem: Any, model: type[BaseModel], inside: str) -> str:
+    parts = [str(part) for part in problem["loc"] if part not in _TAGS]
+    place = ".".join([inside, *parts] if inside else parts)
     if problem["type"] == "extra_forbidden":
         keys = sorted(_keys_beside(problem["loc"], model))
         return f"unknown key '{place}': {near(str(problem['loc'][-1]), keys)}"

@@ -258,13 +258,21 @@ def test_what_its_core_ml_part_cannot_carry(fashion: Source, tmp_path: Path) -> 
         module.export(fashion, Recipe("w8", {"stem": "fp16"}), PHONE, tmp_path / "net.pte")
 
 
-@pytest.mark.parametrize(("device", "name"), [("raspberry-pi-5", "executorch"), ("iphone-15", "onnx")])
-def test_core_ml_is_executorch_s_delegate_on_ios_alone(tmp_path: Path, device: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "name", "words"),
+    [
+        ("raspberry-pi-5", "executorch", "delegate = 'coreml' is for executorch on iOS"),
+        ("iphone-15", "onnx", r"unknown key 'formats\.\d\.delegate'"),
+    ],
+)
+def test_core_ml_is_executorch_s_delegate_on_ios_alone(
+    tmp_path: Path, device: str, name: str, words: str
+) -> None:
     own = (resources.targets() / f"{device}.toml").read_text(encoding="utf-8")
     path = tmp_path / "own.toml"
     path.write_text(own.replace(f'name = "{name}"', f'name = "{name}"\ndelegate = "coreml"'))
-    with pytest.raises(TargetError, match="delegate = 'coreml' is for executorch on iOS"):
-        target.load(str(path))
+    with pytest.raises(TargetError, match=words):
+        formats.load_target(str(path))
 
 
 def test_a_file_without_a_core_ml_part_runs_without_the_evaluator(fashion: Source, tmp_path: Path) -> None:

@@ -45,8 +45,7 @@ def _target(device: target.Target) -> str:
 
 
 def _options(choice: target.FormatChoice) -> str:
-    extra = choice.model_dump(exclude={"name", "schemes"}, exclude_defaults=True)
-    return codes(f"{key} = {value!r}" for key, value in extra.items())
+    return codes(f"{key} = {value!r}" for key, value in choice.options.items())
 
 
 def _budget(budget: target.Budget) -> str:

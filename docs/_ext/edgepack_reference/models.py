@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.pycode import ModuleAnalyzer
 
-from edgepack import options, recipe, target
+from edgepack import formats, options, recipe, target
 from edgepack.app import template
 from edgepack.contract import Contract
 from edgepack_reference.markdown import code, fence, sentence, table
@@ -33,8 +33,13 @@ def settings() -> str:
 
 
 def target_file() -> str:
-    """A device profile."""
-    return _file(target.Target, without=("name",))
+    """A device profile, then the options that each format adds to its `[[formats]]` table."""
+    parts = [_file(target.Target, without=("name",))]
+    for name in formats.names():
+        chosen = formats.load(name).options_model
+        if chosen.model_fields:
+            parts += [f"## Options of `{name}`\n", *_table_of(chosen, heading=False)]
+    return "\n".join(parts)
 
 
 def recipe_file() -> str:
@@ -77,7 +82,7 @@ def _table_of(model: type[BaseModel], *, heading: bool) -> Iterator[str]:
         kind = model.model_fields["kind"].annotation
         yield f'### `kind = "{get_args(kind)[0]}"`\n'
     yield _docstring(model) + "\n"
-    rows = [_row(model, name, field) for name, field in model.model_fields.items()]
+    rows = [_row(model, name, field) for name, field in model.model_fields.items() if not field.exclude]
     yield table(["key", "type", "default", "description"], rows)
 
 

@@ -355,8 +355,9 @@ def targets(name: _Name = "", json: Json = False, debug: Debug = False) -> None:
     """List the devices, or explain one."""
     with Screen(debug=debug) as screen:
         from edgepack import target
+        from edgepack.formats import load_target
 
-        found = [target.load(each) for each in ([name] if name else target.names())]
+        found = [load_target(each) for each in ([name] if name else target.names())]
         _shown(screen, [each.model_dump(mode="json") for each in found], json, name)
         if not json:
             screen.target(found[0]) if name else screen.targets(found)

@@ -332,10 +332,9 @@ class Screen:
         self._line(f"  memory   {each.memory.total_mb} MiB; {each.threads} threads for inference")
         self._line(f"  system   {escape(each.os.name)} {each.os.floor} or newer")
         for choice in each.formats:
-            provider = f" for {choice.provider}" if choice.provider != "cpu" else ""
-            provider += " by Core ML" if choice.delegate == "coreml" else ""
-            least = f"; delegated ≥ {choice.min_delegated:g} %" if choice.min_delegated is not None else ""
-            self._line(f"  format   {choice.name}{provider}: {', '.join(choice.schemes)}{least}")
+            given = {key: value for key, value in choice.options.items() if value is not None}
+            options = "".join(f"; {key} = {value}" for key, value in given.items())
+            self._line(f"  format   {choice.name}: {', '.join(choice.schemes)}{escape(options)}")
         core = f"QEMU's {each.emulator.cpu}" if each.emulator else "nothing: no [emulator] cpu in its profile"
         self._line(f"  emulated by {escape(core)}")
         budget = each.budget

@@ -146,9 +146,9 @@ def _tap(path: Path, out: Path) -> list[onnx.NodeProto]:
         import onnx
         import onnxruntime
 
-        from edgepack.formats.onnx import options
+        from edgepack.formats.onnx import session_options
 
-        chosen = options()
+        chosen = session_options()
         chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         chosen.optimized_model_filepath = str(out)
         onnxruntime.InferenceSession(str(path), chosen, providers=["CPUExecutionProvider"])

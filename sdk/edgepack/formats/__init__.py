@@ -14,9 +14,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from edgepack import toml
-from edgepack.errors import BundleError, ExportError, PlanError
-from edgepack.formats import contract_metadata
+from pydantic import BaseModel
+
+from edgepack import target, toml
+from edgepack.errors import BundleError, ExportError, PlanError, TargetError
+from edgepack.formats import contract_metadata, format_options
 from edgepack.formats.availability import Availability, missing
 from edgepack.formats.description import Description, Layer, Tensor
 from edgepack.formats.protocol import Exported, Format, Runner
@@ -42,6 +44,7 @@ __all__ = [
     "describe",
     "facts",
     "load",
+    "load_target",
     "missing",
     "names",
     "runs",
@@ -55,7 +58,8 @@ _T = TypeVar("_T")
 class LoadedFormat:
     """A format's module, with a default for every optional member that it leaves out.
 
-    The members of the module have the names used here, constants in capitals (`reads` is `READS`).
+    The members of the module have the names used here, constants in capitals: `reads` is `READS`, and
+    `options_model` is `OPTIONS`.
     """
 
     def __init__(self, name: str, module: Format) -> None:
@@ -101,6 +105,21 @@ class LoadedFormat:
     def availability(self, path: Path | None = None) -> Availability:
         """What this host can do with the format, or with the file at `path`."""
         return self._module.availability(path)
+
+    @property
+    def options_model(self) -> type[BaseModel]:
+        """The pydantic model of its keys in a target's `[[formats]]` table, `OPTIONS`; by default there are
+        none."""
+        return self._constant("OPTIONS", format_options.NoOptions)
+
+    def check_target(self, target: Target) -> str:
+        """Why a target's options for the format do not go with the rest of the target; empty if they do."""
+        return self._call("check_target", "", target)
+
+    def min_delegated(self, target: Target) -> float | None:
+        """Least share of the multiply-adds, in percent, that the target wants delegates to run; by default
+        there is no such limit."""
+        return self._call("min_delegated", None, target)
 
     def variant(self, target: Target) -> str:
         """Cache key: targets with equal variants get the same file. By default all targets do."""
@@ -179,6 +198,28 @@ def load(name: str) -> LoadedFormat:
     entry = _third_party().get(name)
     module = entry.load() if entry else importlib.import_module(f"{__name__}.{name}")
     return LoadedFormat(name, cast("Format", module))
+
+
+def load_target(name: str) -> Target:
+    """The target called `name`, or the one at the path `name`, its formats' options validated and complete.
+
+    Options of a format that is not installed stay as they are: a plan that needs the format refuses it.
+    Raises TargetError where there is no such target, or where its file does not validate.
+    """
+    device, where = target.load(name), str(target.file_of(name))
+    choices = []
+    for number, choice in enumerate(device.formats):
+        if choice.name in names():
+            model = load(choice.name).options_model
+            given = format_options.validated(choice.options, model, where, f"formats.{number}")
+            choice = choice.model_copy(update={"options": given})
+        choices.append(choice)
+    complete = device.model_copy(update={"formats": tuple(choices)})
+    for choice in choices:
+        problem = load(choice.name).check_target(complete) if choice.name in names() else ""
+        if problem:
+            raise TargetError(f"{where}: format '{choice.name}': {problem}")
+    return complete
 
 
 def checked(name: str) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack.errors import ExportError
-from edgepack.formats import coreml
+from edgepack.formats import coreml, format_options
 from edgepack.formats.availability import Availability, missing
 from edgepack.formats.description import Description
+from edgepack.formats.executorch.options import Options
 from edgepack.formats.protocol import Exported, Runner
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
@@ -31,6 +32,7 @@ READS = (".pte",)
 SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8a8", "w8", "w4"})
 ABOUT = "ExecuTorch program, delegated to XNNPACK on the CPU, or to Core ML"
 EXTRA = "executorch"
+OPTIONS = Options
 
 _CORE_ML: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8"})
 """What is written for Core ML; its `w8` is weights alone."""
@@ -83,8 +85,18 @@ def variant(target: Target) -> str:
 
 
 def _is_core_ml(target: Target) -> bool:
-    choice = target.choice("executorch")
-    return choice is not None and choice.delegate == "coreml"
+    return format_options.of(target, "executorch", Options).delegate == "coreml"
+
+
+def check_target(target: Target) -> str:
+    """Core ML is on iOS only."""
+    wrong = _is_core_ml(target) and target.platform != "ios"
+    return "delegate = 'coreml' is for executorch on iOS" if wrong else ""
+
+
+def min_delegated(target: Target) -> float | None:
+    """The target's option of that name."""
+    return format_options.of(target, "executorch", Options).min_delegated
 
 
 def cannot_carry(scheme: SchemeName, target: Target) -> str:

@@ -10,14 +10,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgepack.formats import format_options
 from edgepack.formats.availability import Availability, missing
 from edgepack.formats.description import Description
+from edgepack.formats.onnx.options import Options
 from edgepack.formats.protocol import Exported, Runner
 from edgepack.options import PruneKind
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
-from edgepack.target import FormatChoice, Target
+from edgepack.target import Target
 
 if TYPE_CHECKING:
     import onnx
@@ -32,6 +34,7 @@ READS = (".onnx", ".ort")
 SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8a8", "w8", "w8d"})
 ABOUT = "ONNX, and ONNX Runtime's .ort with the operators that a reduced build needs"
 EXTRA = "onnx"
+OPTIONS = Options
 
 _MODULES = ("onnx", "onnxscript", "onnxruntime")
 _OLDEST_DYNAMO_OPSET = 18
@@ -48,11 +51,12 @@ def availability(path: Path | None = None) -> Availability:
 
 def variant(target: Target) -> str:
     """The execution provider, whose quantized form is written, and the operator set."""
-    return f"{_choice(target).provider}, opset {_choice(target).opset}"
+    chosen = _options(target)
+    return f"{chosen.provider}, opset {chosen.opset}"
 
 
-def _choice(target: Target) -> FormatChoice:
-    return target.choice("onnx") or FormatChoice(name="onnx", schemes=("fp32",))
+def _options(target: Target) -> Options:
+    return format_options.of(target, "onnx", Options)
 
 
 def cannot_carry(scheme: SchemeName, target: Target) -> str:
@@ -63,18 +67,18 @@ def cannot_carry(scheme: SchemeName, target: Target) -> str:
 
 def no_gain(kind: PruneKind, target: Target) -> str:
     """Why a kind of pruning gains nothing: only TensorRT computes 2:4 zeros for less."""
-    if kind == "channels" or (kind == "2:4" and _choice(target).provider == "tensorrt"):
+    if kind == "channels" or (kind == "2:4" and _options(target).provider == "tensorrt"):
         return ""
     return "ONNX stores zeros like any other weight, and only TensorRT computes 2:4 for less"
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
     """Write the `.onnx`; for ONNX Runtime's CPU provider its `.ort` and operator list too."""
-    provider = _choice(target).provider
+    provider = _options(target).provider
     with quiet():
         from edgepack.formats.onnx import quantize
 
-        model = _float(source, _choice(target).opset, path)
+        model = _float(source, _options(target).opset, path)
         notes = quantize.apply(model, source, recipe, provider, path)
         _sign(path, source.contract)
     if provider != "cpu":
@@ -205,7 +209,7 @@ def _strip(model: onnx.ModelProto) -> None:
         holder.doc_string = ""
 
 
-def options() -> Any:
+def session_options() -> Any:
     """ONNX Runtime's session options: one thread, no log below an error."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime writes a device id and uploads
     import onnxruntime
@@ -221,7 +225,7 @@ def _write_ort(path: Path, ort: Path) -> None:
     """The model as ONNX Runtime saves it once optimized; no layout of this host's CPU goes in."""
     import onnxruntime
 
-    chosen = options()
+    chosen = session_options()
     chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     chosen.optimized_model_filepath = str(ort)
     chosen.add_session_config_entry("session.save_model_format", "ORT")
@@ -239,14 +243,14 @@ def _write_operators(ort: Path, config: Path) -> None:
 
 def import_runtime() -> None:
     """Bring the bare runtime into memory."""
-    options()
+    session_options()
 
 
 class _Session:
     """An `.onnx` or `.ort` in ONNX Runtime's CPU provider."""
 
     def __init__(self, path: Path) -> None:
-        chosen = options()
+        chosen = session_options()
         import onnxruntime
 
         self._session = onnxruntime.InferenceSession(str(path), chosen, providers=["CPUExecutionProvider"])

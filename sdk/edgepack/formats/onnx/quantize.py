@@ -23,11 +23,11 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from edgepack.arrays import Array, Sample
 from edgepack.errors import ExportError
 from edgepack.formats import onnx as writer
+from edgepack.formats.onnx.options import Provider
 from edgepack.graph.layers import path_of
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
-from edgepack.target import Provider
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _STATIC = sorted({*QLinearOpsRegistry, *QDQRegistry})
