@@ -273,9 +273,9 @@ def pictures(folder: Path) -> Path:
 def test_a_calibration_folder_that_is_empty_or_holds_no_pictures(bench: Bench) -> None:
     (bench.folder / "photos").mkdir()
     line = {"model": "nets.py:Picture", "input": "image:8", "calib": "photos"}
-    shows(bench.refused(SOURCE, **line), "photos holds no pictures", ".jpg")
+    shows(bench.refused(SOURCE, **line), "photos holds no images", ".jpg")
     (bench.folder / "photos" / "notes.txt").write_text("none yet")
-    shows(bench.refused(SOURCE, **line), "photos holds no pictures")
+    shows(bench.refused(SOURCE, **line), "photos holds no images")
 
 
 def test_a_calibration_folder_of_broken_pictures_only(bench: Bench) -> None:

@@ -9,4 +9,4 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 """Of a dtype that is known at run time only."""
 Sample = tuple[Array, ...]
-"""One array for each input, or for each output, of a model; a batch dimension of 1 included."""
+"""One array for each input, or for each output, of a model; including a batch dimension of 1."""

@@ -1,6 +1,6 @@
-"""Metrics: how close outputs come to a reference. Everything that compares outputs calls these.
+"""Metrics: how close outputs are to a reference. Everything that compares outputs uses these functions.
 
-A sample's outputs are a tuple of arrays; most functions take many samples, paired with their references.
+The outputs of a sample are a tuple of arrays; most functions take many samples, paired with their references.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgepack.arrays import Array, Sample
 
 LEAST_PROBABILITY = 1e-12
-"""Probabilities are clipped to this distance from 0 and 1 before a logarithm is taken."""
+"""Probabilities are clipped to this distance from 0 and 1 before their logarithm is computed."""
 
 Pairs = Iterable[tuple[Array, Array]]
 
 
 def class_index(scores: Array) -> Array:
-    """The best class, int64 [batch]: arg-max of scores [batch, classes], or an index that is one already."""
+    """The best class, int64 [batch]: arg-max of scores [batch, classes]; class indices [batch] stay as is."""
     return scores.astype(np.int64) if scores.ndim < 2 else np.argmax(scores, axis=-1)
 
 
@@ -29,7 +30,7 @@ def top1(outputs: Iterable[Sample]) -> Array:
 
 
 def agreement(classes: Array, reference: Array) -> float:
-    """Percent of samples that have the reference's class; of labels as the reference, the accuracy."""
+    """Percentage of samples that have the reference's class; with labels as reference, the accuracy."""
     return float(np.mean(classes == reference) * 100)
 
 
@@ -44,21 +45,21 @@ def energies(pairs: Pairs) -> tuple[float, float]:
 
 
 def decibels(noise: float, signal: float) -> float:
-    """Signal-to-noise ratio in dB: infinite without noise, minus infinity without signal or with NaN."""
+    """Signal-to-noise ratio in dB: infinite without noise; minus infinity without signal, or with NaN."""
     if not math.isfinite(noise) or signal == 0:
         return -math.inf
     return 10 * math.log10(signal / noise) if noise else math.inf
 
 
 def sqnr_db(pairs: Pairs) -> float:
-    """Signal to quantization noise of outputs against their references, in dB; see `decibels`."""
+    """Signal-to-quantization-noise ratio of outputs and their references, in dB; see `decibels`."""
     return decibels(*energies(pairs))
 
 
 def cosine(ours: Array, theirs: Array) -> float:
-    """Cosine of the angle between two outputs; 1 where both are zero.
+    """Cosine similarity of two outputs; 1 if both are zero.
 
-    Single integers, such as a class index, have no angle: 1 where they are equal, else 0.
+    Single integers, such as a class index, have no angle: 1 if they are equal, else 0.
     """
     if ours.size == 1 and ours.dtype.kind in "iu":
         return float(np.array_equal(ours.ravel(), theirs.ravel()))
@@ -68,7 +69,7 @@ def cosine(ours: Array, theirs: Array) -> float:
 
 
 def relative_error(ours: Array, theirs: Array) -> float:
-    """Largest difference over the largest reference value; infinite where only one of them is finite."""
+    """Largest difference divided by the largest reference value; infinite if only one of them is finite."""
     a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
     if np.array_equal(a, b, equal_nan=True) or not a.size:
         return 0.0
@@ -78,35 +79,40 @@ def relative_error(ours: Array, theirs: Array) -> float:
 
 
 def is_finite(outputs: Iterable[Sample]) -> bool:
-    """No output holds NaN or infinity."""
-    return all(np.isfinite(each.astype(np.float64)).all() for sample in outputs for each in sample)
+    """Whether no output contains NaN or infinity."""
+    return all(np.isfinite(array.astype(np.float64)).all() for sample in outputs for array in sample)
 
 
-def activate(scores: Array, activation: str) -> Array:
-    """Scores after an activation: `none`, `sigmoid`, or `softmax` over the last axis; float32."""
-    if activation == "none":
-        return scores
-    values = scores.astype(np.float64)
+def scores(values: Array, activation: str) -> NDArray[np.float64]:
+    """Scores after an activation: `none`, `sigmoid`, or `softmax` over the last axis; in double precision."""
+    exact = values.astype(np.float64)
     if activation == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-values)), np.float32)
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * exact))  # 1 / (1 + exp(-x)) without overflow
+    if activation == "softmax":
+        powers = np.exp(exact - exact.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    return exact
+
+
+def activate(values: Array, activation: str) -> Array:
+    """Scores after an activation, in float32; `values` themselves for `none`."""
+    return values if activation == "none" else scores(values, activation).astype(np.float32)
 
 
 def activated(reference: tuple[Sample, ...], activation: str) -> tuple[Sample, ...]:
-    """Reference outputs as a file gives them that applies `activation` to its first output."""
+    """Reference outputs for a model file that applies `activation` to its first output itself."""
     if activation == "none":
         return reference
     return tuple((activate(sample[0], activation), *sample[1:]) for sample in reference)
 
 
 def deactivate(values: Array, activation: str) -> Array:
-    """What an activation was applied to: logits of `sigmoid`, those of `softmax` less a constant.
+    """Invert an activation: logits for `sigmoid`; for `softmax`, logits minus a constant.
 
-    Probabilities hide what moves the scores: near 0 and 1 they hardly change.
+    Probabilities hide differences between scores: near 0 and 1 they hardly change.
     """
     if activation == "none":
         return values
-    chances = np.clip(values.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    logits: Array = np.log(chances)
-    return logits if activation == "softmax" else logits - np.log1p(-chances)
+    probabilities = np.clip(values.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    logits: Array = np.log(probabilities)
+    return logits if activation == "softmax" else logits - np.log1p(-probabilities)

@@ -16,6 +16,7 @@ from edgepack.contract import Input
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
 from edgepack.model.request import ModelKind, ModelRequest
 from edgepack.options import SETTINGS_FILE, BuildOptions, CompressionOptions, Pruning, Settings
+from edgepack.python_reference import Reference
 from edgepack.recipe import Book, Step
 from edgepack.report import Omission
 from edgepack.scheme import SCHEMES, SchemeName
@@ -145,7 +146,8 @@ def _settings(model: str) -> tuple[str, Path, Settings]:
         if not settings.model.source:
             raise PlanError(f"{path} names no model: add source under [model]")
         return _located(settings.model.source, path.parent), path.parent, settings
-    place = model.rpartition(":")[0] if ".py:" in model else model
+    reference = Reference.parse(model)
+    place = reference.place if reference and reference.is_file else model
     home = Path(place).parent if Path(place).is_file() else Path()
     path = home / SETTINGS_FILE
     if not path.is_file():
@@ -157,10 +159,11 @@ def _settings(model: str) -> tuple[str, Path, Settings]:
     return model, home, settings
 
 
-def _located(reference: str, home: Path) -> str:
-    """A model's reference from settings, its file made relative to where we stand."""
-    is_file = ".py:" in reference or Path(reference).suffix in (".pt", ".pt2")
-    return os.path.normpath(home / reference) if is_file else reference
+def _located(model: str, home: Path) -> str:
+    """A model's reference from settings, its file relative to the current folder."""
+    reference = Reference.parse(model)
+    is_file = (reference and reference.is_file) or Path(model).suffix in (".pt", ".pt2")
+    return os.path.normpath(home / model) if is_file else model
 
 
 def _kind(model: str) -> ModelKind:
@@ -176,18 +179,18 @@ def _kind(model: str) -> ModelKind:
         return "exported" if suffix == ".pt2" else "torchscript"
     if model.startswith("torchvision:"):
         return "torchvision"
-    place, colon, name = model.rpartition(":")
-    if not colon or not name or not place:
+    reference = Reference.parse(model)
+    if reference is None:
         raise SourceError(
             f"'{model}' is not a model",
             hint="give path/to/file.py:name, package.module:name, torchvision:NAME, file.pt2 or file.pt",
         )
-    if place.endswith(".py"):
-        if not Path(place).is_file():
-            raise SourceError(f"there is no file {place}")
-    elif not _is_module(place.split(".")[0]):
+    if reference.is_file:
+        if not reference.path.is_file():
+            raise SourceError(f"there is no file {reference.place}")
+    elif not _is_module(reference.place.split(".")[0]):
         raise SourceError(
-            f"there is no module {place}", hint="a file is named with its .py: path/to/file.py:name"
+            f"there is no module {reference.place}", hint="a file is named with its .py: path/to/file.py:name"
         )
     return "python"
 
@@ -247,7 +250,8 @@ def _contract_of_model(kind: ModelKind) -> str:
 
 
 def _check_samples(where: str) -> None:
-    if where and ".py:" not in where and not Path(where).exists():
+    reference = Reference.parse(where)
+    if where and not (reference and reference.is_file) and not Path(where).exists():
         raise SourceError(f"there are no samples at {where}")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgepack.contract import ImageInput
-from edgepack.contract.preprocess import prepare, read_picture
+from edgepack.contract.preprocess import prepare, read_image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PICTURES = ROOT / "examples" / "fashion_mnist" / "pictures"
@@ -43,7 +43,7 @@ class Case:
     @property
     def wanted(self) -> NDArray[np.generic]:
         """The reference's tensor."""
-        return prepare(read_picture(self.picture, self.image.channels), self.image)
+        return prepare(read_image(self.picture, self.image.channels), self.image)
 
 
 def words(image: ImageInput) -> list[object]:

@@ -104,7 +104,7 @@ def _tensors(place: Path, folder: Path, scratch: Path) -> Row:
     """Whether odd, grey, transparent and turned pictures give the reference's bits."""
     import numpy as np
 
-    from edgepack.contract.preprocess import prepare, read_picture
+    from edgepack.contract.preprocess import prepare, read_image
 
     image = bundle.open_bundle(folder)[2].image
     assert image is not None
@@ -115,6 +115,6 @@ def _tensors(place: Path, folder: Path, scratch: Path) -> Row:
     wrong = [
         path.name
         for path in paths
-        if not np.array_equal(np.load(f"{path}.npy"), prepare(read_picture(path, image.channels), image))
+        if not np.array_equal(np.load(f"{path}.npy"), prepare(read_image(path, image.channels), image))
     ]
     return of("pre-processing", wrong, f"{len(paths)} pictures, the reference's bits")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepack import bundle, formats
-from edgepack.contract.preprocess import read_picture
+from edgepack.contract.preprocess import read_image
 from edgepack.errors import EdgepackError
 from edgepack.silence import captured
 
@@ -132,7 +132,7 @@ def _driven(app: Path, folder: Path, made: Tools, out: Path) -> list[Row]:
     every = [Case(path, image) for path in (*odd, *real)]
     lines: list[list[object]] = []
     for number, case in enumerate(every):
-        np.save(out / f"{number}.npy", read_picture(case.picture, image.channels))
+        np.save(out / f"{number}.npy", read_image(case.picture, image.channels))
         lines.append(["picture", out / f"{number}.npy", 1, out / f"{number}.bin"])
     driven(made, out, lines)
     rows = [

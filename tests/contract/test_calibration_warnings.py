@@ -46,13 +46,13 @@ def test_the_example_s_own_samples_are_right() -> None:
 @pytest.mark.parametrize(("count", "warned"), [(31, True), (32, False)])
 def test_few_samples(count: int, warned: bool) -> None:
     found = _warned(_prepared(PIXELS[:count], PICTURE), PICTURE)
-    assert found == ([f"only {count} calibration samples: ranges are rough; 32 or more serve"] * warned)
+    assert found == ([f"only {count} calibration samples: ranges are rough; use 32 or more"] * warned)
 
 
 def test_samples_that_are_all_alike() -> None:
     same = _prepared(PIXELS[:1], PICTURE) * 40
     assert _warned(same, PICTURE) == [
-        "the calibration samples are all alike: their ranges are those of one sample"
+        "all calibration samples are equal: their ranges are those of one sample"
     ]
 
 
@@ -64,15 +64,15 @@ def test_pictures_prepared_otherwise_than_the_app_will(off: str) -> None:
     else:
         rows = [((row[0] - 0.5) * 4,) for row in rows]
     (told,) = _warned(rows, PICTURE)
-    assert "calibration samples of 'input' go from" in told
-    assert "are they prepared as the app will?" in told
+    assert "calibration samples of 'input' range from" in told
+    assert "are the samples prepared as in the app?" in told
 
 
 def test_a_channel_without_content() -> None:
     grey = PIXELS.copy()
     grey[..., 1] = 128
     (told,) = _warned(_prepared(grey, PICTURE), PICTURE)
-    assert told == "channel 1 of 'input' holds one value in all calibration samples"
+    assert told == "channel 1 of 'input' is constant over all calibration samples"
 
 
 def test_tensors_that_are_constant_and_those_that_are_not() -> None:

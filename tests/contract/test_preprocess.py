@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from edgepack.contract import ImageInput
-from edgepack.contract.preprocess import prepare, read_picture
+from edgepack.contract.preprocess import prepare, read_image
 from edgepack.model import torchvision
 
 
@@ -106,7 +106,7 @@ def test_a_grey_array_serves_a_colour_model_and_the_other_way_round() -> None:
 )
 def test_pictures_of_all_modes_are_read(tmp_path: Path, mode: str, color: object, want: object) -> None:
     Image.new(mode, (3, 2), color).save(tmp_path / "a.png")  # type: ignore[arg-type]
-    got = read_picture(tmp_path / "a.png", "RGB")
+    got = read_image(tmp_path / "a.png", "RGB")
     assert got.shape == (2, 3, 3)
     assert tuple(got[0, 0]) == want
 
@@ -115,7 +115,7 @@ def test_a_palette_with_a_transparent_colour_lies_on_white(tmp_path: Path) -> No
     picture = Image.new("P", (2, 2), 1)
     picture.putpalette([0, 0, 0, 200, 0, 0])
     picture.save(tmp_path / "a.png", transparency=1)
-    assert read_picture(tmp_path / "a.png", "RGB").min() == 255
+    assert read_image(tmp_path / "a.png", "RGB").min() == 255
 
 
 def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
     picture.save(tmp_path / "a.png", exif=exif)
-    got = read_picture(tmp_path / "a.png", "L")
+    got = read_image(tmp_path / "a.png", "L")
     assert got.shape == (8, 16)
     assert got[:, 8:].min() == 255
     assert got[:, :8].max() == 0
@@ -135,7 +135,7 @@ def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
 def test_what_is_no_picture_raises_what_is_documented(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises((OSError, ValueError, SyntaxError)):
-        read_picture(tmp_path / "a.png", "RGB")
+        read_image(tmp_path / "a.png", "RGB")
 
 
 def test_resizing_is_along_the_width_first_whatever_pillow_prefers() -> None:

@@ -51,7 +51,7 @@ def test_sub_folders_are_labels(tmp_path: Path) -> None:
     found = load(tmp_path, PICTURE)
     assert found.labels == (0, 1, 2, 2)
     assert [each[0].shape for each in found.inputs] == [(1, 3, 8, 8)] * 4
-    assert found.origin == f"4 pictures of {tmp_path.name}/"
+    assert found.origin == f"4 images of {tmp_path.name}/"
     assert load(tmp_path, PICTURE, with_labels=False).labels is None
 
 
@@ -123,8 +123,8 @@ def test_files_that_labels_csv_names_and_that_are_missing_are_left_out(tmp_path:
         (b"file,label\na.png,dog\n", "'dog' is not among the model's 3 labels: there are: ant, bee, cat"),
         (b"file,label\na.png,bea\n", "did you mean 'bee'?"),
         (b"file,label\na.png,3\n", "class 3 does not exist, labels are 0..2"),
-        (b"file,label\nb.png,cat\n", "none of the 1 pictures"),
-        (b"file,label\n", "holds no pictures"),
+        (b"file,label\nb.png,cat\n", "none of the 1 images"),
+        (b"file,label\n", "holds no images"),
     ],
 )
 def test_labels_csv_that_cannot_be_used(tmp_path: Path, content: bytes, words: str) -> None:
@@ -134,18 +134,18 @@ def test_labels_csv_that_cannot_be_used(tmp_path: Path, content: bytes, words: s
 
 
 def test_folders_with_nothing_in_them(tmp_path: Path) -> None:
-    assert "holds no pictures" in refused(tmp_path, PICTURE)
+    assert "holds no images" in refused(tmp_path, PICTURE)
     (tmp_path / "readme.txt").write_text("hello")
-    assert "holds no pictures" in refused(tmp_path, PICTURE)
+    assert "holds no images" in refused(tmp_path, PICTURE)
     (tmp_path / "a.png").write_bytes(b"no picture")
     said = refused(tmp_path, PICTURE)
-    assert "none of the 1 pictures" in said
+    assert "none of the 1 images" in said
     assert "a.png" in said
 
 
 def test_a_folder_of_pictures_for_a_model_that_takes_tensors(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
-    assert "does not take one picture" in refused(tmp_path, TENSOR)
+    assert "the model's input is not one image" in refused(tmp_path, TENSOR)
 
 
 # Arrays
@@ -210,7 +210,7 @@ def test_arrays_that_do_not_fit(tmp_path: Path, arrays: dict[str, object], words
 )
 def test_uint8_arrays_that_are_no_pictures(tmp_path: Path, shape: tuple[int, ...], said: str) -> None:
     np.save(tmp_path / "a.npy", np.zeros((1, *shape), np.uint8))
-    assert f"a uint8 picture is HxW or HxWx3, a sample is {said}" in refused(tmp_path / "a.npy", PICTURE)
+    assert f"a uint8 image is HxW or HxWx3, a sample is {said}" in refused(tmp_path / "a.npy", PICTURE)
 
 
 def test_several_inputs_that_do_not_fit(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def contract() -> str:
 
 def contract_schema() -> str:
     """The JSON Schema that the package ships."""
-    text = Path(inspect.getfile(options)).with_name("contract.schema.json").read_text(encoding="utf-8")
+    text = Path(inspect.getfile(Contract)).with_name("contract.schema.json").read_text(encoding="utf-8")
     return fence(json.dumps(json.loads(text), indent=2), "json")
 
 

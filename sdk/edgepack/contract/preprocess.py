@@ -1,20 +1,46 @@
-"""Pre-processing: a picture becomes the tensor that the contract's `ImageInput` describes.
+"""Pre-processing: from an 8-bit image to the tensor that the contract describes.
 
-The reference of what CONTRACT.md defines: the apps of all languages give the same bits.
+This is the reference implementation of CONTRACT.md: the apps of all languages compute the same bits.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from edgepack.contract import Channels, ImageInput, resample
+from edgepack.contract import resample
 
-Picture = NDArray[np.uint8]
-"""[H, W, 3] in RGB or [H, W] grey, 8 bits a value."""
+Image8 = NDArray[np.uint8]
+"""[H, W, 3] in RGB, or [H, W] in grey; 8 bits per value."""
+
+
+class ImageSpec(Protocol):
+    """What pre-processing reads of an `ImageInput`, which documents each member."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def layout(self) -> str: ...
+    @property
+    def channels(self) -> str: ...
+    @property
+    def resize(self) -> str: ...
+    @property
+    def shorter_side(self) -> int: ...
+    @property
+    def pad_value(self) -> int: ...
+    @property
+    def interpolation(self) -> str: ...
+    @property
+    def antialias(self) -> bool: ...
+    @property
+    def dtype(self) -> str: ...
+    def table(self) -> tuple[tuple[float, ...], ...]: ...
+
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -23,10 +49,10 @@ _FILTERS = {
 }
 
 
-def read_picture(path: Path, channels: Channels) -> Picture:
-    """The picture at `path`, upright, transparency on white: uint8 [H, W, 3] in RGB, or [H, W].
+def read_image(path: Path, channels: str) -> Image8:
+    """The image at `path`, upright, with transparency over white: [H, W] for `channels` `L`, else [H, W, 3].
 
-    Raises OSError, ValueError or SyntaxError (as Pillow does) where it cannot be read.
+    Raises OSError, ValueError or SyntaxError, as Pillow does, if it cannot be read.
     """
     with Image.open(path) as opened:
         upright = ImageOps.exif_transpose(opened)
@@ -36,63 +62,63 @@ def read_picture(path: Path, channels: Channels) -> Picture:
         return np.asarray(upright.convert("L" if channels == "L" else "RGB"), dtype=np.uint8)
 
 
-def prepare(picture: Picture, contract: ImageInput) -> NDArray[np.generic]:
-    """`picture` (uint8, [H, W, 3] in RGB or [H, W] grey) as the model takes it, batch of 1."""
-    pixels = framed(picture, contract)
-    if contract.channels == "BGR":
+def prepare(image: Image8, spec: ImageSpec) -> NDArray[np.generic]:
+    """`image` as the model takes it: [1, channels, H, W] or [1, H, W, channels] by `spec.layout`."""
+    pixels = framed(image, spec)
+    if spec.channels == "BGR":
         pixels = pixels[:, :, ::-1]
     values: NDArray[np.generic] = pixels
-    if contract.dtype == "float32":
-        table = np.asarray(contract.table(), np.float64).astype(np.float32)
+    if spec.dtype == "float32":
+        table = np.asarray(spec.table(), np.float64).astype(np.float32)
         values = np.stack([row[pixels[:, :, channel]] for channel, row in enumerate(table)], axis=-1)
-    if contract.layout == "NCHW":
+    if spec.layout == "NCHW":
         values = values.transpose(2, 0, 1)
     # a copy: indexing with [None] leaves a stride of 0, which ExecuTorch refuses
     return np.array(values[None], order="C", copy=True)
 
 
-def framed(picture: Picture, contract: ImageInput) -> Picture:
-    """`picture` resized and cropped or padded to the contract's size: uint8 [H, W, depth], never BGR."""
-    grey = contract.channels == "L"
-    image = Image.fromarray(picture).convert("L" if grey else "RGB")
-    frame = _framed(image, contract)
+def framed(image: Image8, spec: ImageSpec) -> Image8:
+    """`image` resized and cropped or padded to `spec.size`: [H, W, channels], RGB also for BGR."""
+    grey = spec.channels == "L"
+    converted = Image.fromarray(image).convert("L" if grey else "RGB")
+    frame = _framed(converted, spec)
     return frame[:, :, None] if grey else frame
 
 
-def _framed(image: Image.Image, contract: ImageInput) -> Picture:
-    height, width = contract.size
-    if contract.resize == "stretch":
-        return _resized(image, (width, height), contract)
-    if contract.resize == "letterbox":
-        return _letterboxed(image, contract)
-    short = contract.shorter_side
-    # torchvision.transforms.functional.resize: the longer side is cut to a whole number
+def _framed(image: Image.Image, spec: ImageSpec) -> Image8:
+    height, width = spec.size
+    if spec.resize == "stretch":
+        return _resized(image, (width, height), spec)
+    if spec.resize == "letterbox":
+        return _letterboxed(image, spec)
+    short = spec.shorter_side
+    # torchvision.transforms.functional.resize: the longer side is truncated to a whole number
     wide, high = (
         (short, int(short * image.height / image.width))
         if image.width <= image.height
         else (int(short * image.width / image.height), short)
     )
-    resized = _resized(image, (wide, high), contract)
+    resized = _resized(image, (wide, high), spec)
     left, top = round((wide - width) / 2.0), round((high - height) / 2.0)
     return resized[top : top + height, left : left + width]
 
 
-def _letterboxed(image: Image.Image, contract: ImageInput) -> Picture:
-    height, width = contract.size
+def _letterboxed(image: Image.Image, spec: ImageSpec) -> Image8:
+    height, width = spec.size
     scale = min(width / image.width, height / image.height)
     wide = max(1, int(image.width * scale + 0.5))
     high = max(1, int(image.height * scale + 0.5))
-    resized = _resized(image, (wide, high), contract)
-    ground = np.full((height, width, *resized.shape[2:]), contract.pad_value, np.uint8)
+    resized = _resized(image, (wide, high), spec)
+    padded = np.full((height, width, *resized.shape[2:]), spec.pad_value, np.uint8)
     left, top = (width - wide) // 2, (height - high) // 2
-    ground[top : top + high, left : left + wide] = resized
-    return ground
+    padded[top : top + high, left : left + wide] = resized
+    return padded
 
 
-def _resized(image: Image.Image, size: tuple[int, int], contract: ImageInput) -> Picture:
-    """`image` in a `size` of width and height, resized along its width first."""
-    if contract.antialias or contract.interpolation == "nearest":
-        # Pillow 13 takes the cheaper order, others the width first, which gives other bits: so two calls
-        kind = _FILTERS[contract.interpolation]
-        return np.asarray(image.resize((size[0], image.height), kind).resize(size, kind), dtype=np.uint8)
-    return resample.resized(np.asarray(image), size, contract.interpolation)
+def _resized(image: Image.Image, size: tuple[int, int], spec: ImageSpec) -> Image8:
+    """`image` resized to `size` (width, height), along its width first."""
+    if spec.antialias or spec.interpolation == "nearest":
+        # two calls: Pillow 13 starts with the cheaper axis, older versions with the width; the bits differ
+        filter_ = _FILTERS[spec.interpolation]
+        return np.asarray(image.resize((size[0], image.height), filter_).resize(size, filter_), np.uint8)
+    return resample.resized(np.asarray(image), size, spec.interpolation)

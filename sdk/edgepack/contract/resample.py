@@ -1,50 +1,48 @@
-"""Resampling of 8-bit pictures without antialiasing, in the arithmetic of Pillow, which has none such.
+"""Resample 8-bit images without antialiasing, in Pillow's arithmetic.
 
-Source: Pillow, src/libImaging/Resample.c (two passes of a separable filter, along the width first, in
-fixed point of 22 bits, rounded to 8 bits after each); here the filter keeps its width as a picture shrinks.
+Pillow always antialiases when it shrinks an image. This is its algorithm (src/libImaging/Resample.c: two
+passes of a separable filter, along the width first, in fixed point of 22 bits, rounded to 8 bits after each
+pass) with a filter that keeps its width.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Interpolation = Literal["bilinear", "bicubic"]
 _BITS = 22
 _CUBIC = -0.5
-_SUPPORT: dict[Interpolation, float] = {"bilinear": 1.0, "bicubic": 2.0}
+_SUPPORT: dict[str, float] = {"bilinear": 1.0, "bicubic": 2.0}
 
 
-def resized(
-    picture: NDArray[np.uint8], size: tuple[int, int], interpolation: Interpolation
-) -> NDArray[np.uint8]:
-    """`picture` ([H, W] or [H, W, C]) in a `size` of width and height."""
+def resized(image: NDArray[np.uint8], size: tuple[int, int], interpolation: str) -> NDArray[np.uint8]:
+    """`image` ([H, W] or [H, W, C]) resized to `size` (width, height), by `bilinear` or `bicubic`."""
     wide, high = size
-    if wide != picture.shape[1]:
-        picture = _pass(picture.swapaxes(0, 1), wide, interpolation).swapaxes(0, 1)
-    if high != picture.shape[0]:
-        picture = _pass(picture, high, interpolation)
-    return np.ascontiguousarray(picture)
+    if wide != image.shape[1]:
+        image = _pass(image.swapaxes(0, 1), wide, interpolation).swapaxes(0, 1)
+    if high != image.shape[0]:
+        image = _pass(image, high, interpolation)
+    return np.ascontiguousarray(image)
 
 
-def _weights(size: int, wanted: int, interpolation: Interpolation) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """For each of `wanted` positions, the first of `size` that counts, and the weights, in 2^-22."""
-    scale, support = size / wanted, _SUPPORT[interpolation]
-    for place in range(wanted):
+def _weights(size: int, count: int, interpolation: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """For each of `count` output positions: the first input position, and weights from there on, in 2^-22."""
+    scale, support = size / count, _SUPPORT[interpolation]
+    for place in range(count):
         center = (place + 0.5) * scale
         first = max(0, int(center - support + 0.5))
         end = min(size, int(center + support + 0.5))
-        near = [_filtered(each - center + 0.5, interpolation) for each in range(first, end)]
+        near = [_filter(n - center + 0.5, interpolation) for n in range(first, end)]
         total = sum(near)
-        fixed = [each / total * (1 << _BITS) for each in near]
-        yield first, np.array([int(each + math.copysign(0.5, each)) for each in fixed], np.int64)
+        fixed = [weight / total * (1 << _BITS) for weight in near]
+        yield first, np.array([int(weight + math.copysign(0.5, weight)) for weight in fixed], np.int64)
 
 
-def _filtered(x: float, interpolation: Interpolation) -> float:
+def _filter(x: float, interpolation: str) -> float:
+    """The filter's weight at a distance of `x` pixels from its centre."""
     x = abs(x)
     if interpolation == "bilinear":
         return max(0.0, 1.0 - x)
@@ -53,10 +51,10 @@ def _filtered(x: float, interpolation: Interpolation) -> float:
     return (((x - 5.0) * x + 8.0) * x - 4.0) * _CUBIC if x < 2.0 else 0.0
 
 
-def _pass(picture: NDArray[np.uint8], wanted: int, interpolation: Interpolation) -> NDArray[np.uint8]:
-    """One pass along the first axis."""
+def _pass(image: NDArray[np.uint8], count: int, interpolation: str) -> NDArray[np.uint8]:
+    """One pass along the first axis, to `count` rows."""
     rows = []
-    for first, each in _weights(len(picture), wanted, interpolation):
-        window = picture[first : first + len(each)].astype(np.int64)
-        rows.append((np.tensordot(each, window, axes=1) + (1 << (_BITS - 1))) >> _BITS)
+    for first, weights in _weights(len(image), count, interpolation):
+        window = image[first : first + len(weights)].astype(np.int64)
+        rows.append((np.tensordot(weights, window, axes=1) + (1 << (_BITS - 1))) >> _BITS)
     return np.clip(np.stack(rows), 0, 255).astype(np.uint8)

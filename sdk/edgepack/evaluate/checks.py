@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-
-import numpy as np
 
 from edgepack import metrics
 from edgepack.arrays import Sample
 from edgepack.contract import Contract
+from edgepack.contract.outputs.compare import compare
 from edgepack.delegation import Delegation
 from edgepack.emulator.job import Death
 from edgepack.evaluate.host import Run
@@ -51,28 +49,14 @@ def answers(
     contract: Contract,
 ) -> Figures:
     """Compare outputs with the float model's."""
-    has_classes, is_index = contract.classifies, contract.outputs[0].kind == "class"
-    first = int(is_index)  # an index has no SQNR
-    noise, signal = metrics.energies(
-        (a, b)
-        for ours, theirs in zip(outputs, reference, strict=True)
-        for a, b in zip(ours[first:], theirs[first:], strict=True)
-    )
-    found = Figures(
-        sqnr_db=metrics.decibels(noise, signal) if noise and signal and math.isfinite(noise) else None,
-        exact=noise == 0,
-        scored=not is_index or len(contract.outputs) > 1,
-    )
-    if not has_classes:
-        return found
-    ours, theirs = metrics.top1(outputs), metrics.top1(reference)
-    known = None if labels is None else np.asarray(labels)
-    return replace(
-        found,
-        agreement=metrics.agreement(ours, theirs),
-        accuracy_float=None if known is None else metrics.agreement(theirs, known),
-        accuracy=None if known is None else metrics.agreement(ours, known),
-        exact=found.exact and not (is_index and bool(np.any(ours != theirs))),
+    found = compare(contract.outputs, outputs, reference, labels)
+    return Figures(
+        agreement=found.task.agreement,
+        accuracy_float=found.task.accuracy_float,
+        accuracy=found.task.accuracy,
+        sqnr_db=found.sqnr_db,
+        exact=found.exact,
+        scored=found.has_values,
     )
 
 

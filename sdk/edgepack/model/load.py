@@ -14,6 +14,7 @@ from edgepack.contract import Output
 from edgepack.errors import PlanError, SourceError
 from edgepack.model import torchvision, weights
 from edgepack.model.request import ModelRequest
+from edgepack.python_reference import Reference
 from edgepack.silence import quiet
 
 
@@ -32,11 +33,10 @@ class Loaded:
 _GENERIC = {"model", "net", "network"}
 
 
-def _name(reference: str) -> str:
+def _name(reference: Reference) -> str:
     """What a model is called: the attribute, else its file, else its folder, first that tells."""
-    place, _, attribute = reference.rpartition(":")
-    path = Path(place.replace(".", "/") if not place.endswith(".py") else place).resolve()
-    words = (attribute.split(".")[-1].lower(), path.stem, path.parent.name)
+    path = reference.path.resolve()
+    words = (reference.name.split(".")[-1].lower(), path.stem, path.parent.name)
     return next((word for word in words if word not in _GENERIC), "model")
 
 
@@ -58,14 +58,16 @@ def load(request: ModelRequest) -> Loaded:
         weights.put(weights.read(file, trust_pickle=request.trust_pickle), module, file)
         table, output, origin = torchvision.contract(name, file)
         return Loaded(name, module.eval(), (table,), output, notes=(f"contract: {origin}",))
-    module = _instance(python_reference.attribute(request.model), request.model)
+    reference = Reference.parse(request.model)
+    assert reference is not None, "the plan checks the form of the reference"
+    module = _instance(python_reference.attribute(reference), request.model)
     if request.weights:
         file = Path(request.weights)
         weights.put(weights.read(file, trust_pickle=request.trust_pickle), module, file)
         untrained: tuple[str, ...] = ()
     else:
         untrained = ("no --weights: the model's weights are those its code gave it",)
-    return Loaded(_name(request.model), module.eval(), notes=untrained)
+    return Loaded(_name(reference), module.eval(), notes=untrained)
 
 
 def _instance(found: Any, reference: str) -> torch.nn.Module:

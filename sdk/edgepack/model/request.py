@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgepack.contract import Output, State
+from edgepack.python_reference import Reference
 
 ModelKind = Literal["python", "torchvision", "exported", "torchscript"]
 
@@ -37,5 +38,7 @@ class ModelRequest:
     @property
     def model_name(self) -> str:
         """The model's reference without the folders of this machine, as a bundle shows it."""
-        place, colon, name = self.model.rpartition(":")
-        return Path(place).name + colon + name if ".py:" in self.model else Path(self.model).name
+        reference = Reference.parse(self.model)
+        if reference and reference.is_file:
+            return f"{reference.path.name}:{reference.name}"
+        return Path(self.model).name
