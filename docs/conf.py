@@ -20,7 +20,6 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!edgepack\.).*"),
     ("py:.*", r".*\._\w+"),
-    ("py:class", r"edgepack\.(target|formats)\..*"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

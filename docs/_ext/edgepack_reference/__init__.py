@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
 
 from edgepack_reference import catalog, commands, models
 
 if TYPE_CHECKING:
+    from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 SUBJECTS: dict[str, Callable[[], str]] = {
     "cli": commands.reference,
@@ -45,8 +48,26 @@ class Reference(SphinxDirective):
         return self.parse_text_to_nodes(SUBJECTS[subject](), allow_section_headings=True)
 
 
+def _resolve_by_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.reference | None:
+    """A link to the documented object of the same last name: types are documented where users import them
+    from, and annotations name the module that defines them."""
+    if node.get("refdomain") != "py":
+        return None
+    name = str(node["reftarget"]).rpartition(".")[2]
+    documented = env.domains.python_domain.objects.items()
+    found = [(full, entry) for full, entry in documented if full.rpartition(".")[2] == name]
+    classes = [(full, entry) for full, entry in found if entry.objtype in ("class", "exception")]
+    if len(classes) != 1:
+        return None
+    full, entry = classes[0]
+    page = str(node["refdoc"])
+    return make_refnode(app.builder, page, entry.docname, entry.node_id, content, full)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive."""
+    """Register the directive, and the resolution of types."""
     app.add_directive("edgepack", Reference)
-    # Without a cache of pages, a change of the code is a change of the pages.
+    app.connect("missing-reference", _resolve_by_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
