@@ -12,7 +12,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-from edgepack_reference import catalog, commands, models
+from edgepack_reference import api, catalog, commands, models
 
 if TYPE_CHECKING:
     from sphinx.addnodes import pending_xref
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 SUBJECTS: dict[str, Callable[[], str]] = {
+    "api": api.reference,
     "cli": commands.reference,
     "settings": models.settings,
     "target-file": models.target_file,
@@ -37,7 +38,10 @@ SUBJECTS: dict[str, Callable[[], str]] = {
 
 
 class Reference(SphinxDirective):
-    """```` ```{edgepack} SUBJECT ````: the section that `SUBJECTS[SUBJECT]` returns."""
+    """```` ```{edgepack} SUBJECT ````: the section that `SUBJECTS[SUBJECT]` returns.
+
+    Text with headings must begin with one: MyST adds sections to the page itself, before all else.
+    """
 
     required_arguments = 1
 

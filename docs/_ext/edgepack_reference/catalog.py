@@ -20,7 +20,7 @@ def targets() -> str:
         for each in found
     ]
     overview = table(["target", "device", "CPU", "emulated on", "app template"], rows)
-    return "\n".join([overview, *(_target(each) for each in found)])
+    return "\n".join(["## Overview\n", overview, *(_target(each) for each in found)])
 
 
 def _emulated(device: target.Target) -> str:
@@ -69,7 +69,7 @@ def formats() -> str:
         ["scheme", *(code(each["name"]) for each in facts)],
         [[code(name), *("yes" if name in each["schemes"] else "" for each in facts)] for name in SCHEMES],
     )
-    return f"{overview}\n## Schemes that a format can carry\n\n{carried}"
+    return f"## Overview\n\n{overview}\n## Schemes that a format can carry\n\n{carried}"
 
 
 def schemes() -> str:
@@ -118,7 +118,7 @@ def errors() -> str:
     overview = table(["exit code", "meaning", "exception"], rows)
     lines = (inspect.getdoc(errors_module) or "").splitlines()
     tree = "\n".join(line for line in lines if line.startswith(("EdgepackError", "├", "└", "│")))
-    return f"{overview}\n## Tree\n\n{fence(tree)}"
+    return f"## Exit codes\n\n{overview}\n## Tree\n\n{fence(tree)}"
 
 
 def templates() -> str:

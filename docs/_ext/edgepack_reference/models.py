@@ -63,11 +63,17 @@ def contract_schema() -> str:
     return fence(json.dumps(json.loads(text), indent=2), "json")
 
 
+def keywords(model: type[BaseModel], without: tuple[str, ...] = ()) -> str:
+    """The fields of a model as keyword arguments."""
+    rows = [_row(model, name, field) for name, field in model.model_fields.items() if name not in without]
+    return table(["keyword", "type", "default", "description"], rows)
+
+
 def _file(model: type[BaseModel], without: tuple[str, ...] = ()) -> str:
     fields = {name: field for name, field in model.model_fields.items() if name not in without}
     nested = {name: found for name, field in fields.items() if (found := list(_models(field.annotation)))}
     own = [_row(model, name, field) for name, field in fields.items() if name not in nested]
-    parts = [table(["key", "type", "default", "description"], own)] if own else []
+    parts = ["## Top level\n", table(["key", "type", "default", "description"], own)] if own else []
     for name, found in nested.items():
         brackets = f"[[{name}]]" if _is_list(fields[name].annotation) else f"[{name}]"
         parts.append(f"## `{brackets}`\n")
@@ -170,12 +176,15 @@ def _plural(kind: str) -> str:
 
 
 def _bounds(metadata: Any) -> str:
-    """The bounds of a number, such as `, ≥ 0, ≤ 100`; empty without any."""
-    found = [
-        f", {sign} {getattr(each, name)}"
+    """The bounds of a number, such as `, ≥ 0` or `, 0 to 100`; empty without any."""
+    nested = "".join(_bounds(each.metadata) for each in metadata if isinstance(each, FieldInfo))
+    found = {
+        name: getattr(each, name)
         for each in metadata
-        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+        for name in ("ge", "gt", "le", "lt")
         if getattr(each, name, None) is not None
-    ]
-    nested = [_bounds(each.metadata) for each in metadata if isinstance(each, FieldInfo)]
-    return "".join([*found, *nested])
+    }
+    if set(found) == {"ge", "le"}:
+        return f", {found['ge']} to {found['le']}{nested}"
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    return "".join(f", {signs[name]}\N{NO-BREAK SPACE}{value}" for name, value in found.items()) + nested
