@@ -90,22 +90,31 @@ class _Table(Strict):
     format: str = ""
     """The format that it is for; empty: every format that none is named for."""
     scheme: SchemeName
+    """Scheme of every layer that `layers` does not name."""
     ranges: RangeRule = "min-max"
+    """How activation ranges are chosen: all calibrated values, the clipping with the least squared error,
+    or 99.999 % of the values."""
     equalize: Equalization = "none"
+    """Cross-layer equalization: none, exact, or also below a clamp such as ReLU6."""
     correct_bias: bool = False
+    """Subtract the mean error of quantized layers from their biases."""
     gptq: Gptq = False
+    """Compensate rounding errors of weights with GPTQ."""
     layers: dict[str, SchemeName] = {}  # noqa: RUF012  # pydantic copies it
+    """Scheme of single layers by module path; a path includes all layers below it."""
 
 
 class Book(Strict):
     """A `recipe.toml`: a recipe a format, and what is pruned before any of them."""
 
     schema_number: Literal[1] = 1
+    """Version of this file format."""
     prune: str = ""
     """As `--prune` takes it, the share settled."""
     recover_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of fine-tuning after pruning."""
     seed: int = 0
+    """Random seed of the calibration split and of distillation."""
     recipe: Annotated[tuple[_Table, ...], Field(min_length=1)]
 
     def of(self, format_name: str) -> Recipe | None:

@@ -23,9 +23,11 @@ class Cpu(Strict):
     """The device's processor."""
 
     arch: Literal["aarch64"]
+    """Instruction set architecture; the only one so far."""
     cores: Annotated[int, Field(ge=1)]
+    """Number of cores, of all kinds together."""
     model: str
-    """Core names as Arm or the maker gives them, fastest last where there are several kinds."""
+    """Core names as Arm or the maker gives them, the fastest last."""
     isa: tuple[str, ...]
     """Features that matter to kernels, as Linux names them in /proc/cpuinfo (asimd, asimddp …)."""
 
@@ -34,8 +36,11 @@ class Accelerator(Strict):
     """A processor beside the CPU, and the runtime that reaches it."""
 
     name: str
+    """Name as the maker gives it."""
     kind: Literal["gpu", "npu", "dsp"]
+    """Kind of processor."""
     reached_by: str
+    """Runtime, delegate or execution provider that uses it."""
 
 
 class Emulator(Strict):
@@ -53,11 +58,17 @@ class Emulator(Strict):
 
 
 class Memory(Strict):
+    """The device's memory."""
+
     total_mb: Annotated[int, Field(ge=1)]
+    """Main memory, in MB."""
 
 
 class Os(Strict):
+    """The device's operating system."""
+
     name: str
+    """Name of the operating system."""
     floor: str
     """The oldest version that a bundle must run on."""
 
@@ -66,7 +77,9 @@ class FormatChoice(Strict):
     """A format for this device, with its schemes, most wanted first."""
 
     name: str
+    """A format that the device's runtimes read."""
     schemes: Annotated[tuple[SchemeName, ...], Field(min_length=1)]
+    """Schemes to try, most preferred first; one of them is fp32 or fp16."""
     options: Annotated[dict[str, Any], Field(default_factory=dict, exclude=True)]
     """All other keys of the table: the format's own options, which `formats.load_target` validates."""
 
@@ -104,15 +117,19 @@ class Target(Strict):
     """A device profile, read from `targets/<name>.toml` or from a user's own file."""
 
     name: str
+    """The name of the file, without `.toml`."""
     title: str
+    """Name of the device, for people."""
     platform: Platform
+    """Decides which app templates fit."""
     cpu: Cpu
     accelerators: tuple[Accelerator, ...] = ()
     memory: Memory
     os: Os
     threads: Annotated[int, Field(ge=1)]
+    """Number of threads that the app runs the model with."""
     template: str = ""
-    """App template rendered by default; empty where none is shipped for the platform yet."""
+    """App template that `build` renders; empty for no app."""
     formats: Annotated[tuple[FormatChoice, ...], Field(min_length=1)]
     budget: Budget
     compress: CompressionOptions = CompressionOptions()

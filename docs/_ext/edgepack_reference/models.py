@@ -12,12 +12,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util import logging
 
 from edgepack import formats, options, recipe, target
 from edgepack.app import template
 from edgepack.contract import Contract
 from edgepack_reference.markdown import code, fence, sentence, table
 
+_LOGGER = logging.getLogger(__name__)
 _NAMES = {
     str: "text",
     int: "integer",
@@ -93,8 +95,11 @@ def _table_of(model: type[BaseModel], *, heading: bool) -> Iterator[str]:
 
 
 def _row(model: type[BaseModel], name: str, field: FieldInfo) -> list[str]:
-    described = type_of(field.annotation, field.metadata)
-    return [code(field.alias or name), described, _default(field), _description(model, name, field)]
+    description = _description(model, name, field)
+    if not description and name != "kind":
+        _LOGGER.warning("%s.%s has no description: write a docstring below it", model.__name__, name)
+    kind = type_of(field.annotation, field.metadata)
+    return [code(field.alias or name), kind, _default(field), description]
 
 
 def _docstring(model: type[BaseModel]) -> str:
@@ -122,6 +127,9 @@ def attribute_docstring(owner: type, name: str) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
+    for each in field.metadata:
+        if isinstance(each, options.Flag) and each.default:
+            return each.default
     value = field.get_default(call_default_factory=True)
     if value in (None, "", ()) or isinstance(value, BaseModel):
         return ""

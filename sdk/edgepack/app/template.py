@@ -33,11 +33,15 @@ class Template(Strict):
     """What a template's `template.toml` says."""
 
     name: str
+    """The name of the folder."""
     about: str
+    """What the app is, in one sentence."""
     platforms: Annotated[tuple[Platform, ...], Field(min_length=1)]
+    """Platforms that the app runs on."""
     formats: Annotated[tuple[str, ...], Field(min_length=1)]
     """Formats whose runtime the app can use, the preferred first."""
     language: str
+    """Programming language of the sources."""
     selftest: str
     """The command that replays the golden vectors, run in the rendered folder."""
     model: str

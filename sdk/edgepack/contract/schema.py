@@ -15,7 +15,9 @@ class State(Strict):
     """A tensor carried from call to call: an output of one call is an input of the next."""
 
     input: str
+    """Name of the input that takes the tensor."""
     output: str
+    """Name of the output that returns it."""
     initial: float = 0.0
     """Value of the whole input in the first call."""
 
@@ -26,7 +28,9 @@ class Contract(Strict):
     schema_number: Literal[2] = 2
     """Version of `contract.json`; `contract.schema.json`, in this folder, is its JSON Schema."""
     inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
+    """In the order in which the model takes them."""
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
+    """In the order in which the model returns them."""
     state: tuple[State, ...] = ()
 
     @model_validator(mode="after")

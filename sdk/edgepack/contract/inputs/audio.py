@@ -26,6 +26,7 @@ class AudioInput(InputKind):
     """New samples per call. The rest of the last dimension, before them, holds the samples of earlier
     calls, zeros at first. If not given, all samples are new."""
     dtype: Literal["float32"] = "float32"
+    """Element type of the tensor."""
 
     @model_validator(mode="after")
     def _consistent(self) -> AudioInput:

@@ -43,7 +43,9 @@ class ImageInput(InputKind):
     size: tuple[Pixels, Pixels]
     """Height and width of the model's input, in pixels."""
     layout: Literal["NCHW", "NHWC"] = "NCHW"
+    """Order of the dimensions of the tensor."""
     channels: Channels = "RGB"
+    """Channels of the tensor, in their order; `L` is grey."""
     resize: Literal["stretch", "shorter-side", "letterbox"] = "shorter-side"
     """`stretch` resizes to `size`; `shorter-side` resizes the shorter side to `resize_to`, then crops;
     `letterbox` resizes to fit into `size`, then pads."""
@@ -52,11 +54,15 @@ class ImageInput(InputKind):
     pad_value: Annotated[int, Field(ge=0, le=255)] = 0
     """Value of every channel in the border of `letterbox`."""
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    """Filter of the resizing."""
     antialias: bool = True
     """Whether the filter widens when the image shrinks, as in Pillow; never with `nearest`."""
     value_range: tuple[float, float] = (0.0, 1.0)
+    """The values that 0 and 255 are scaled to, before `mean` and `std`."""
     mean: tuple[float, ...] = ()
+    """Subtracted from each channel, in the order of `channels`."""
     std: tuple[float, ...] = ()
+    """Divides each channel after `mean` is subtracted."""
     dtype: Literal["float32", "uint8"] = "float32"
     """`uint8`: the model takes 8-bit values and does the rest itself."""
 

@@ -19,6 +19,7 @@ class TensorInput(InputKind):
     shape: Shape
     """Batch dimension included; a name means a dimension of any size."""
     dtype: DType = "float32"
+    """Element type of the tensor."""
     units: str = ""
     """Unit of the values, for people."""
 

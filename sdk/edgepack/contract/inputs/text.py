@@ -19,6 +19,7 @@ class TextInput(InputKind):
     shape: Shape
     """Batch dimension included; the last dimension is the position in the text."""
     dtype: Literal["int32", "int64"] = "int64"
+    """Element type of the tensor."""
     pad_id: int = 0
     """The token id that fills the positions after a short text."""
 

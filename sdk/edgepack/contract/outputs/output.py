@@ -21,6 +21,7 @@ class Output(Strict):
     `detection`: two outputs, boxes [1, N, 4] first, then scores [1, N] or [1, N, classes].
     `segmentation`: scores [1, classes, H, W]."""
     name: str = "output"
+    """Name of the output in the model file."""
     labels: tuple[str, ...] = ()
     """Names of the classes, in class order."""
     activation: Literal["none", "softmax", "sigmoid"] = "none"
