@@ -202,7 +202,7 @@ def graph_of(net: torch.nn.Module, *inputs: torch.Tensor) -> GraphModule:
     from edgepack.silence import quiet
 
     with quiet():
-        found: GraphModule = torch.export.export(net.eval(), inputs, strict=False).module()  # type: ignore[assignment]
+        found: GraphModule = torch.export.export(net.eval(), inputs, strict=False).module()
     return found
 
 

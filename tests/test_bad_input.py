@@ -129,7 +129,7 @@ class Bench:
         pairs = [(f"--{name}", str(value)) for name, value in given.items() if value is not None]
         return ["build", model, *(word for pair in pairs for word in pair), *(str(each) for each in more)]
 
-    def refused(self, code: int, model: str = "nets.py:Net", *more: object, **flags: object) -> str:
+    def refused(self, code: int, model: str = "nets.py:Net", /, *more: object, **flags: object) -> str:
         """The error of a build that exits with `code`; nothing new may be in the folder then."""
         before = set(self.folder.iterdir())
         ended = self.command(*self.arguments(model, *more, **flags))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_type_hints
+from typing import TypeAlias, get_type_hints
 
 import pytest
 from conftest import SETTINGS, write_samples
+from pydantic import BaseModel
 
 from edgepack import options, plan, resources
 from edgepack.errors import EdgepackError, PlanError, TargetError
@@ -239,11 +240,12 @@ def test_every_option_has_a_description_for_its_flag() -> None:
         assert flag.metavar or field.annotation is bool, name
 
 
-TABLES = {"model": options.ModelOptions, "data": options.DataOptions, "build": options.BundleOptions}
+Tables: TypeAlias = dict[str, type[BaseModel]]
+TABLES: Tables = {"model": options.ModelOptions, "data": options.DataOptions, "build": options.BundleOptions}
 
 
 def test_every_key_of_a_table_is_an_option_with_the_same_default() -> None:
-    tables = {**TABLES, "compress": CompressionOptions}
+    tables: Tables = {**TABLES, "compress": CompressionOptions}
     for name, table in tables.items():
         keys = options.Settings.model_fields[name].annotation
         assert isinstance(keys, type)
@@ -274,7 +276,7 @@ VALUES: dict[str, object] = {
 
 
 def test_every_key_is_read_from_the_file_and_overridden_by_a_keyword(tmp_path: Path) -> None:
-    tables = {**TABLES, "compress": CompressionOptions}
+    tables: Tables = {**TABLES, "compress": CompressionOptions}
     assert set(VALUES) == {key for table in tables.values() for key in table.model_fields}
     path = tmp_path / options.SETTINGS_FILE
     for name, table in tables.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
@@ -45,7 +45,7 @@ def test_near_names_one_word_or_all() -> None:
         ({"rooms": 1, "things": 3}, "'things' input should be a valid"),
     ],
 )
-def test_validate_says_what_is_wrong(data, sentence) -> None:
+def test_validate_says_what_is_wrong(data: dict[str, Any], sentence: str) -> None:
     with pytest.raises(TargetError) as raised:
         toml.validate(data, Home, "home.toml", TargetError)
     assert str(raised.value).startswith("home.toml: ")
@@ -70,7 +70,7 @@ def test_validate_gives_a_frozen_model() -> None:
     home = toml.validate({"rooms": 2}, Home, "home.toml", PlanError)
     assert home.rooms == 2
     with pytest.raises(ValueError, match="frozen"):
-        home.rooms = 3  # type: ignore[misc]
+        home.rooms = 3
 
 
 @pytest.mark.parametrize("content", [b"[model", b"\xff\xfe\x00", b'a = "\x01"'])

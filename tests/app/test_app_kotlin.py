@@ -96,7 +96,8 @@ def test_camera_frames_become_upright_rgb(built: Built, tmp_path: Path, rotation
     planes = [np.pad(each, ((0, 0), (0, 5))) for each in (luma, u, v)]
     (tmp_path / "yuv").write_bytes(b"".join(each.tobytes() for each in planes))
     built.said(
-        *([kind, tmp_path / kind, wide, high, rotation, tmp_path / f"{kind}.rgb"] for kind in ("nv21", "yuv"))
+        ["nv21", tmp_path / "nv21", wide, high, rotation, tmp_path / "nv21.rgb"],
+        ["yuv", tmp_path / "yuv", wide, high, rotation, tmp_path / "yuv.rgb"],
     )
     full = [np.repeat(np.repeat(each.astype(np.int64), 2, 0), 2, 1)[:high, :wide] for each in (u, v)]
     wanted = np.rot90(cases.full_range(luma.astype(np.int64), *full), -rotation // 90)

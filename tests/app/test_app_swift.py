@@ -80,8 +80,8 @@ def test_whatever_it_is_called_it_compiles(
     tools: swiftc.Tools, tmp_path: Path, format_name: str, contract: Contract
 ) -> None:
     app = rendered(tmp_path, format_name, contract)
-    assert swift.built(render, tools, tmp_path) == ""
-    runtimes = [path.name for path in render.rglob("*Runtime.swift")]
+    assert swift.built(app, tools, tmp_path) == ""
+    runtimes = [path.name for path in app.rglob("*Runtime.swift")]
     assert sorted(runtimes) == sorted(["ModelRuntime.swift", {
         "coreml": "CoreMLRuntime.swift", "executorch": "ExecuTorchRuntime.swift", "onnx": "OnnxRuntime.swift",
     }[format_name]])  # fmt: skip

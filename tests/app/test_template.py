@@ -46,9 +46,10 @@ NASTY = (
 def app(**keys: Any) -> template.App:
     image = ImageInput(kind="image", name=NASTY[0], size=(8, 8), mean=(0.1, 1e-17, 1 / 3), std=(1, 2, 3))
     contract = Contract(inputs=(image,), outputs=(Output(kind="classification", labels=NASTY),))
-    given = {"name": "net", "title": "a board", "slug": "net", "package": "com.example.net", "scheme": "w8a8"}
-    given |= {"file": "net.onnx", "format": "onnx", "threads": 4, "contract": contract, "tolerance": 0.99}
-    return template.App(**{**given, "expected": Expected(), "versions": {}, **keys})
+    defaults: dict[str, Any] = {"name": "net", "title": "a board", "slug": "net", "scheme": "w8a8"}
+    defaults |= {"package": "com.example.net", "file": "net.onnx", "format": "onnx", "threads": 4}
+    defaults |= {"contract": contract, "tolerance": 0.99, "expected": Expected(), "versions": {}}
+    return template.App(**{**defaults, **keys})
 
 
 def rendered(folder: Path, **keys: Any) -> SimpleNamespace:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Case:
     image: ImageInput
 
     @property
-    def wanted(self) -> NDArray[np.generic]:
+    def wanted(self) -> NDArray[Any]:
         """The reference's tensor."""
         return prepare(read_image(self.picture, self.image.channels), self.image)
 
@@ -181,4 +182,5 @@ def wav(
     total = np.zeros(samples)
     for channel in values.T:
         total = total + channel
-    return (total / channels).astype(np.float32)
+    mean: NDArray[np.float32] = (total / channels).astype(np.float32)
+    return mean

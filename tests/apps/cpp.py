@@ -15,6 +15,7 @@ from subprocess import CompletedProcess
 
 from edgepack import bundle, target
 from edgepack.emulator.arm import build, cache, machine
+from edgepack.emulator.arm.entry import Entry
 from edgepack.errors import EdgepackError
 
 from . import Row, of
@@ -144,14 +145,14 @@ def _on_arm(app: Path) -> list[Row]:
 
 
 @functools.cache
-def _cross_compiler(entry: cache.Entry) -> build.Compiler:
+def _cross_compiler(entry: Entry) -> build.Compiler:
     """Had once for all apps; gone when this program ends."""
     folder = tempfile.mkdtemp(prefix="edgepack-cross-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return cache.cross_compiler(entry, Path(folder) / "cross", lambda _: None, lambda _: None)
 
 
-def _emulated(what: str, app: Path, entry: cache.Entry) -> Row:
+def _emulated(what: str, app: Path, entry: Entry) -> Row:
     board = target.load(BOARD)
     assert board.emulator is not None
     with tempfile.TemporaryDirectory() as system:

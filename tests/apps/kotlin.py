@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import tomllib
-from numpy.typing import NDArray
 
 from edgepack import bundle, formats
+from edgepack.arrays import Array
 from edgepack.contract.preprocess import read_image
 from edgepack.errors import EdgepackError
 from edgepack.silence import captured
@@ -118,7 +118,7 @@ def _driven(app: Path, folder: Path, made: Tools, out: Path) -> list[Row]:
     return [*rows, of("labels of real pictures", lost, fine)]
 
 
-def _labels(app: Path, folder: Path, made: Tools, out: Path, tensors: list[NDArray[np.generic]]) -> list[str]:
+def _labels(app: Path, folder: Path, made: Tools, out: Path, tensors: list[Array]) -> list[str]:
     """The best label of each tensor: the model file runs in Python, its outputs are read on the JVM."""
     report, _, contract = bundle.open_bundle(folder)
     assets = app / "model" / "src" / "main" / "assets"

@@ -21,6 +21,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from edgepack.emulator.arm import cache, fetch
+from edgepack.emulator.arm.entry import DONE
 from edgepack.emulator.arm.pins import Debian
 from edgepack.errors import EdgepackError
 
@@ -181,7 +182,7 @@ def _fill(draft: Path) -> None:
     made = Tools(draft)
     if problem := made.compiled(sorted(STUBS.glob("*.kt")), (), made.stubs):
         raise EdgepackError(f"the stubs of Android's classes do not compile: {problem}")
-    (draft / cache.DONE).write_text(json.dumps({"kotlin": KOTLIN[1]}), encoding="utf-8")
+    (draft / DONE).write_text(json.dumps({"kotlin": KOTLIN[1]}), encoding="utf-8")
 
 
 def _member(package: bytes, name: str) -> io.BytesIO:

@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgepack import bundle, formats
+from edgepack.arrays import Array
 from edgepack.contract.preprocess import read_image
 from edgepack.errors import EdgepackError
 from edgepack.silence import captured
@@ -147,7 +147,7 @@ def _driven(app: Path, folder: Path, made: Tools, out: Path) -> list[Row]:
     ]
 
 
-def _labels(app: Path, folder: Path, made: Tools, out: Path, tensors: list[NDArray[np.generic]]) -> list[str]:
+def _labels(app: Path, folder: Path, made: Tools, out: Path, tensors: list[Array]) -> list[str]:
     """The best label of each tensor: the model file runs in Python, its outputs are read in Swift."""
     report, _, contract = bundle.open_bundle(folder)
     assets = app / KIT / "Assets"

@@ -20,6 +20,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from edgepack.emulator.arm import cache, fetch
+from edgepack.emulator.arm.entry import DONE
 from edgepack.emulator.arm.pins import Debian
 from edgepack.errors import EdgepackError
 
@@ -192,7 +193,7 @@ def _fetch(draft: Path) -> None:
     for pattern in _UNUSED_FILES:
         for path in root.glob(pattern):
             path.unlink()
-    (draft / cache.DONE).write_text(json.dumps({"swift": VERSION}), encoding="utf-8")
+    (draft / DONE).write_text(json.dumps({"swift": VERSION}), encoding="utf-8")
 
 
 def _compile_stubs(compiler: Path | None, draft: Path) -> None:
@@ -201,4 +202,4 @@ def _compile_stubs(compiler: Path | None, draft: Path) -> None:
         if problem := made.compiled(name, [OWN / "stubs" / f"{name}.swift"], draft):
             raise EdgepackError(f"the stubs of {name} do not compile: {problem}")
     shutil.rmtree(draft / "modules")
-    (draft / cache.DONE).write_text(json.dumps({"stubs": STUBS}), encoding="utf-8")
+    (draft / DONE).write_text(json.dumps({"stubs": STUBS}), encoding="utf-8")

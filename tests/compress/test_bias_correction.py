@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def _copy(module: GraphModule) -> GraphModule:
     return copied
 
 
-def _error(module: GraphModule, recipe: Recipe, bench: Workbench, found: dict) -> dict[str, float]:
+def _error(module: GraphModule, recipe: Recipe, bench: Workbench, found: dict[str, Any]) -> dict[str, float]:
     exact = bench.source.exported.module()
     assert isinstance(exact, GraphModule)
     floats = _means(Interpreter(exact), bench.source)

@@ -55,7 +55,8 @@ class Residual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.first(x))
         x = torch.relu(self.second(x) + x)
-        return self.last(x + self.third(x))
+        output: torch.Tensor = self.last(x + self.third(x))
+        return output
 
 
 class Joined(nn.Module):
@@ -67,7 +68,8 @@ class Joined(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.squeeze(x))
-        return self.last(torch.cat([torch.relu(self.left(x)), torch.relu(self.right(x))], 1))
+        output: torch.Tensor = self.last(torch.cat([torch.relu(self.left(x)), torch.relu(self.right(x))], 1))
+        return output
 
 
 def _chain(act: type[nn.Module] = nn.ReLU) -> nn.Module:
@@ -107,7 +109,8 @@ class Sound(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net(x.flatten(2))
+        output: torch.Tensor = self.net(x.flatten(2))
+        return output
 
 
 class _Most(Interpreter):
@@ -168,10 +171,12 @@ class Odd(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.second(torch.relu(self.first(x))))
-        place = torch.relu(self.place)
+        constant = self.get_buffer("place")
+        place = torch.relu(constant)
         if self.kind == "read weight":
             place = place * self.first.weight.sum()
-        return self.last(torch.cat([x, self.place if self.kind == "constant" else place], 1))
+        output: torch.Tensor = self.last(torch.cat([x, constant if self.kind == "constant" else place], 1))
+        return output
 
 
 @pytest.mark.parametrize("kind", ["tied bias", "tied layer", "read weight", "constant"])
@@ -204,7 +209,8 @@ class Stream(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.first(x)
-        return self.last(x + self.second(x))
+        output: torch.Tensor = self.last(x + self.second(x))
+        return output
 
 
 def _offset(padding: int = 0) -> nn.Module:
@@ -231,7 +237,8 @@ def test_channels_about_other_values_are_shifted_where_no_padding_reads_them() -
 def test_channels_far_below_a_clamp_are_scaled_up_to_it_at_most_fourfold() -> None:
     torch.manual_seed(0)
     net = _chain(nn.ReLU6).eval()
-    first = net[0]
+    first = net.get_submodule("0")
+    assert isinstance(first, nn.Conv2d)
     first.weight.data *= torch.tensor([0.02, 0.2, 1, 20, 0.02, 0.2, 1, 20]).reshape(-1, 1, 1, 1)
     module = graph_of(net, PICTURES[0])
     before = module.get_parameter("0.weight").clone()
@@ -256,7 +263,8 @@ class Fire(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.squeeze(torch.relu(self.stem(x))))
         x = torch.relu(torch.cat([self.expand1x1(x), self.expand3x3(x)], 1))
-        return self.head(x.mean((2, 3)))
+        output: torch.Tensor = self.head(x.mean((2, 3)))
+        return output
 
 
 def _scaled(net: Fire) -> Fire:

@@ -108,7 +108,7 @@ def _sqnr(given: Source, ready: Source) -> float:
 def test_answers_come_closer_to_the_float_models(
     fashion: Source, bench: Workbench, scheme: str, gain: float
 ) -> None:
-    recipe = Recipe(scheme, gptq=True)  # type: ignore[arg-type]
+    recipe = Recipe(scheme, gptq=True)
     fed = _sqnr(fashion, bench.ready(recipe))
     assert fed > _sqnr(fashion, _plain(fashion, recipe)) + gain
 

@@ -77,10 +77,11 @@ def test_the_weakest_channels_go_and_the_same_ones_each_time(fashion: Source) ->
     twice = [prune.structured(_module(fashion), fashion.example, 0.3).module for _ in range(2)]
     states = [each.state_dict() for each in twice]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    net = nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 2))
+    first, last = nn.Linear(4, 10), nn.Linear(10, 2)
+    net = nn.Sequential(first, nn.ReLU(), last)
     with torch.no_grad():
-        net[0].weight.copy_(torch.arange(10.0)[:, None].expand(10, 4).flip(0))
-        net[2].weight.fill_(1.0)
+        first.weight.copy_(torch.arange(10.0)[:, None].expand(10, 4).flip(0))
+        last.weight.fill_(1.0)
     left = prune.structured(_Flat(net), (torch.randn(1, 4),), 0.3).module.state_dict()
     assert left["model.0.weight"][:, 0].tolist() == [9, 8, 7, 6, 5, 4, 3]
 

@@ -137,7 +137,7 @@ def test_of_those_that_all_miss_the_one_that_answers_best_is_kept_where_pruning_
 
     shop = Shop(missing("w8", 90, 12), missing("w4", 70, 5), missing("fp16", 90.2, 13))
     for ladder in (["w8", "w4", "fp16"], ["w4", "w8", "fp16"]):
-        search = _search(shop, ladder, keep_best=True)  # type: ignore[arg-type]
+        search = _search(shop, ladder, keep_best=True)
         assert search.run().recipe.scheme == "w8", "of equals the one that saves more"
         assert _told(search)["w8"] == "shipped, the best there is: missed"
     assert _search(shop, ["w8", "w4", "fp16"]).run() is FLOAT

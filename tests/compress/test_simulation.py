@@ -35,7 +35,7 @@ def _decibels(given: list[Sample], source: Source) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "fp16"])
-def test_a_float_recipe_is_exact(small_source: Source, scheme) -> None:
+def test_a_float_recipe_is_exact(small_source: Source, scheme: str) -> None:
     module = small_source.exported.module()
     assert isinstance(module, GraphModule)
     ranges = {node.name: (-1.0, 1.0) for node in module.graph.nodes}
@@ -96,7 +96,9 @@ class Net(nn.Module):
         ({"first": "fp32", "second": "fp32", "third": "fp32", "fourth": "fp32"}, set()),
     ],
 )
-def test_what_layers_read_and_give_is_quantized_a_clamp_with_its_layer(layers, names: set[str]) -> None:
+def test_what_layers_read_and_give_is_quantized_a_clamp_with_its_layer(
+    layers: dict[str, str], names: set[str]
+) -> None:
     """So is what other operators make of it for a layer; what none reads any more is not."""
     module = graph_of(Net(), torch.zeros(1, 4, 8, 8))
     assert simulation.quantized_outputs(module, Recipe("w8a8", layers)) == names
@@ -113,7 +115,8 @@ def test_what_layers_read_and_give_is_quantized_a_clamp_with_its_layer(layers, n
 )
 def test_a_grid_holds_zero_exactly(within: tuple[float, float], codes: tuple[float, int]) -> None:
     scale, zero = simulation.grid(within)
-    assert (scale, zero) == (pytest.approx(codes[0]), codes[1])
+    assert scale == pytest.approx(codes[0])
+    assert zero == codes[1]
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_what_answers_nan_or_nothing_scores_worst() -> None:
     broken = copy.deepcopy(net)
     broken[0].bias[0] = math.nan
     module = source_of(broken, _rows(2)).exported.module()
-    found = bench.scored(module, Recipe("fp32"), {})  # type: ignore[arg-type]
+    found = bench.scored(module, Recipe("fp32"), {})
     assert found.sqnr_db == found.order_db == -math.inf
 
 
@@ -188,7 +188,8 @@ class Scaled(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.third(torch.relu(self.second(torch.relu(self.first(x))))))
-        return self.last(x.mean((2, 3)))
+        output: torch.Tensor = self.last(x.mean((2, 3)))
+        return output
 
 
 def _uneven_rows() -> list[torch.Tensor]:

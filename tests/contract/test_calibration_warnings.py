@@ -83,5 +83,5 @@ def test_tensors_that_are_constant_and_those_that_are_not() -> None:
         (draw.standard_normal((1, 16)).astype("f4"), np.full((1, 4), n)) for n in range(40)
     ]
     assert _warned(rows, wave, ids) == []
-    still = [(np.full((1, 16), n, "f4"), row[1]) for n, row in enumerate(rows)]
+    still: list[tuple[Array, ...]] = [(np.full((1, 16), n, "f4"), row[1]) for n, row in enumerate(rows)]
     assert _warned(still, wave, ids) == ["input 'wave' is constant within every calibration sample"]

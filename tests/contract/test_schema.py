@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -46,7 +47,7 @@ def test_the_schema_that_is_shipped_is_the_contract_s() -> None:
 
 def test_state_names_an_input_and_an_output() -> None:
     state = TensorInput(kind="tensor", name="state", shape=(2, 1, 8))
-    keys = {"inputs": (image(), state), "outputs": (Output(), Output(name="next"))}
+    keys: dict[str, Any] = {"inputs": (image(), state), "outputs": (Output(), Output(name="next"))}
     made = Contract(**keys, state=(State(input="state", output="next"),))
     assert made.state[0].initial == 0.0
     with pytest.raises(ValidationError, match="state names 'nxt', which is none of output, next"):

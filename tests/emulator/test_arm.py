@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from edgepack import formats, target
 from edgepack.emulator import arm
-from edgepack.emulator.arm import build, cache, cost, fetch, machine, pins, tensors
+from edgepack.emulator.arm import build, cost, fetch, machine, pins, tensors
 from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.evaluate import device_checks, localize_mismatch
 from edgepack.evaluate.device import Device
@@ -124,7 +124,7 @@ def test_runners_that_zig_compiles_answer_the_same(
 ) -> None:
     jobs = [Job(name, str(written / f"w8a8{ending}"), str(written / "samples.npz")) for name, ending in BOTH]
     before = [_ran(job, PI_5, tmp_path / "run", samples=2) for job in jobs]
-    other = cache.Entry(tmp_path / "cache" / "emulator" / emulator.folder.name)
+    other = arm.Entry(tmp_path / "cache" / "emulator" / emulator.folder.name)
     shutil.copytree(emulator.folder, other.folder, symlinks=True)
     fetch.zig(tmp_path / "zig")
     compiler = build.zig(tmp_path / "zig", emulator.libraries, build.headers())
@@ -163,7 +163,8 @@ class _Parted(torch.nn.Module):
         x = self.stem(x)
         for _ in range(self.sums):
             x = torch.cumsum(x, 2)
-        return self.head(x.mean((2, 3), keepdim=True).flatten(1))
+        output: torch.Tensor = self.head(x.mean((2, 3), keepdim=True).flatten(1))
+        return output
 
 
 @pytest.mark.parametrize("sums", [0, 4])
@@ -288,7 +289,8 @@ class _Large(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         whole = (self.first(x) * 1e6).to(torch.int32)
-        return self.last(whole.to(torch.float32) * 1e-6)
+        output: torch.Tensor = self.last(whole.to(torch.float32) * 1e-6)
+        return output
 
 
 def test_where_they_part_in_a_pte_is_found_by_cutting_it(emulator: arm.Entry, tmp_path: Path) -> None:

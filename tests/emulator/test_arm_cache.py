@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
-from edgepack import target
+from edgepack import resources, target
 from edgepack.emulator import arm
 from edgepack.emulator.arm import cache, fetch, pins
 from edgepack.errors import EdgepackError, TargetError
@@ -122,7 +122,7 @@ def test_a_set_up_that_was_killed_leaves_no_entry_and_no_lock_and_the_next_sweep
 
 
 def test_qemus_max_is_refused(tmp_path: Path) -> None:
-    shipped = (Path(target.resources.targets()) / "raspberry-pi-5.toml").read_text(encoding="utf-8")
+    shipped = (Path(resources.targets()) / "raspberry-pi-5.toml").read_text(encoding="utf-8")
     (tmp_path / "mine.toml").write_text(shipped.replace('cpu = "cortex-a76"', 'cpu = "max"'))
     with pytest.raises(TargetError, match="computes wrongly"):
         target.load(str(tmp_path / "mine.toml"))

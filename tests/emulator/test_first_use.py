@@ -12,13 +12,13 @@ import pytest
 from conftest import ALL_FORMATS, NET, SETTINGS, Command, write_samples
 
 import edgepack
-from edgepack import target
+from edgepack import resources, target
 from edgepack.emulator import arm
 from edgepack.emulator.arm import cache, fetch
 from edgepack.report import Check, Report
 
 PI_5 = target.load("raspberry-pi-5")
-PROFILE = Path(target.resources.targets()) / "raspberry-pi-5.toml"
+PROFILE = Path(resources.targets()) / "raspberry-pi-5.toml"
 COMMAND = "`edgepack emulator setup`"
 
 

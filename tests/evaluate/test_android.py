@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -181,7 +182,7 @@ def test_androids_library_answers_as_the_build_for_linux(
 @pytest.mark.slow
 @pytest.mark.parametrize("newer", [{"opset": 28}, {"ir_version": 14}])
 def test_what_is_too_new_for_it_is_told_and_no_failure(
-    libraries: android_libraries.Libraries, samples: Path, tmp_path: Path, newer: dict[str, int]
+    libraries: android_libraries.Libraries, samples: Path, tmp_path: Path, newer: dict[str, Any]
 ) -> None:
     """The app's own ONNX Runtime is newer, and runs such files."""
     _model(tmp_path / "model.onnx", **newer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from edgepack.emulator.job import Death
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate.host import Run
 from edgepack.options import CompressionOptions
-from edgepack.report import Check
+from edgepack.report import Check, Figures
 from edgepack.target import Budget
 
 INPUTS = (TensorInput(kind="tensor", shape=(1, 8)),)
@@ -85,7 +86,7 @@ def test_another_number_of_samples_or_outputs_is_not_compared() -> None:
 
 @pytest.mark.parametrize(("agreement", "verdict"), [(95.0, "pass"), (94.999, "fail"), (100.0, "pass")])
 def test_agreement_has_the_budget_s_limit(agreement: float, verdict: str) -> None:
-    found = judge.Figures(agreement=agreement, sqnr_db=20.0, memory_mb=5.0)
+    found = Figures(agreement=agreement, sqnr_db=20.0, memory_mb=5.0)
     assert verdicts(judge.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8"))["agreement"] == verdict
 
 
@@ -101,14 +102,14 @@ def test_agreement_has_the_budget_s_limit(agreement: float, verdict: str) -> Non
         ("fp32", 60.0, "pass"),
     ],
 )
-def test_sqnr_has_the_budget_s_limit_and_floats_their_own(scheme, decibels: float, verdict: str) -> None:
-    found = judge.Figures(sqnr_db=decibels, memory_mb=5.0)
+def test_sqnr_has_the_budget_s_limit_and_floats_their_own(scheme: str, decibels: float, verdict: str) -> None:
+    found = Figures(sqnr_db=decibels, memory_mb=5.0)
     assert verdicts(judge.checks(run(OURS), found, BUDGET, DEFAULT, scheme))["sqnr"] == verdict
 
 
 def test_memory_and_size_have_limits_and_unknown_memory_is_skipped_with_a_reason() -> None:
     for memory, verdict in ((100.0, "pass"), (100.1, "fail"), (None, "skipped")):
-        found = judge.Figures(sqnr_db=20.0, memory_mb=memory)
+        found = Figures(sqnr_db=20.0, memory_mb=memory)
         checks = judge.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8")
         assert verdicts(checks)["memory"] == verdict
     assert checks[-1].reason
@@ -150,7 +151,9 @@ def test_a_file_that_an_evaluator_ran_is_evaluated_and_its_memory_is_left_out() 
 
 
 @pytest.mark.parametrize(("activation", "call"), [("softmax", torch.softmax), ("sigmoid", torch.sigmoid)])
-def test_activated_is_torch_s_and_touches_the_first_output_alone(activation: str, call) -> None:
+def test_activated_is_torch_s_and_touches_the_first_output_alone(
+    activation: str, call: Callable[..., torch.Tensor]
+) -> None:
     scores = np.array([[-600.0, 3.0, 900.0, 0.5]], np.float32)
     (found,) = metrics.activated(((scores, scores),), activation)
     axis = {"dim": -1} if activation == "softmax" else {}

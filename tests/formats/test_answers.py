@@ -55,7 +55,8 @@ class Refused(nn.Module):
         self.last.weight.data.fill_(1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(self.a(x) + self.b(x))
+        output: torch.Tensor = self.last(self.a(x) + self.b(x))
+        return output
 
 
 def _source(net: nn.Module) -> Source:

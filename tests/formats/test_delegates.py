@@ -227,7 +227,7 @@ def test_no_delegate_at_all_is_told() -> None:
 
 def test_where_nothing_multiplies_operators_count() -> None:
     found = _delegation(Delegate("XnnpackBackend", 1, 9, 0, 0.9, None), adds=0)
-    assert found.share == (90, "% of operators")
+    assert found.share == (90.0, "% of operators")
     assert str(found) == "XnnpackBackend 90 % of operators"
 
 

@@ -54,7 +54,8 @@ class _Reshaped(nn.Module):
 
 class _Chosen(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cond(x.sum() > 0, lambda y: torch.asinh(y) + 1, lambda y: y * 2, (x,))
+        output: Tensor = torch.cond(x.sum() > 0, lambda y: torch.asinh(y) + 1, lambda y: y * 2, (x,))
+        return output
 
 
 class _Counting(nn.Module):
@@ -121,7 +122,8 @@ def test_it_answers_as_executorch_s_runtime(write: Writer, net: type[nn.Module],
 
 def test_weights_that_lie_channels_last_are_read_as_they_are(write: Writer) -> None:
     torch.manual_seed(0)
-    net = nn.Conv2d(3, 4, (2, 3)).to(memory_format=torch.channels_last)
+    net = nn.Conv2d(3, 4, (2, 3))
+    net.weight.data = net.weight.data.to(memory_format=torch.channels_last)
     example = torch.randn(1, 3, 5, 6)
     path = write(net, example)
     (answer,) = _method(path)((example.numpy(),))

@@ -109,7 +109,8 @@ def test_a_changed_layer_within_a_delegate_is_found(tmp_path: Path) -> None:
 def test_branches_cannot_be_cut(tmp_path: Path) -> None:
     class Chosen(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y * 2, (x,))
+            output: Tensor = torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y * 2, (x,))
+            return output
 
     with quiet():
         from executorch.exir import to_edge_transform_and_lower

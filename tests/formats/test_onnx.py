@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from edgepack import formats, plan, target
+from edgepack.errors import ExportError
 from edgepack.model import source
 from edgepack.model.source import Source
 from edgepack.options import BuildOptions
@@ -26,7 +27,7 @@ def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 def _written(fashion: Source, folder: Path, device: str, scheme: str) -> tuple[Path, onnx.ModelProto]:
     path = folder / f"net-{scheme}.onnx"
-    formats.load("onnx").export(fashion, Recipe(scheme), target.load(device), path)  # type: ignore[arg-type]
+    formats.load("onnx").export(fashion, Recipe(scheme), target.load(device), path)
     return path, onnx.load(path)
 
 
@@ -114,5 +115,5 @@ def test_a_free_dimension_is_free_in_the_file(tmp_path: Path) -> None:
 
 def test_int8_without_samples_is_refused(fashion: Source, tmp_path: Path) -> None:
     bare = dataclasses.replace(fashion, calib=None)
-    with pytest.raises(formats.ExportError, match="needs calibration samples"):
+    with pytest.raises(ExportError, match="needs calibration samples"):
         _written(bare, tmp_path, "raspberry-pi-5", "w8a8")

@@ -101,7 +101,8 @@ def test_a_net_that_clears_a_constant_is_written_and_answers_right(tmp_path: Pat
             self.model = _Cleared()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.model(x)[0]
+            output: Tensor = self.model(x)[0]
+            return output
 
     example = torch.randn(2, 4)
     source = source_of(Net(), [example])

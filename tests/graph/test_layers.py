@@ -25,6 +25,7 @@ def _lived(net: nn.Module) -> nn.Module:
     torch.manual_seed(0)
     for each in net.modules():
         if isinstance(each, nn.modules.batchnorm._BatchNorm) and each.running_mean is not None:
+            assert each.running_var is not None
             nn.init.normal_(each.running_mean)
             nn.init.uniform_(each.running_var, 0.3, 3.0)
             if each.affine:
@@ -73,7 +74,8 @@ class Added(nn.Module):
         self.conv, self.norm = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.conv(x) + x)
+        output: torch.Tensor = self.norm(self.conv(x) + x)
+        return output
 
 
 class Read(Added):
@@ -81,7 +83,8 @@ class Read(Added):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         before = self.conv(x)
-        return self.norm(before) * before
+        output: torch.Tensor = self.norm(before) * before
+        return output
 
 
 class Twice(Added):
@@ -92,7 +95,8 @@ class Twice(Added):
         self.other = nn.BatchNorm2d(4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.other(self.conv(self.norm(self.conv(x))))
+        output: torch.Tensor = self.other(self.conv(self.norm(self.conv(x))))
+        return output
 
 
 class Tied(Twice):
@@ -104,7 +108,8 @@ class Tied(Twice):
         self.second.bias = self.conv.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(self.norm(self.conv(x)))
+        output: torch.Tensor = self.second(self.norm(self.conv(x)))
+        return output
 
 
 class Own(nn.Module):
@@ -116,14 +121,17 @@ class Own(nn.Module):
         self.norm = nn.BatchNorm2d(4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(F.conv2d(x, self.weight)) + self.bias
+        output: torch.Tensor = self.norm(F.conv2d(x, self.weight)) + self.bias
+        return output
 
 
 class Computed(Added):
     """A bias that is computed."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(F.conv2d(x, self.conv.weight, 2 * self.conv.bias))  # type: ignore[operator]
+        assert self.conv.bias is not None
+        output: torch.Tensor = self.norm(F.conv2d(x, self.conv.weight, 2 * self.conv.bias))
+        return output
 
 
 class Whole(nn.Sequential):
@@ -248,13 +256,14 @@ class Block(nn.Module):
         self.conv, self.act = nn.Conv2d(4, 4, 1), nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.act(self.conv(x)) + x
+        output: torch.Tensor = self.act(self.conv(x)) + x
+        return output
 
 
 def test_the_scope_of_any_operator_is_its_module(small_source: Source) -> None:
-    net = nn.Module()
-    net.model = nn.Sequential(Block(), nn.Flatten())
-    net.forward = lambda x: net.model(x) * 2  # type: ignore[method-assign]
+    net, model = nn.Module(), nn.Sequential(Block(), nn.Flatten())
+    net.model = model
+    net.forward = lambda x: model(x) * 2
     scopes = {node.name: graph.scope(node) for node in graph_of(net, PICTURE).graph.nodes}
     assert scopes["conv2d"] == "0.conv"
     assert scopes["relu"] == "0.act"

@@ -9,13 +9,12 @@ import pytest
 import torch
 
 import edgepack
-from edgepack import bundle, formats, plan
+from edgepack import bundle, formats, metrics, plan
 from edgepack.compress import workbench
 from edgepack.compress.workbench import Workbench
 from edgepack.contract import Contract, ImageInput, Output, TensorInput
 from edgepack.contract.preprocess import prepare
 from edgepack.errors import SourceError
-from edgepack.evaluate.checks import _activate
 from edgepack.model import baking, source
 from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
@@ -121,7 +120,7 @@ def test_repairs_are_judged_before_the_activation(small_fashion: Path, tmp_path:
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_what_stood_before_an_activation_comes_back(activation: str) -> None:
     scores = np.array([[-3.0, 0.0, 2.5]])
-    chances = _activate(scores, activation)
+    chances = metrics.activate(scores, activation)
     got = workbench._before(chances, activation)
     shift = got - scores
     np.testing.assert_allclose(shift, shift[0, 0] if activation == "softmax" else 0, atol=1e-6)

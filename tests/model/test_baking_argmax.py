@@ -93,15 +93,15 @@ def test_golden_samples_are_those_that_no_rounding_turns(built: tuple[Path, Repo
 def test_a_check_sees_another_number(built: tuple[Path, Report], tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(built[0], folder)
-    told = next((folder / "golden").glob("*.onnx.outputs_0.npy"))
-    answers = np.load(told)
-    answers[3] = (answers[3] + 1) % 10
-    np.save(told, answers)
-    told = {
+    golden = next((folder / "golden").glob("*.onnx.outputs_0.npy"))
+    outputs = np.load(golden)
+    outputs[3] = (outputs[3] + 1) % 10
+    np.save(golden, outputs)
+    verdicts = {
         Path(each.file).suffix: {check.name: check.verdict for check in each.checks}["repeats"]
         for each in edgepack.check(folder, emulator=False).artifacts
     }
-    assert (told.pop(".onnx"), set(told.values())) == ("fail", {"pass"})
+    assert (verdicts.pop(".onnx"), set(verdicts.values())) == ("fail", {"pass"})
 
 
 def rendered(folder: Path, template: str, goal: Path, format_name: str = "onnx") -> Path:

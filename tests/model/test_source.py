@@ -250,9 +250,8 @@ def test_free_dimensions_are_free() -> None:
 def test_labels_of_calibration_samples_are_read_where_recovery_learns_from_them(folder: Path) -> None:
     for name in ("c.npz", "e.npz"):
         np.savez(folder / name, inputs=np.zeros((2, 8), "f4"), labels=[0, 3])
-    without, with_recovery = (
-        load(calib="c.npz", eval="e.npz", **goal) for goal in ({}, {"prune": "0.5", "recover": 1.0})
-    )
+    without = load(calib="c.npz", eval="e.npz")
+    with_recovery = load(calib="c.npz", eval="e.npz", prune="0.5", recover=1.0)
     assert without.calib is not None
     assert with_recovery.calib is not None
     assert without.calib.labels is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -162,7 +163,9 @@ def test_put_does_not_miss_the_count_of_batches() -> None:
         ),
     ],
 )
-def test_put_names_the_first_that_do_not_fit(change, words: str) -> None:
+def test_put_names_the_first_that_do_not_fit(
+    change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]], words: str
+) -> None:
     net = Net()
     before = {key: value.clone() for key, value in net.state_dict().items()}
     with pytest.raises(SourceError) as raised:

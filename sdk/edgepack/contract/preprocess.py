@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from edgepack.arrays import Array
 from edgepack.contract import resample
 
 Image8 = NDArray[np.uint8]
@@ -62,12 +63,12 @@ def read_image(path: Path, channels: str) -> Image8:
         return np.asarray(upright.convert("L" if channels == "L" else "RGB"), dtype=np.uint8)
 
 
-def prepare(image: Image8, spec: ImageSpec) -> NDArray[np.generic]:
+def prepare(image: Image8, spec: ImageSpec) -> Array:
     """`image` as the model takes it: [1, channels, H, W] or [1, H, W, channels] by `spec.layout`."""
     pixels = framed(image, spec)
     if spec.channels == "BGR":
         pixels = pixels[:, :, ::-1]
-    values: NDArray[np.generic] = pixels
+    values: Array = pixels
     if spec.dtype == "float32":
         table = np.asarray(spec.table(), np.float64).astype(np.float32)
         values = np.stack([row[pixels[:, :, channel]] for channel, row in enumerate(table)], axis=-1)
