@@ -16,8 +16,9 @@ import pytest
 from apps import cases, kotlin, kotlinc
 from apps.cases import decoded
 
+from edgepack import metrics
 from edgepack.app import escaping, monitoring, render, template
-from edgepack.contract import Contract, ImageInput, Output, expected
+from edgepack.contract import Contract, ImageInput, Output
 from edgepack.contract.expected import Expected, Histogram
 from edgepack.contract.preprocess import prepare
 from edgepack.errors import EdgepackError
@@ -119,7 +120,7 @@ def test_scores_are_the_reference_s(built: Built, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("".join(f"label {n}\n" for n in range(40)))
     said = built.said(["classes", tmp_path / "values.npy", tmp_path / "labels.txt"])
     found = [line.split("\t") for line in said.splitlines()]
-    wanted = expected.activated(values, Output(kind="classification", activation="softmax"))[0]
+    wanted = metrics.scores(values, "softmax")[0]
     assert [int(number) for _, number, _ in found] == np.argsort(-wanted, kind="stable").tolist()
     for score, number, label in found:
         assert float(score) == pytest.approx(wanted[int(number)], rel=1e-12)

@@ -11,8 +11,9 @@ import pytest
 from apps import cases, swift, swiftc
 from apps.cases import decoded
 
+from edgepack import metrics
 from edgepack.app import escaping, monitoring, render, template
-from edgepack.contract import Contract, ImageInput, Output, State, TensorInput, expected
+from edgepack.contract import Contract, ImageInput, Output, State, TensorInput
 from edgepack.contract.expected import Expected, Histogram
 from edgepack.errors import EdgepackError
 
@@ -133,7 +134,7 @@ def test_scores_are_the_reference_s(built: Built, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("".join(f"label {n}\n" for n in range(40)))
     said = built.said(["classes", tmp_path / "values.npy", tmp_path / "labels.txt"])
     found = [line.split("\t") for line in said.splitlines()]
-    wanted = expected.activated(values, Output(kind="classification", activation="softmax"))[0]
+    wanted = metrics.scores(values, "softmax")[0]
     order = np.argsort(-wanted, kind="stable").tolist()
     assert [int(number) for _, number, _ in found] == [each for each in order if wanted[each] >= 0.2]
     assert found
