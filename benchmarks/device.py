@@ -20,7 +20,8 @@ from benchmarks.nets import MissingError, Net
 from benchmarks.tables import Table
 from edgepack import formats, plan, target
 from edgepack.arrays import Sample
-from edgepack.compress.workbench import Workbench
+from edgepack.compress import ptq
+from edgepack.compress.calibration import Calibration
 from edgepack.emulator import arm
 from edgepack.evaluate import device, device_checks, host
 from edgepack.model import source
@@ -92,8 +93,8 @@ def _net(net: Net, runs: int, say: Say) -> Iterator[Row]:
             loaded = source.load(
                 plan.resolve(BuildOptions(model=str(net.folder), targets=TARGETS, out=scratch))
             )
-            bench = Workbench(loaded)
-            recipe = bench.recipe()
+            calibration = Calibration(loaded)
+            recipe = ptq.choose_recipe(calibration)
         host.write_samples(loaded.evaluation.inputs[:SAMPLES], folder / "samples.npz")
         for name in TARGETS:
             for format_name in FORMATS:
@@ -103,7 +104,7 @@ def _net(net: Net, runs: int, say: Say) -> Iterator[Row]:
                     say(f"{net.title}, {wanted.title}: {format_name} {each.scheme}")
                     path = folder / f"{name}-{each.scheme}{formats.load(format_name).suffix}"
                     with captured(sink), quiet():
-                        formats.load(format_name).export(bench.ready(each), each, wanted, path)
+                        formats.load(format_name).export(ptq.prepare(calibration, each), each, wanted, path)
                     row = _row(net, loaded, each, wanted, format_name, path, runs)
                     bare = bare or row
                     yield replace(row, ratio=row.instructions / bare.instructions)

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import edgepack
 from edgepack import formats, plan, target
-from edgepack.compress.workbench import Workbench
+from edgepack.compress import ptq
+from edgepack.compress.calibration import Calibration
 from edgepack.emulator.job import Job, write_samples
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import host
@@ -99,7 +100,7 @@ def _naive(weights: Path, name: str, scratch: Path) -> float:
     )
     loaded = source.load(plan.resolve(choices))
     recipe = Recipe("w8a8")
-    ready = Workbench(loaded).ready(recipe)
+    ready = ptq.prepare(Calibration(loaded), recipe)
     scratch.mkdir()
     module = formats.load(name)
     path = scratch / f"naive{module.suffix}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgepack import plot
-from edgepack.compress.sensitivity import Damage
+from edgepack.compress.sensitivity import LayerSensitivity
 from edgepack.errors import PlanError
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Figures, Report, Tried
@@ -69,7 +69,7 @@ def test_an_exact_file_without_classes_has_no_height(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ending", "first"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
 def test_layers_are_drawn_by_the_ending(tmp_path: Path, ending: str, first: bytes) -> None:
-    damages = [Damage(f"blocks.{n}", 20.0 + n, 99.0, 300, 1000, 0.1, 0.1) for n in range(10)]
+    damages = [LayerSensitivity(f"blocks.{n}", 20.0 + n, 99.0, 300, 1000, 0.1, 0.1) for n in range(10)]
     path = tmp_path / f"layers.{ending}"
     plot.sensitivity(damages, "net.py:net", path)
     drawn = path.read_bytes()

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from edgepack import bundle, formats, metrics, plot, recipe, toml
 from edgepack.app import render, template
-from edgepack.compress import pruning_search, qat
-from edgepack.compress.pruning_search import Shrunk
-from edgepack.compress.qat import Lessons
+from edgepack.compress import pruning_search, ptq, qat
+from edgepack.compress import sensitivity as layer_sensitivity
+from edgepack.compress.calibration import Calibration
+from edgepack.compress.counts import layer_costs
+from edgepack.compress.distillation import TrainingBudget
+from edgepack.compress.pruning_search import PrunedSource
 from edgepack.compress.search import Search, Trial
-from edgepack.compress.sensitivity import Damage
-from edgepack.compress.workbench import Workbench, costs
+from edgepack.compress.sensitivity import LayerSensitivity
 from edgepack.contract import expected
 from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.errors import ExportError, PlanError
@@ -57,8 +59,8 @@ class _Shop:
     progress: Progress
     no_device: str
     """Why no file is run on an emulated device, as `device.absent` tells it."""
-    pruned: dict[Pruning, Shrunk | None] = field(default_factory=dict)
-    benches: dict[int, Workbench] = field(default_factory=dict)
+    pruned: dict[Pruning, PrunedSource | None] = field(default_factory=dict)
+    calibrations: dict[int, Calibration] = field(default_factory=dict)
     written: dict[str, _Written] = field(default_factory=dict)
     runs: dict[Path, host.Run | Death] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
@@ -73,11 +75,11 @@ class _Shop:
         """The source as its files answer, which they are judged by."""
         return baking.ended(self.source)
 
-    def bench(self, loaded: Source) -> Workbench | None:
-        """The workbench of a source; None without calibration samples."""
+    def calibration(self, loaded: Source) -> Calibration | None:
+        """The calibration of a source; None without samples."""
         if loaded.calib is None:
             return None
-        return self.benches.setdefault(id(loaded), Workbench(loaded, self.progress.step))
+        return self.calibrations.setdefault(id(loaded), Calibration(loaded, self.progress.step))
 
     def device(self, target: Target) -> Device:
         """The emulated device of a target."""
@@ -98,7 +100,7 @@ class _Shop:
     def seconds(self) -> dict[str, float]:
         """What took how long, all formats and targets together."""
         found: dict[str, float] = {}
-        for each in self.benches.values():
+        for each in self.calibrations.values():
             for what, took in each.seconds.items():
                 found[what] = found.get(what, 0.0) + took
         for key, written in self.written.items():
@@ -143,7 +145,7 @@ def _check_goals(plan: Plan, loaded: Source) -> None:
 
 def _check_layers(plan: Plan, loaded: Source) -> None:
     """Raise PlanError where a recipe names a layer that the model has not."""
-    known = list(costs(loaded))
+    known = list(layer_costs(loaded))
     for step in (step for wanted in plan.targets for step in wanted.steps if step.recipe):
         for path in step.recipe.layers if step.recipe else ():
             if not any(each == path or each.startswith(f"{path}.") for each in known):
@@ -153,7 +155,7 @@ def _check_layers(plan: Plan, loaded: Source) -> None:
                 )
 
 
-def sensitivity(plan: Plan, progress: Progress | None = None) -> tuple[Damage, ...]:
+def sensitivity(plan: Plan, progress: Progress | None = None) -> tuple[LayerSensitivity, ...]:
     """What int8 costs each layer of the model, in the order in which they run.
 
     Raises PlanError without calibration samples or where the model has no layer that int8 knows.
@@ -165,11 +167,11 @@ def sensitivity(plan: Plan, progress: Progress | None = None) -> tuple[Damage, .
         loaded = source.load(plan)
         if loaded.calib is None:
             raise PlanError("sensitivity is measured on samples: give --calib")
-        bench = Workbench(loaded, progress.step)
-        found = {each.path: each for each in bench.sensitivity()}
+        calibration = Calibration(loaded, progress.step)
+        found = {layer.path: layer for layer in layer_sensitivity.analyze(calibration)}
         if not found:
             raise PlanError("the model has no convolution and no linear layer of constant weights")
-        return tuple(found[path] for path in costs(loaded))
+        return tuple(found[path] for path in layer_costs(loaded))
 
 
 def _estimate(plan: Plan) -> int:
@@ -209,7 +211,7 @@ def _search(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Search:
     return Search(
         steps=tuple(step for step in wanted.steps if step.format == name),
         base=base,
-        bench=shop.bench(smaller),
+        calibration=shop.calibration(smaller),
         attempt=attempts,
         forced=bool(wanted.goal.forced or plan.book),
         keep_best=shrunk is not None and shrunk.by_hand,
@@ -232,7 +234,7 @@ class _Attempts:
     wanted: TargetPlan
     shop: _Shop
     source: Source
-    lessons: Lessons
+    lessons: TrainingBudget
     base: Trial | None
     """The float files, which others are held against; None while they are made."""
 
@@ -256,8 +258,8 @@ class _Attempts:
     def _written(self, recipe: Recipe) -> _Written:
         key = self._key(recipe)
         if key not in self.shop.written:
-            bench = self.shop.bench(self.source)
-            ready = bench.ready(recipe) if bench else self.source
+            calibration = self.shop.calibration(self.source)
+            ready = ptq.prepare(calibration, recipe) if calibration else self.source
             ready, learnt = self._taught(ready, recipe)
             self.shop.progress.step(f"write {self._called(recipe)}")
             self.shop.written[key] = self._exported(ready, recipe, learnt)
@@ -278,12 +280,12 @@ class _Attempts:
         """A source whose few-bit weights have learnt; itself where nothing is to be learnt."""
         if (
             not SCHEMES[recipe.scheme].has_few_values
-            or not self.lessons.wanted
+            or not self.lessons.is_given
             or self.source is not self.shop.source
         ):
             return ready, ()
-        self.shop.progress.step(f"teach {recipe.scheme} weights, {self.lessons}")
-        return qat.taught(ready, recipe, self.lessons, formats.load(self.format).weight_storage())
+        self.shop.progress.step(f"quantization-aware training of {recipe.scheme}, {self.lessons}")
+        return qat.train(ready, recipe, self.lessons, formats.load(self.format).weight_storage())
 
     def _exported(self, ready: Source, recipe: Recipe, learnt: tuple[str, ...]) -> _Written:
         number = len(self.shop.written)
@@ -441,20 +443,20 @@ def _idle(artifacts: tuple[Artifact, ...], what: str) -> str:
     return ""
 
 
-def _lessons(plan: Plan, wanted: TargetPlan) -> Lessons:
+def _lessons(plan: Plan, wanted: TargetPlan) -> TrainingBudget:
     if plan.book:
-        return Lessons(0.0, plan.book.recover_steps or None, plan.book.seed)
-    return Lessons(wanted.goal.recover or 0.0, None, wanted.goal.seed or 0)
+        return TrainingBudget(0.0, plan.book.recover_steps or None, plan.book.seed)
+    return TrainingBudget(wanted.goal.recover or 0.0, None, wanted.goal.seed or 0)
 
 
-def _shrunk(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> Shrunk | None:
+def _shrunk(name: str, plan: Plan, wanted: TargetPlan, shop: _Shop) -> PrunedSource | None:
     """The pruned source for a format; None where nothing is pruned, or the format gains nothing."""
     pruning = plan.pruning(wanted)
     if pruning is None or formats.load(name).no_gain(pruning.kind, wanted.target):
         return None
     if pruning not in shop.pruned:
         lessons = _lessons(plan, wanted)
-        shop.pruned[pruning] = pruning_search.shrink(
+        shop.pruned[pruning] = pruning_search.prune(
             shop.source, pruning, wanted.goal, lessons, shop.progress.step
         )
     return shop.pruned[pruning]
@@ -493,7 +495,7 @@ def _bundled(plan: Plan, wanted: TargetPlan, shop: _Shop, chosen: list[Trial], t
         tried=tuple(tried),
         goal=wanted.goal.model_dump(mode="json"),
         fingerprint=loaded.calib.fingerprint if loaded.calib else "",
-        pruned=shrunk.told if shrunk else None,
+        pruned=shrunk.report if shrunk else None,
         seconds=shop.seconds,
         app=rendered,
     )
@@ -510,10 +512,10 @@ def _write_expected(folder: Path, loaded: Source) -> None:
     (folder / bundle.EXPECTED).write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _write_recipes(folder: Path, chosen: list[Trial], shrunk: Shrunk | None, seed: int) -> None:
+def _write_recipes(folder: Path, chosen: list[Trial], shrunk: PrunedSource | None, seed: int) -> None:
     """The recipes of what is shipped, as `--recipe` takes them back."""
     recipes = {trial.artifacts[0].format: trial.recipe for trial in chosen}
-    what, steps = (shrunk.told.what, shrunk.told.recovery_steps) if shrunk else ("", 0)
+    what, steps = (shrunk.report.what, shrunk.report.recovery_steps) if shrunk else ("", 0)
     (folder / bundle.RECIPE).write_text(recipe.to_toml(recipes, what, steps, seed), encoding="utf-8")
 
 

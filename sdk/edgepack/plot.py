@@ -12,7 +12,7 @@ from edgepack.silence import quiet
 
 if TYPE_CHECKING:
     from edgepack.app.monitoring import Monitored
-    from edgepack.compress.sensitivity import Damage
+    from edgepack.compress.sensitivity import LayerSensitivity
     from edgepack.contract.expected import Expected
 
 _MARKS = "osD^vP*X"
@@ -49,7 +49,7 @@ def pareto(report: Report, path: Path) -> bool:
     return True
 
 
-def sensitivity(damages: Sequence[Damage], title: str, path: Path) -> None:
+def sensitivity(damages: Sequence[LayerSensitivity], title: str, path: Path) -> None:
     """Draw a bar a layer, in the order in which they run as given: the noise that it alone brings."""
 
     def draw(axes: Any) -> None:

@@ -12,9 +12,9 @@ from conftest import source_of
 from torch import nn
 from torch.fx import GraphModule, Interpreter, Node
 
-from edgepack.compress import bias_correction
+from edgepack.compress import bias_correction, ptq
+from edgepack.compress.calibration import Calibration
 from edgepack.compress.simulation import Simulation
-from edgepack.compress.workbench import Workbench
 from edgepack.graph import layers as graph
 from edgepack.model.source import Source, tensors
 from edgepack.recipe import Recipe
@@ -46,30 +46,32 @@ def _copy(module: GraphModule) -> GraphModule:
     return copied
 
 
-def _error(module: GraphModule, recipe: Recipe, bench: Workbench, found: dict[str, Any]) -> dict[str, float]:
-    exact = bench.source.exported.module()
+def _error(
+    module: GraphModule, recipe: Recipe, calibration: Calibration, found: dict[str, Any]
+) -> dict[str, float]:
+    exact = calibration.source.exported.module()
     assert isinstance(exact, GraphModule)
-    floats = _means(Interpreter(exact), bench.source)
-    rough = _means(Simulation(module, recipe, found), bench.source)
+    floats = _means(Interpreter(exact), calibration.source)
+    rough = _means(Simulation(module, recipe, found), calibration.source)
     return {path: float((rough[path] - floats[path]).norm() / floats[path].norm()) for path in floats}
 
 
 def test_the_mean_error_of_quantized_layers_goes(small_source: Source) -> None:
-    bench, recipe = Workbench(small_source), Recipe("w8a8")
-    module, found = bench.simulated(recipe)
+    calibration, recipe = Calibration(small_source), Recipe("w8a8")
+    module, found = ptq.quantize(calibration, recipe)
     corrected = _copy(module)
-    bias_correction.correct(corrected, recipe, found, bench.calib)
-    before, after = (_error(each, recipe, bench, found) for each in (module, corrected))
+    bias_correction.correct(corrected, recipe, found, calibration.samples)
+    before, after = (_error(each, recipe, calibration, found) for each in (module, corrected))
     assert len(before) == 12
     for path in before:
         assert after[path] < max(0.5 * before[path], 1e-4), path
 
 
 def test_layers_in_float_are_not_touched(small_source: Source) -> None:
-    bench, recipe = Workbench(small_source), Recipe("w8a8", {"blocks": "fp32"})
-    module, found = bench.simulated(recipe)
+    calibration, recipe = Calibration(small_source), Recipe("w8a8", {"blocks": "fp32"})
+    module, found = ptq.quantize(calibration, recipe)
     corrected = _copy(module)
-    bias_correction.correct(corrected, recipe, found, bench.calib)
+    bias_correction.correct(corrected, recipe, found, calibration.samples)
     changed = {
         name
         for name, value in corrected.state_dict().items()
@@ -95,19 +97,19 @@ class Split(nn.Module):
 def test_what_comes_in_parts_is_corrected_from_all_samples() -> None:
     torch.manual_seed(0)
     rows = list(torch.randn(32, 1, 4, 8, 8) * torch.logspace(-1, 1, 32).reshape(-1, 1, 1, 1, 1))
-    bench, recipe = Workbench(source_of(Split().eval(), rows)), Recipe("w8a8")
-    module, found = bench.simulated(recipe)
+    calibration, recipe = Calibration(source_of(Split().eval(), rows)), Recipe("w8a8")
+    module, found = ptq.quantize(calibration, recipe)
     corrected = _copy(module)
-    bias_correction.correct(corrected, recipe, found, bench.calib)
-    before, after = (_error(each, recipe, bench, found) for each in (module, corrected))
+    bias_correction.correct(corrected, recipe, found, calibration.samples)
+    before, after = (_error(each, recipe, calibration, found) for each in (module, corrected))
     assert after["left"] < 0.7 * before["left"]
     assert after["right"] == pytest.approx(before["right"], rel=0.5), "it has no bias"
 
 
 def test_samples_of_several_shapes_are_corrected_by_those_of_the_first(small_source: Source) -> None:
-    bench, recipe = Workbench(small_source), Recipe("w8a8")
-    module, found = bench.simulated(recipe)
-    odd = bench.calib.take(range(8), "eight")
+    calibration, recipe = Calibration(small_source), Recipe("w8a8")
+    module, found = ptq.quantize(calibration, recipe)
+    odd = calibration.samples.take(range(8), "eight")
     mixed = type(odd)((*odd.inputs, (np.zeros((1, 1, 20, 20), np.float32),)), None, "mixed")
     one, other = _copy(module), _copy(module)
     bias_correction.correct(one, recipe, found, odd)

@@ -11,9 +11,10 @@ from conftest import graph_of, source_of
 from torch import nn
 from torch.fx import GraphModule, Interpreter, Node
 
+from edgepack.compress import ptq
+from edgepack.compress.calibration import Calibration
 from edgepack.compress.cross_layer_equalization import equalize
 from edgepack.compress.noise_sensitivity import measure
-from edgepack.compress.workbench import Workbench
 from edgepack.contract.samples import Samples
 from edgepack.graph import layers as graph
 from edgepack.recipe import Recipe
@@ -225,11 +226,11 @@ def test_channels_about_other_values_are_shifted_where_no_padding_reads_them() -
     rows, naive, repaired = PICTURES, Recipe("w8a8"), Recipe("w8a8", equalize="exact")
     gained = []
     for padding in (0, 1):
-        bench = Workbench(source_of(_offset(padding), rows))
-        module, _ = bench.simulated(repaired)
-        for each, exact in zip(rows, bench.source.reference):
+        calibration = Calibration(source_of(_offset(padding), rows))
+        module, _ = ptq.quantize(calibration, repaired)
+        for each, exact in zip(rows, calibration.source.reference):
             torch.testing.assert_close(module(each)[0], torch.from_numpy(exact[0]), rtol=1e-3, atol=1e-3)
-        gained.append(bench.score(repaired).sqnr_db - bench.score(naive).sqnr_db)
+        gained.append(ptq.score(calibration, repaired).sqnr_db - ptq.score(calibration, naive).sqnr_db)
     assert gained[0] > 10
     assert gained[1] < gained[0] - 6, "zeros at the border would have to move along"
 
@@ -282,14 +283,17 @@ def _fire() -> Fire:
 
 
 def test_channels_scaled_by_powers_of_two_cost_int8_nothing_once_equalized() -> None:
-    whole, uneven = Workbench(source_of(_fire(), PICTURES)), Workbench(source_of(_scaled(_fire()), PICTURES))
+    whole, uneven = (
+        Calibration(source_of(_fire(), PICTURES)),
+        Calibration(source_of(_scaled(_fire()), PICTURES)),
+    )
     for a, b in zip(whole.source.reference, uneven.source.reference):
         np.testing.assert_allclose(a[0], b[0], rtol=1e-4, atol=1e-5)
     naive, repaired = Recipe("w8a8"), Recipe("w8a8", equalize="exact")
-    intact = whole.score(naive).sqnr_db
-    assert uneven.score(naive).sqnr_db < intact - 8
-    assert uneven.score(repaired).sqnr_db > intact - 0.5
-    assert uneven.score(repaired).sqnr_db == pytest.approx(whole.score(repaired).sqnr_db, abs=0.5)
+    intact = ptq.score(whole, naive).sqnr_db
+    assert ptq.score(uneven, naive).sqnr_db < intact - 8
+    assert ptq.score(uneven, repaired).sqnr_db > intact - 0.5
+    assert ptq.score(uneven, repaired).sqnr_db == pytest.approx(ptq.score(whole, repaired).sqnr_db, abs=0.5)
 
 
 def test_one_dimensional_convolutions_are_scaled_and_sequences_are_not() -> None:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from edgepack import plan
 from edgepack.arrays import Sample
 from edgepack.compress import distillation_loss
 from edgepack.compress import pruning as prune
-from edgepack.compress.distillation import Recovered, recover
+from edgepack.compress.distillation import Distilled, distill
 from edgepack.contract.samples import Samples
 from edgepack.errors import PlanError, SourceError
 from edgepack.model import source
 from edgepack.model.source import Source
-from edgepack.options import BuildOptions
 
-FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
 STEPS = 25
 RATE = 0.02
 
@@ -34,12 +30,6 @@ Module = Callable[..., tuple[torch.Tensor, ...]]
 def _one_thread() -> Iterator[None]:
     with source.one_thread():
         yield
-
-
-@pytest.fixture(scope="module")
-def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("pixel-8",), out=out)))
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +50,8 @@ def pruned(fashion: Source, teacher: nn.Module) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def recovered(pruned: nn.Module, teacher: nn.Module, samples: Samples) -> Recovered:
-    return recover(pruned, teacher, samples, classifier=True, steps=STEPS, rate=RATE)
+def recovered(pruned: nn.Module, teacher: nn.Module, samples: Samples) -> Distilled:
+    return distill(pruned, teacher, samples, classifier=True, steps=STEPS, rate=RATE)
 
 
 def _accuracy(module: nn.Module, fashion: Source) -> float:
@@ -81,7 +71,7 @@ def _finite(module: nn.Module) -> bool:
 
 
 def test_pruned_channels_are_learnt_back_without_labels(
-    recovered: Recovered, pruned: nn.Module, fashion: Source
+    recovered: Distilled, pruned: nn.Module, fashion: Source
 ) -> None:
     assert recovered.before.agreement is not None
     assert recovered.after.agreement is not None
@@ -94,25 +84,25 @@ def test_pruned_channels_are_learnt_back_without_labels(
 
 
 def test_as_many_steps_with_the_same_seed_give_the_same_bits(
-    recovered: Recovered, pruned: nn.Module, teacher: nn.Module, samples: Samples
+    recovered: Distilled, pruned: nn.Module, teacher: nn.Module, samples: Samples
 ) -> None:
-    again = recover(pruned, teacher, samples, classifier=True, steps=recovered.steps, rate=RATE)
+    again = distill(pruned, teacher, samples, classifier=True, steps=recovered.steps, rate=RATE)
     assert _same(again.module, recovered.module)
-    other = recover(pruned, teacher, samples, classifier=True, steps=5, seed=1, rate=RATE)
-    few = recover(pruned, teacher, samples, classifier=True, steps=5, rate=RATE)
+    other = distill(pruned, teacher, samples, classifier=True, steps=5, seed=1, rate=RATE)
+    few = distill(pruned, teacher, samples, classifier=True, steps=5, rate=RATE)
     assert not _same(other.module, few.module)
 
 
 def test_what_was_given_is_not_changed(pruned: nn.Module, teacher: nn.Module, samples: Samples) -> None:
     before = [{name: each.clone() for name, each in one.state_dict().items()} for one in (pruned, teacher)]
-    recover(pruned, teacher, samples, classifier=True, steps=2, rate=RATE)
+    distill(pruned, teacher, samples, classifier=True, steps=2, rate=RATE)
     for state, module in zip(before, (pruned, teacher)):
         assert all(torch.equal(state[name], each) for name, each in module.state_dict().items())
 
 
 def test_zeros_stay_zeros(fashion: Source, teacher: nn.Module, samples: Samples) -> None:
     sparse = prune.n_of_m(teacher, fashion.example)
-    after = recover(sparse.module, teacher, samples, classifier=True, steps=3, rate=RATE)
+    after = distill(sparse.module, teacher, samples, classifier=True, steps=3, rate=RATE)
     parameters = dict(after.module.named_parameters())
     for name, given in sparse.module.named_parameters():
         assert torch.equal(parameters[name] == 0, given == 0), name
@@ -121,7 +111,7 @@ def test_zeros_stay_zeros(fashion: Source, teacher: nn.Module, samples: Samples)
 def test_a_loss_that_explodes_keeps_the_last_good_checkpoint(
     pruned: nn.Module, teacher: nn.Module, samples: Samples
 ) -> None:
-    ended = recover(pruned, teacher, samples, classifier=True, steps=60, rate=1e30)
+    ended = distill(pruned, teacher, samples, classifier=True, steps=60, rate=1e30)
     assert ended.steps < 60
     assert "the loss is no finite number" in ended.notes[0]
     assert _finite(ended.module)
@@ -135,7 +125,7 @@ def test_a_sample_that_is_no_number_ends_it_and_says_so(
     rows = list(samples.inputs)
     rows[learnt] = (np.full_like(rows[learnt][0], np.nan),)
     poisoned = replace(samples, inputs=tuple(rows))
-    ended = recover(pruned, teacher, poisoned, classifier=True, steps=60, rate=RATE)
+    ended = distill(pruned, teacher, poisoned, classifier=True, steps=60, rate=RATE)
     assert ended.steps < 60
     assert ended.notes[0].startswith("recovery stopped at step")
     assert _finite(ended.module)
@@ -147,7 +137,7 @@ def test_the_rate_that_suits_the_net_is_found(
     found = []
     for rates in ((1e30, 0.02), (0.02, 1e-9), (0.02,)):
         monkeypatch.setattr("edgepack.compress.distillation.RATES", rates)
-        found.append(recover(pruned, teacher, samples, classifier=True, steps=STEPS).module)
+        found.append(distill(pruned, teacher, samples, classifier=True, steps=STEPS).module)
     assert _same(found[0], found[2])
     assert _same(found[1], found[2])
 
@@ -156,7 +146,7 @@ def test_minutes_end_it_too_and_tell_the_steps(
     pruned: nn.Module, teacher: nn.Module, samples: Samples
 ) -> None:
     told: list[float] = []
-    timed = recover(
+    timed = distill(
         pruned,
         teacher,
         samples,
@@ -206,7 +196,7 @@ def test_outputs_that_are_no_classes_are_learnt_by_their_distance(
     pruned: nn.Module, teacher: nn.Module, samples: Samples
 ) -> None:
     maps = [_Half(each, lambda x: x[:, :, None].tanh()) for each in (pruned, teacher)]
-    ended = recover(maps[0], maps[1], samples, classifier=False, steps=STEPS, rate=RATE)
+    ended = distill(maps[0], maps[1], samples, classifier=False, steps=STEPS, rate=RATE)
     assert ended.after.agreement is None
     assert ended.after.sqnr_db > ended.before.sqnr_db + 1
 
@@ -226,7 +216,7 @@ def test_a_model_of_one_sample_at_a_time_is_taught_that_way(
     few = samples.take(range(20), "20")
     taught = distillation_loss.prepare(alone, teacher, few, classifier=True, size=4, seed=0)
     assert not taught.together
-    ended = recover(alone, teacher, few, classifier=True, steps=2, rate=RATE)
+    ended = distill(alone, teacher, few, classifier=True, steps=2, rate=RATE)
     assert ended.module(torch.from_numpy(few.inputs[0][0]))[0].shape == (1, 10)
 
 
@@ -239,17 +229,17 @@ def test_samples_of_several_shapes_are_taught_each_among_its_like(
     several = Samples(tuple(rows), None, "40")
     taught = distillation_loss.prepare(pruned, teacher, several, classifier=True, size=4, seed=0)
     assert len(taught.learnt) == 2
-    assert recover(pruned, teacher, several, classifier=True, steps=3, rate=RATE).steps == 3
+    assert distill(pruned, teacher, several, classifier=True, steps=3, rate=RATE).steps == 3
 
 
 def test_what_cannot_be_recovered_is_refused(pruned: nn.Module, teacher: nn.Module, samples: Samples) -> None:
     with pytest.raises(PlanError, match="minutes or steps"):
-        recover(pruned, teacher, samples, classifier=True)
+        distill(pruned, teacher, samples, classifier=True)
     with pytest.raises(SourceError, match="it needs 10 or more, nine holds 9"):
-        recover(pruned, teacher, samples.take(range(9), "nine"), classifier=True, steps=1)
+        distill(pruned, teacher, samples.take(range(9), "nine"), classifier=True, steps=1)
     whole = _Half(teacher, lambda x: x.argmax(-1, keepdim=True))
     with pytest.raises(SourceError, match="nothing to learn from"):
-        recover(whole, whole, samples, classifier=False, steps=1)
+        distill(whole, whole, samples, classifier=False, steps=1)
 
 
 def test_nan_ranks_below_everything() -> None:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 from torch.fx import GraphModule
 
-from edgepack import formats, plan
+from edgepack import formats
 from edgepack.compress import simulation
-from edgepack.compress.distillation import recover
-from edgepack.compress.fake_quantize import Faked
+from edgepack.compress.distillation import distill
+from edgepack.compress.fake_quantize import FakeQuantized
 from edgepack.graph import layers as graph
 from edgepack.model import source
 from edgepack.model.source import Source
-from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.silence import quiet
 
-FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
 POINTWISE = "model.blocks.4.pointwise.weight"
 
 
@@ -31,12 +28,6 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("pixel-8",), out=out)))
-
-
 @pytest.fixture
 def module(fashion: Source) -> GraphModule:
     with quiet():
@@ -44,27 +35,27 @@ def module(fashion: Source) -> GraphModule:
     return program
 
 
-def _weight(faked: Faked, module: GraphModule) -> torch.Tensor:
+def _weight(faked: FakeQuantized, module: GraphModule) -> torch.Tensor:
     return faked.weights[POINTWISE].rounded(module.get_parameter(POINTWISE).detach())
 
 
 def test_int8_is_what_the_simulation_computes(fashion: Source, module: GraphModule) -> None:
     recipe = Recipe("w8a8")
     ranges = {node.name: (-3.0, 5.0) for node in module.graph.nodes}
-    ours = Faked(module, recipe, ranges)(*fashion.example)[0]
+    ours = FakeQuantized(module, recipe, ranges)(*fashion.example)[0]
     theirs = simulation.Simulation(module, recipe, ranges).run(*fashion.example)[0]
     assert torch.equal(ours, theirs)
     assert not torch.equal(ours, module(*fashion.example)[0])
 
 
 def test_the_written_palette_is_the_weight_itself(module: GraphModule) -> None:
-    faked = Faked(module, Recipe("p4"), {})
+    faked = FakeQuantized(module, Recipe("p4"), {})
     assert torch.allclose(_weight(faked, module), module.get_parameter(POINTWISE), atol=1e-6)
 
 
 def test_a_palette_holds_no_more_values_than_its_bits_tell(module: GraphModule) -> None:
     with torch.no_grad():
-        assert len(_weight(Faked(module, Recipe("p4"), {}), module).unique()) == 16
+        assert len(_weight(FakeQuantized(module, Recipe("p4"), {}), module).unique()) == 16
 
 
 def test_a_sparse_palette_keeps_its_zeros(module: GraphModule) -> None:
@@ -72,7 +63,7 @@ def test_a_sparse_palette_keeps_its_zeros(module: GraphModule) -> None:
     with torch.no_grad():
         weight[:, ::2] = 0
         given = weight.clone()
-        rounded = _weight(Faked(module, Recipe("sparse+p6"), {}), module)
+        rounded = _weight(FakeQuantized(module, Recipe("sparse+p6"), {}), module)
     assert torch.equal(rounded == 0, given == 0)
     assert len(rounded.unique()) <= 65
 
@@ -89,19 +80,19 @@ def test_four_bits_have_a_scale_a_block(module: GraphModule, name: str, levels: 
 
 def test_layers_in_float_stay_as_they_are(fashion: Source, module: GraphModule) -> None:
     floats = Recipe("p4", dict.fromkeys(graph.layers(module), "fp32"))
-    assert torch.equal(Faked(module, floats, {})(*fashion.example)[0], module(*fashion.example)[0])
+    assert torch.equal(FakeQuantized(module, floats, {})(*fashion.example)[0], module(*fashion.example)[0])
 
 
 def test_training_through_it_makes_weights_that_quantize_better(fashion: Source, module: GraphModule) -> None:
     assert fashion.module is not None
     assert fashion.calib is not None
 
-    def fake(given: torch.nn.Module) -> Faked:
+    def fake(given: torch.nn.Module) -> FakeQuantized:
         assert isinstance(given, GraphModule)
-        return Faked(given, Recipe("p4"), {})
+        return FakeQuantized(given, Recipe("p4"), {})
 
     before = module.get_parameter(POINTWISE).detach().clone()
-    ended = recover(module, fashion.module, fashion.calib, classifier=True, steps=20, rate=0.002, fake=fake)
+    ended = distill(module, fashion.module, fashion.calib, classifier=True, steps=20, rate=0.002, fake=fake)
     assert ended.after.sqnr_db > ended.before.sqnr_db
     assert torch.equal(module.get_parameter(POINTWISE), before)
     assert len(ended.module.get_parameter(POINTWISE).unique()) <= 16

@@ -11,8 +11,8 @@ import torch
 from torch.fx import GraphModule
 
 from edgepack import formats, plan, target
-from edgepack.compress import gptq, simulation
-from edgepack.compress.workbench import Workbench, costs
+from edgepack.compress import gptq, ptq, simulation
+from edgepack.compress.calibration import Calibration
 from edgepack.graph import layers as graph
 from edgepack.graph.palettes import FEW
 from edgepack.model import source
@@ -20,8 +20,7 @@ from edgepack.model.source import Source
 from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 
-FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
-FED = Recipe("p4", gptq=True)
+GPTQ_P4 = Recipe("p4", gptq=True)
 GROUPED = """
 import torch
 from torch import nn
@@ -39,14 +38,8 @@ def net():
 
 
 @pytest.fixture(scope="module")
-def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("pixel-8",), out=out)))
-
-
-@pytest.fixture(scope="module")
-def bench(fashion: Source) -> Workbench:
-    return Workbench(fashion)
+def calibration(fashion: Source) -> Calibration:
+    return Calibration(fashion)
 
 
 @pytest.fixture(scope="module")
@@ -106,15 +99,15 @@ def _sqnr(given: Source, ready: Source) -> float:
 
 @pytest.mark.parametrize(("scheme", "gain"), [("p4", 3.0), ("p6", 3.0)])
 def test_answers_come_closer_to_the_float_models(
-    fashion: Source, bench: Workbench, scheme: str, gain: float
+    fashion: Source, calibration: Calibration, scheme: str, gain: float
 ) -> None:
     recipe = Recipe(scheme, gptq=True)
-    fed = _sqnr(fashion, bench.ready(recipe))
+    fed = _sqnr(fashion, ptq.prepare(calibration, recipe))
     assert fed > _sqnr(fashion, _plain(fashion, recipe)) + gain
 
 
-def test_weights_lie_on_a_palette_a_tensor(fashion: Source, bench: Workbench) -> None:
-    floats, fed = _weights(fashion), _weights(bench.ready(FED))
+def test_weights_lie_on_a_palette_a_tensor(fashion: Source, calibration: Calibration) -> None:
+    floats, fed = _weights(fashion), _weights(ptq.prepare(calibration, GPTQ_P4))
     for path, weight in fed.items():
         few = weight.numel() <= FEW
         assert torch.equal(weight, floats[path]) if few else len(weight.unique()) <= 16, path
@@ -122,38 +115,27 @@ def test_weights_lie_on_a_palette_a_tensor(fashion: Source, bench: Workbench) ->
     assert any(each.numel() > FEW for each in fed.values())
 
 
-def test_it_is_the_same_each_time(fashion: Source, bench: Workbench) -> None:
-    states = [each.exported.state_dict for each in (bench.ready(FED), Workbench(fashion).ready(FED))]
+def test_it_is_the_same_each_time(fashion: Source, calibration: Calibration) -> None:
+    states = [
+        each.exported.state_dict
+        for each in (ptq.prepare(calibration, GPTQ_P4), ptq.prepare(Calibration(fashion), GPTQ_P4))
+    ]
     assert all(torch.equal(states[1][name], each) for name, each in states[0].items())
 
 
-def test_a_source_is_left_alone_where_nothing_is_asked_for(fashion: Source, bench: Workbench) -> None:
+def test_a_source_is_left_alone_where_nothing_is_asked_for(fashion: Source, calibration: Calibration) -> None:
     before = {path: each.clone() for path, each in _weights(fashion).items()}
-    assert bench.ready(Recipe("p4")) is fashion
-    assert bench.ready(FED) is bench.ready(FED)
+    assert ptq.prepare(calibration, Recipe("p4")) is fashion
+    assert ptq.prepare(calibration, GPTQ_P4) is ptq.prepare(calibration, GPTQ_P4)
     assert all(torch.equal(before[path], each) for path, each in _weights(fashion).items())
 
 
-def test_a_mix_is_as_wide_as_the_noise_it_may_leave(fashion: Source, bench: Workbench) -> None:
-    sizes = {path: each.values for path, each in costs(fashion).items()}
-    bits = {"p4": 4, "p6": 6, "p8": 8}
-    mixes = [bench.mix(share) for share in (1.0, 0.25, 0.06, 0.0)]
-    bytes_of = [sum(bits[mix.of(path)] * size for path, size in sizes.items()) for mix in mixes]
-    assert mixes[0] == FED
-    assert bytes_of == sorted(bytes_of)
-    assert len(set(bytes_of)) == 4
-    assert set(mixes[3].layers.values()) == {"p8"}
-    reached = [_sqnr(fashion, bench.ready(mix)) for mix in mixes]
-    assert reached == sorted(reached)
-    assert reached[2] > reached[0] + 6
-
-
 def test_grouped_layers_are_fed_back_and_transposed_ones_stay(grouped: Source) -> None:
-    floats, ready = _weights(grouped), Workbench(grouped).ready(FED)
+    floats, ready = _weights(grouped), ptq.prepare(Calibration(grouped), GPTQ_P4)
     fed = _weights(ready)
     kept = {path for path, weight in fed.items() if torch.equal(weight, floats[path])}
     assert kept == {"0", "4", "6"}, "two are small, one is transposed"
-    assert _sqnr(grouped, ready) > _sqnr(grouped, _plain(grouped, FED)) + 3
+    assert _sqnr(grouped, ready) > _sqnr(grouped, _plain(grouped, GPTQ_P4)) + 3
 
 
 def test_what_layers_read_is_what_they_compute_with(grouped: Source) -> None:
@@ -188,29 +170,32 @@ def test_layers_that_are_too_wide_get_the_nearest_values_and_a_bias(
     grouped: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gptq, "_WIDEST", 0)
-    ready, plain = Workbench(grouped).ready(FED), _plain(grouped, FED)
+    ready, plain = ptq.prepare(Calibration(grouped), GPTQ_P4), _plain(grouped, GPTQ_P4)
     assert all(torch.equal(each, _weights(plain)[path]) for path, each in _weights(ready).items())
     assert _sqnr(grouped, ready) > _sqnr(grouped, plain) + 1
 
 
 def test_rounds_and_blocks_change_nothing(
-    fashion: Source, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    fashion: Source, calibration: Calibration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gptq, "_ROOM", 0)
     monkeypatch.setattr(gptq, "_BLOCK", 7)
-    one, other = (_sqnr(fashion, each) for each in (bench.ready(FED), Workbench(fashion).ready(FED)))
+    one, other = (
+        _sqnr(fashion, each)
+        for each in (ptq.prepare(calibration, GPTQ_P4), ptq.prepare(Calibration(fashion), GPTQ_P4))
+    )
     assert one == pytest.approx(other, abs=0.5)
 
 
 def test_the_written_package_holds_the_very_same_weights(
-    fashion: Source, bench: Workbench, tmp_path: Path
+    fashion: Source, calibration: Calibration, tmp_path: Path
 ) -> None:
-    ready = bench.ready(FED)
+    ready = ptq.prepare(calibration, GPTQ_P4)
     module = formats.load("coreml")
     if problem := module.availability().export:
         pytest.skip(problem)
     path = tmp_path / "net.mlpackage"
-    module.export(ready, FED, target.load("iphone-15"), path)
+    module.export(ready, GPTQ_P4, target.load("iphone-15"), path)
     import dense  # brings coremltools, which export has imported without its warnings
 
     read = dense.read(path)
@@ -222,9 +207,9 @@ def test_the_written_package_holds_the_very_same_weights(
 
 @pytest.mark.parametrize("given", ["fashion", "grouped"])
 def test_int8_weights_stay_on_the_grid_that_formats_find(given: str, request: pytest.FixtureRequest) -> None:
-    bench = Workbench(request.getfixturevalue(given))
-    exact, _ = bench.simulated(Recipe("w8a8"))
-    module, _ = bench.simulated(Recipe("w8a8", gptq=True))
+    calibration = Calibration(request.getfixturevalue(given))
+    exact, _ = ptq.quantize(calibration, Recipe("w8a8"))
+    module, _ = ptq.quantize(calibration, Recipe("w8a8", gptq=True))
     changed = 0
     for path, layer in graph.layers(module).items():
         weight = graph.constant(module, graph.weight_of(layer))
@@ -237,13 +222,13 @@ def test_int8_weights_stay_on_the_grid_that_formats_find(given: str, request: py
 
 
 def test_int8_weights_of_each_layer_lose_less_than_by_rounding(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    calibration: Calibration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, _ = bench.simulated(Recipe("w8a8"))
+    module, _ = ptq.quantize(calibration, Recipe("w8a8"))
     wanted = {path: ["w8a8"] for path in gptq.candidates(module, Recipe("w8a8"))}
-    fed = gptq.Feedback(module, bench.calib).of(wanted)
-    monkeypatch.setattr(gptq, "_fed_back", lambda rows, grid, inputs: grid.nearest(rows))
-    rounded = gptq.Feedback(module, bench.calib).of(wanted)
+    fed = gptq.GPTQ(module, calibration.samples).layers(wanted)
+    monkeypatch.setattr(gptq, "_round_rows", lambda rows, grid, inputs: grid.nearest(rows))
+    rounded = gptq.GPTQ(module, calibration.samples).layers(wanted)
     assert fed.keys() == rounded.keys()
     for key, snapped in fed.items():
         assert snapped.noise < 0.85 * rounded[key].noise, key

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from edgepack import plan
 from edgepack.compress import pruning as prune
 from edgepack.errors import PlanError, SourceError
 from edgepack.model import source
 from edgepack.model.source import Source
-from edgepack.options import BuildOptions
-
-FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     with source.one_thread():
         yield
-
-
-@pytest.fixture(scope="module")
-def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    out = str(tmp_path_factory.mktemp("out"))
-    return source.load(plan.resolve(BuildOptions(model=str(FASHION), targets=("pixel-8",), out=out)))
 
 
 def _module(fashion: Source) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Shrinking: a source becomes a smaller one, by a share given by hand or the largest within the goal."""
+"""Pruning of a source by a share given by hand, or by the largest share within the goal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from edgepack.compress import pruning_search, workbench
-from edgepack.compress.pruning_search import Shrunk
-from edgepack.compress.qat import Lessons
+from edgepack.compress import pruning_search
+from edgepack.compress.counts import layer_costs
+from edgepack.compress.distillation import TrainingBudget
+from edgepack.compress.pruning_search import PrunedSource
 from edgepack.contract import Output
 from edgepack.errors import PlanError
 from edgepack.model.source import Source, run
@@ -16,44 +17,44 @@ from edgepack.options import CompressionOptions, Pruning
 
 pytest.importorskip("torch_pruning")
 
-NONE = Lessons(0.0, None, 0)
+NONE = TrainingBudget(0.0, None, 0)
 
 
-def _shrink(
-    source: Source, pruning: Pruning, goal: CompressionOptions, lessons: Lessons = NONE
-) -> tuple[Shrunk | None, list[str]]:
+def _prune(
+    source: Source, pruning: Pruning, goal: CompressionOptions, lessons: TrainingBudget = NONE
+) -> tuple[PrunedSource | None, list[str]]:
     told: list[str] = []
-    return pruning_search.shrink(source, pruning, goal, lessons, told.append), told
+    return pruning_search.prune(source, pruning, goal, lessons, told.append), told
 
 
 def _values(source: Source) -> int:
-    return sum(each.values for each in workbench.costs(source).values())
+    return sum(each.values for each in layer_costs(source).values())
 
 
 @pytest.fixture(scope="module")
-def narrow(small_source: Source) -> Shrunk:
-    found, told = _shrink(small_source, Pruning("channels", 0.3), CompressionOptions(min_agreement=100))
+def narrow(small_source: Source) -> PrunedSource:
+    found, told = _prune(small_source, Pruning("channels", 0.3), CompressionOptions(min_agreement=100))
     assert found is not None
     assert told == ["prune 0.3"]
     return found
 
 
-def test_a_share_by_hand_stays_even_where_the_goal_is_missed(narrow: Shrunk) -> None:
+def test_a_share_by_hand_stays_even_where_the_goal_is_missed(narrow: PrunedSource) -> None:
     assert narrow.by_hand
-    assert narrow.told.what == "0.3"
-    assert narrow.told.agreement is not None
-    assert narrow.told.agreement < 100
-    assert narrow.told.agreement == narrow.told.agreement_unrecovered
-    assert narrow.told.recovery_steps == 0
+    assert narrow.report.what == "0.3"
+    assert narrow.report.agreement is not None
+    assert narrow.report.agreement < 100
+    assert narrow.report.agreement == narrow.report.agreement_unrecovered
+    assert narrow.report.recovery_steps == 0
 
 
 def test_the_smaller_source_is_a_source_held_against_the_whole_model(
-    narrow: Shrunk, small_source: Source
+    narrow: PrunedSource, small_source: Source
 ) -> None:
     smaller = narrow.source
     assert _values(smaller) < 0.7 * _values(small_source)
-    assert narrow.told.after.parameters < 0.7 * narrow.told.before.parameters
-    assert narrow.told.after.multiply_adds < 0.7 * narrow.told.before.multiply_adds
+    assert narrow.report.after.parameters < 0.7 * narrow.report.before.parameters
+    assert narrow.report.after.multiply_adds < 0.7 * narrow.report.before.multiply_adds
     assert smaller.reference is small_source.reference
     assert smaller.ranges == {}
     assert smaller.shared is not small_source.shared
@@ -67,28 +68,28 @@ def test_the_smaller_source_is_a_source_held_against_the_whole_model(
 
 
 def test_single_weights_become_zeros(small_source: Source) -> None:
-    found, told = _shrink(small_source, Pruning("weights", 0.5), CompressionOptions())
+    found, told = _prune(small_source, Pruning("weights", 0.5), CompressionOptions())
     assert found is not None
     assert told == ["prune weights:0.5"]
-    assert found.told.after.parameters == found.told.before.parameters
-    assert found.told.after.nonzero == pytest.approx(0.5 * found.told.before.nonzero, rel=0.2)
+    assert found.report.after.parameters == found.report.before.parameters
+    assert found.report.after.nonzero == pytest.approx(0.5 * found.report.before.nonzero, rel=0.2)
 
 
-def test_auto_takes_the_largest_share_within_the_goal(small_source: Source, narrow: Shrunk) -> None:
-    assert narrow.told.agreement is not None
-    goal = CompressionOptions(min_agreement=narrow.told.agreement)
-    found, told = _shrink(small_source, Pruning("channels", None), goal)
+def test_auto_takes_the_largest_share_within_the_goal(small_source: Source, narrow: PrunedSource) -> None:
+    assert narrow.report.agreement is not None
+    goal = CompressionOptions(min_agreement=narrow.report.agreement)
+    found, told = _prune(small_source, Pruning("channels", None), goal)
     assert found is not None
     assert not found.by_hand
-    assert found.told.what in ("0.5", "0.4", "0.3")
-    assert found.told.agreement is not None
-    assert found.told.agreement >= narrow.told.agreement
+    assert found.report.what in ("0.5", "0.4", "0.3")
+    assert found.report.agreement is not None
+    assert found.report.agreement >= narrow.report.agreement
     missed = [each for each in told if "misses the goal" in each]
-    assert len(missed) == [0.5, 0.4, 0.3].index(float(found.told.what))
+    assert len(missed) == [0.5, 0.4, 0.3].index(float(found.report.what))
 
 
 def test_auto_prunes_nothing_where_no_share_meets_the_goal(small_source: Source) -> None:
-    found, told = _shrink(
+    found, told = _prune(
         small_source, Pruning("channels", None), CompressionOptions(max_drop=0, min_agreement=100)
     )
     assert found is None
@@ -96,24 +97,26 @@ def test_auto_prunes_nothing_where_no_share_meets_the_goal(small_source: Source)
     assert told[-1].endswith("misses the goal")
 
 
-def test_recovery_brings_back_some_of_what_was_lost(small_source: Source, narrow: Shrunk) -> None:
-    found, told = _shrink(small_source, Pruning("channels", 0.3), CompressionOptions(), Lessons(0.0, 60, 0))
+def test_recovery_brings_back_some_of_what_was_lost(small_source: Source, narrow: PrunedSource) -> None:
+    found, told = _prune(
+        small_source, Pruning("channels", 0.3), CompressionOptions(), TrainingBudget(0.0, 60, 0)
+    )
     assert found is not None
-    assert told == ["prune 0.3", "recover what pruning lost, 60 steps"]
-    assert found.told.recovery_steps == 60
-    assert found.told.agreement_unrecovered == narrow.told.agreement
-    assert found.told.agreement is not None
-    assert found.told.agreement > (narrow.told.agreement or 0)
+    assert told == ["prune 0.3", "fine-tune the pruned model, 60 steps"]
+    assert found.report.recovery_steps == 60
+    assert found.report.agreement_unrecovered == narrow.report.agreement
+    assert found.report.agreement is not None
+    assert found.report.agreement > (narrow.report.agreement or 0)
 
 
 def test_recovery_without_samples_and_auto_without_classes_are_refused(small_source: Source) -> None:
-    with pytest.raises(PlanError, match="recovery learns from samples: give --calib"):
-        _shrink(
+    with pytest.raises(PlanError, match="fine-tuning needs samples to train on: give --calib"):
+        _prune(
             replace(small_source, calib=None),
             Pruning("channels", 0.3),
             CompressionOptions(),
-            Lessons(1.0, None, 0),
+            TrainingBudget(1.0, None, 0),
         )
     plain = small_source.contract.model_copy(update={"outputs": (Output(),)})
     with pytest.raises(PlanError, match="judged by classes, and this model has none: give a share"):
-        _shrink(replace(small_source, contract=plain), Pruning("channels", None), CompressionOptions())
+        _prune(replace(small_source, contract=plain), Pruning("channels", None), CompressionOptions())

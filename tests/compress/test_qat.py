@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edgepack import formats, target
-from edgepack.compress.qat import Lessons, taught
-from edgepack.compress.workbench import Workbench
+from edgepack.compress import ptq, qat
+from edgepack.compress.calibration import Calibration
+from edgepack.compress.distillation import TrainingBudget
 from edgepack.model import source
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
@@ -50,8 +51,8 @@ def _sqnr(given: Source, recipe: Recipe, name: str, folder: Path) -> float:
 def test_labels_do_not_lead_away_from_the_float_model(fashion: Source, tmp_path: Path) -> None:
     assert fashion.calib is not None
     misled = replace(fashion, calib=replace(fashion.calib, labels=(0,) * len(fashion.calib)))
-    learnt, _ = taught(
-        misled, Recipe("w4"), Lessons(0.0, STEPS, 0), formats.load("executorch").weight_storage()
+    learnt, _ = qat.train(
+        misled, Recipe("w4"), TrainingBudget(0.0, STEPS, 0), formats.load("executorch").weight_storage()
     )
     before, after = (_sqnr(each, Recipe("w4"), "executorch", tmp_path) for each in (fashion, learnt))
     assert after > before + 0.5
@@ -60,8 +61,10 @@ def test_labels_do_not_lead_away_from_the_float_model(fashion: Source, tmp_path:
 @pytest.mark.parametrize(("name", "scheme"), [("coreml", "p4"), ("coreml", "w4"), ("executorch", "w4")])
 def test_the_written_file_is_better_for_it(fashion: Source, name: str, scheme: str, tmp_path: Path) -> None:
     recipe = RECIPES[scheme]
-    ready = Workbench(fashion).ready(recipe)
-    learnt, (told, *_) = taught(ready, recipe, Lessons(0.0, STEPS, 0), formats.load(name).weight_storage())
-    assert told.startswith(f"{scheme} learnt for {STEPS} steps: held-out SQNR ")
+    ready = ptq.prepare(Calibration(fashion), recipe)
+    learnt, (told, *_) = qat.train(
+        ready, recipe, TrainingBudget(0.0, STEPS, 0), formats.load(name).weight_storage()
+    )
+    assert told.startswith(f"quantization-aware training of {scheme}, {STEPS} steps: held-out SQNR ")
     before, after = (_sqnr(each, recipe, name, tmp_path) for each in (ready, learnt))
     assert after > before + 0.5

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from edgepack.compress import ptq, sensitivity
+from edgepack.compress.calibration import Calibration
 from edgepack.compress.search import Search, Trial
-from edgepack.compress.workbench import Workbench
 from edgepack.formats import Exported
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Step
@@ -58,7 +59,7 @@ def _search(
     ladder: Sequence[SchemeName | Recipe],
     *,
     base: Trial = FLOAT,
-    bench: Workbench | None = None,
+    calibration: Calibration | None = None,
     forced: bool = False,
     keep_best: bool = False,
     deadline: float = math.inf,
@@ -68,7 +69,7 @@ def _search(
         for each in ladder
     )
     shop.trials.setdefault(base.recipe.scheme, base)
-    return Search(steps, base, bench, shop, forced, keep_best, deadline)
+    return Search(steps, base, calibration, shop, forced, keep_best, deadline)
 
 
 def _told(search: Search) -> dict[str, str]:
@@ -164,52 +165,52 @@ def test_a_candidate_within_the_goal_is_shipped_whatever_the_time() -> None:
 
 
 @pytest.fixture(scope="module")
-def bench(small_source: Source) -> Workbench:
-    found = Workbench(small_source)
-    found._best = Recipe("w8a8")
+def calibration(small_source: Source) -> Calibration:
+    found = Calibration(small_source)
+    found.once(("recipe", "w8a8"), lambda: Recipe("w8a8"))
     return found
 
 
-def test_more_layers_stay_in_float_until_the_goal_is_met(bench: Workbench) -> None:
+def test_more_layers_stay_in_float_until_the_goal_is_met(calibration: Calibration) -> None:
     shop = Shop(_trial("w8a8", missed="missed"), _trial("fp16"))
-    search = _search(shop, ["w8a8", "fp16"], bench=bench)
+    search = _search(shop, ["w8a8", "fp16"], calibration=calibration)
     assert search.run().recipe.scheme == "fp16"
     whole, *mixed, last = shop.asked
     assert (whole, last) == (Recipe("w8a8"), Recipe("fp16"))
     assert 1 <= len(mixed) <= 2
-    worst = [each.path for each in bench.sensitivity()]
+    worst = [each.path for each in sensitivity.analyze(calibration)]
     kept = [list(each.layers) for each in mixed]
     assert all(each == worst[: len(each)] for each in kept)
     assert [len(each) for each in kept] == sorted({len(each) for each in kept})
     assert {scheme for each in mixed for scheme in each.layers.values()} == {"fp32"}
-    gains = [bench.score(each).order_db for each in (whole, *mixed)]
+    gains = [ptq.score(calibration, each).ranking_db for each in (whole, *mixed)]
     assert all(after >= before + 1 for before, after in itertools.pairwise(gains))
 
 
-def test_layers_stay_in_the_float_that_the_format_has(bench: Workbench) -> None:
+def test_layers_stay_in_the_float_that_the_format_has(calibration: Calibration) -> None:
     shop = Shop(_trial("w8a8", missed="missed"))
-    search = _search(shop, ["w8a8"], base=_trial("fp16", agreement=100), bench=bench)
+    search = _search(shop, ["w8a8"], base=_trial("fp16", agreement=100), calibration=calibration)
     search.run()
     assert {scheme for each in shop.asked[1:] for scheme in each.layers.values()} == {"fp16"}
 
 
-def test_what_is_slower_than_float_is_not_mixed_with_float(bench: Workbench) -> None:
+def test_what_is_slower_than_float_is_not_mixed_with_float(calibration: Calibration) -> None:
     shop = Shop(_trial("w8a8", missed="missed", idle="slower"))
-    _search(shop, ["w8a8", "fp32"], bench=bench).run()
+    _search(shop, ["w8a8", "fp32"], calibration=calibration).run()
     assert [each.scheme for each in shop.asked] == ["w8a8", "fp32"]
 
 
 def test_first_layers_in_float_are_given_up_where_they_make_it_slow(small_source: Source) -> None:
-    cheap = Workbench(small_source)
-    cheap._best = Recipe("w8a8", {"stem": "fp32"})
+    cheap = Calibration(small_source)
+    cheap.once(("recipe", "w8a8"), lambda: Recipe("w8a8", {"stem": "fp32"}))
     shop = Shop(_trial("w8a8", idle="slower"))
-    _search(shop, ["w8a8", "fp32"], bench=cheap).run()
+    _search(shop, ["w8a8", "fp32"], calibration=cheap).run()
     assert shop.asked == [Recipe("w8a8", {"stem": "fp32"}), Recipe("w8a8"), Recipe("fp32")]
 
 
 def test_a_spent_budget_does_not_begin_with_the_sensitivity(small_source: Source) -> None:
-    fresh = Workbench(small_source)
-    fresh._best = Recipe("w8a8")
+    fresh = Calibration(small_source)
+    fresh.once(("recipe", "w8a8"), lambda: Recipe("w8a8"))
     shop = Shop(_trial("w8a8", missed="missed"))
-    assert _search(shop, ["w8a8", "fp32"], bench=fresh, deadline=time.monotonic() - 1).run() is FLOAT
+    assert _search(shop, ["w8a8", "fp32"], calibration=fresh, deadline=time.monotonic() - 1).run() is FLOAT
     assert "sensitivity" not in fresh.seconds

@@ -15,9 +15,9 @@ from torch.fx import GraphModule
 
 from edgepack import formats, target
 from edgepack.arrays import Sample
-from edgepack.compress import simulation
+from edgepack.compress import ptq, simulation
+from edgepack.compress.calibration import Calibration
 from edgepack.compress.simulation import Simulation
-from edgepack.compress.workbench import Workbench
 from edgepack.graph import layers as graph
 from edgepack.model.source import Source, tensors
 from edgepack.recipe import Recipe
@@ -56,20 +56,22 @@ def test_a_float_recipe_is_exact(small_source: Source, scheme: str) -> None:
 def test_int8_loses_what_onnx_runtime_s_file_loses(
     small_source: Source, recipe: Recipe, tmp_path: Path
 ) -> None:
-    bench, module = Workbench(small_source), formats.load("onnx")
+    calibration, module = Calibration(small_source), formats.load("onnx")
     path = tmp_path / "net.onnx"
-    module.export(bench.ready(recipe), recipe, target.load("raspberry-pi-5"), path)
+    module.export(ptq.prepare(calibration, recipe), recipe, target.load("raspberry-pi-5"), path)
     runner = module.load(path)
     written = _decibels([runner(sample) for sample in small_source.evaluation.inputs], small_source)
-    simulation = Simulation(*_with(bench, recipe))
+    simulation = Simulation(*_with(calibration, recipe))
     rows = small_source.evaluation.inputs
     simulated = [tuple(each.numpy() for each in simulation.run(*tensors(row))) for row in rows]
     assert 20 < written < 50
     assert _decibels(simulated, small_source) == pytest.approx(written, abs=1.0)
 
 
-def _with(bench: Workbench, recipe: Recipe) -> tuple[GraphModule, Recipe, dict[str, tuple[float, float]]]:
-    module, found = bench.simulated(recipe)
+def _with(
+    calibration: Calibration, recipe: Recipe
+) -> tuple[GraphModule, Recipe, dict[str, tuple[float, float]]]:
+    module, found = ptq.quantize(calibration, recipe)
     return module, recipe, found
 
 

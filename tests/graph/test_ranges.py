@@ -11,14 +11,14 @@ from torch import nn
 
 from edgepack.contract.samples import Samples
 from edgepack.graph import ranges
-from edgepack.graph.ranges import Seen
+from edgepack.graph.ranges import Histogram
 
 DRAW = np.random.default_rng(0)
 
 
-def _seen(values: NDArray[np.floating]) -> Seen:
+def _seen(values: NDArray[np.floating]) -> Histogram:
     counts, _ = np.histogram(values, 2048, (values.min(), values.max()))
-    return Seen(float(values.min()), float(values.max()), counts.astype(np.float64))
+    return Histogram(float(values.min()), float(values.max()), counts.astype(np.float64))
 
 
 UNIFORM = _seen(DRAW.uniform(0, 1, 1_000_000))
@@ -79,7 +79,7 @@ def test_least_error_clips_an_outlier_and_keeps_what_is_evenly_spread() -> None:
 
 
 @pytest.mark.parametrize("seen", [UNIFORM, NORMAL, OUTLIER, _seen(-np.abs(DRAW.standard_normal(10_000)))])
-def test_no_rule_does_better_than_least_error(seen: Seen) -> None:
+def test_no_rule_does_better_than_least_error(seen: Histogram) -> None:
     best = ranges.squared_error(seen, ranges.least_error(seen))
     assert best <= ranges.squared_error(seen, ranges.min_max(seen))
     for percent in (99.9, 99.99, 99.999):
@@ -92,13 +92,13 @@ def test_the_error_of_an_even_spread_is_a_twelfth_of_the_step_squared() -> None:
 
 
 def test_what_is_clipped_counts_with_all_its_distance() -> None:
-    far = Seen(0.0, 10.0, np.eye(1, 2048, 2047)[0])
+    far = Histogram(0.0, 10.0, np.eye(1, 2048, 2047)[0])
     assert ranges.squared_error(far, (0, 8)) == pytest.approx((far.centres[-1] - 8) ** 2)
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, -5.0])
 def test_a_tensor_of_one_value_has_a_range(value: float) -> None:
-    one = Seen(value, value, np.eye(1, 2048, 0)[0])
+    one = Histogram(value, value, np.eye(1, 2048, 0)[0])
     for found in (ranges.min_max(one), ranges.least_error(one), ranges.percentile(one, 99.999)):
         assert ranges.squared_error(one, found) < 1e-3
 

@@ -10,8 +10,8 @@ import torch
 
 import edgepack
 from edgepack import bundle, formats, metrics, plan
-from edgepack.compress import workbench
-from edgepack.compress.workbench import Workbench
+from edgepack.compress import ptq
+from edgepack.compress.calibration import Calibration
 from edgepack.contract import Contract, ImageInput, Output, TensorInput
 from edgepack.contract.preprocess import prepare
 from edgepack.errors import SourceError
@@ -110,7 +110,7 @@ def test_repairs_are_judged_before_the_activation(small_fashion: Path, tmp_path:
             model=str(small_fashion), targets=targets, out=out, bake_preprocessing=baked, bake_argmax=argmax
         )
         with source.one_thread():
-            return Workbench(source.load(plan.resolve(choices))).score(Recipe("w8a8")).order_db
+            return ptq.score(Calibration(source.load(plan.resolve(choices))), Recipe("w8a8")).ranking_db
 
     plain = judged(baked=False)
     assert judged(baked=True) == pytest.approx(plain, abs=1.5)
@@ -121,7 +121,7 @@ def test_repairs_are_judged_before_the_activation(small_fashion: Path, tmp_path:
 def test_what_stood_before_an_activation_comes_back(activation: str) -> None:
     scores = np.array([[-3.0, 0.0, 2.5]])
     chances = metrics.activate(scores, activation)
-    got = workbench._before(chances, activation)
+    got = metrics.deactivate(chances, activation)
     shift = got - scores
     np.testing.assert_allclose(shift, shift[0, 0] if activation == "softmax" else 0, atol=1e-6)
-    assert np.isfinite(workbench._before(np.array([[0.0, 1.0]]), activation)).all()
+    assert np.isfinite(metrics.deactivate(np.array([[0.0, 1.0]]), activation)).all()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edgepack.app.monitoring import Drift, Monitored
     from edgepack.app.render import Rendered
     from edgepack.app.template import Template
-    from edgepack.compress.sensitivity import Damage
+    from edgepack.compress.sensitivity import LayerSensitivity
     from edgepack.contract import Contract
     from edgepack.delegation import Delegation
     from edgepack.doctor import Host
@@ -246,7 +246,7 @@ class Screen:
             for each in wanted.omitted:
                 self._line(f"  [yellow]skipped[/] {escape(each.what)}: {escape(each.why)}")
 
-    def sensitivity(self, damages: Sequence[Damage], plot: Path) -> None:
+    def sensitivity(self, damages: Sequence[LayerSensitivity], plot: Path) -> None:
         """The layers, the one that costs most first."""
         table = Table("layer", title="each layer alone in int8, by simulation", title_justify="left")
         for column in ("SQNR dB", "agree %", "bytes saved", "of bytes %", "multiply-adds", "of work %"):

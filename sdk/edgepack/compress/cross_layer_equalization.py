@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgepack.compress.noise_sensitivity import Influence
-from edgepack.compress.scale_groups import ADDS, Slots, ceiling, constants, plain, shared_constants
+from edgepack.compress.noise_sensitivity import NoiseSensitivity
+from edgepack.compress.scale_groups import ADDS, ScaleGroups, ceiling, constants, plain, shared_constants
 from edgepack.graph import layers as graphs
 
 _LEAST = 1e-8
@@ -42,7 +42,7 @@ _SHARP = 40.0
 """How sharply the greatest of a tensor's channels stands for its range, while it is searched."""
 
 
-def equalize(graph: GraphModule, found: Influence, *, clamped: bool = False) -> int:
+def equalize(graph: GraphModule, found: NoiseSensitivity, *, clamped: bool = False) -> int:
     """Rescale and shift channels of a float graph in place; how many are scaled.
 
     `found` is that of the graph as it is.
@@ -67,9 +67,9 @@ class _Channels:
     Slot 0 stands for all that is never scaled.
     """
 
-    def __init__(self, graph: GraphModule, found: Influence, clamped: bool) -> None:
+    def __init__(self, graph: GraphModule, found: NoiseSensitivity, clamped: bool) -> None:
         self.graph, self.found = graph, found
-        slots = Slots(graph, clamped=clamped)
+        slots = ScaleGroups(graph, clamped=clamped)
         settled = {node: slots.settled(node) for node in slots.of}
         used = sorted({int(each) for ids in settled.values() for each in ids.tolist()} | {0})
         self.count = len(used) - 1

@@ -23,7 +23,8 @@ from edgepack.compress import distillation_loss
 from edgepack.compress.counts import count
 from edgepack.compress.distillation_loss import Batch, Lesson, Likeness, Run
 from edgepack.contract.samples import Samples
-from edgepack.errors import PlanError
+from edgepack.errors import PlanError, SourceError
+from edgepack.model.source import Source
 from edgepack.silence import quiet
 
 RATES = (0.02, 0.006, 0.002, 0.0006, 0.0002)
@@ -58,7 +59,7 @@ Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class Recovered:
+class Distilled:
     """A module after recovery."""
 
     module: nn.Module
@@ -71,7 +72,7 @@ class Recovered:
     notes: tuple[str, ...]
 
 
-def recover(
+def distill(
     student: nn.Module,
     teacher: nn.Module,
     samples: Samples,
@@ -83,7 +84,7 @@ def recover(
     rate: float | None = None,
     fake: Callable[[nn.Module], nn.Module] | None = None,
     progress: Progress | None = None,
-) -> Recovered:
+) -> Distilled:
     """Train a copy of `student` to answer as `teacher` does; neither is changed.
 
     Both take a sample's arrays by position and answer with a tuple of tensors, the first of them scores
@@ -111,13 +112,57 @@ def recover(
     clock = _Clock(steps, begun, 60 * minutes)
     course = _Course(module, run, taught, rates, _TRIAL if large else _WARM_UP, clock, progress or _silent)
     course.run_through()
-    return Recovered(
+    return Distilled(
         module=module.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
         steps=course.clock.step,
         seconds=time.perf_counter() - begun,
         before=course.before,
         after=course.after,
         notes=tuple(course.notes),
+    )
+
+
+@dataclass(frozen=True)
+class TrainingBudget:
+    """How long a model is trained: for a time, or for a number of steps where a recipe gives one."""
+
+    minutes: float
+    steps: int | None
+    seed: int
+
+    @property
+    def is_given(self) -> bool:
+        """There is time, or there are steps, to train for."""
+        return bool(self.minutes or self.steps)
+
+    def __str__(self) -> str:
+        return f"{self.steps} steps" if self.steps else f"at most {self.minutes:g} min"
+
+
+def fine_tune(
+    student: nn.Module,
+    source: Source,
+    budget: TrainingBudget,
+    fake: Callable[[nn.Module], nn.Module] | None = None,
+) -> Distilled:
+    """A copy of `student`, distilled from the source's float model on its calibration samples.
+
+    Raises PlanError without calibration samples, SourceError where the source has no float module, and
+    what `distill` raises.
+    """
+    if source.calib is None:
+        raise PlanError("fine-tuning needs samples to train on: give --calib")
+    if source.module is None:
+        raise SourceError("this source keeps no float module to distill from")
+    return distill(
+        student,
+        source.module,
+        source.calib,
+        classifier=source.contract.classes is not None,
+        minutes=budget.minutes,
+        steps=budget.steps,
+        seed=budget.seed,
+        fake=fake,
     )
 
 

@@ -27,7 +27,7 @@ Blocks = Callable[[Tensor], Tensor]
 """A weight as a format's `w4` holds it."""
 
 
-class Faked(nn.Module):
+class FakeQuantized(nn.Module):
     """A graph as if quantized by `recipe`; its parameters are those of the graph.
 
     Where the recipe asks for palettes, the graph's weights are set to their values.
@@ -62,7 +62,7 @@ class Faked(nn.Module):
 class _Straight(Interpreter):
     """One run of the graph with fake quantization."""
 
-    def __init__(self, faked: Faked) -> None:
+    def __init__(self, faked: FakeQuantized) -> None:
         super().__init__(faked.module)
         self.faked = faked
 

@@ -43,7 +43,7 @@ _BLOCK = 128
 
 
 @dataclass(frozen=True)
-class Snapped:
+class RoundedLayer:
     """A layer on a palette or grid."""
 
     weight: Tensor
@@ -54,16 +54,22 @@ class Snapped:
     """Mean squared error at the layer's outputs, summed over them, by its inputs' moments."""
 
 
+RoundedLayers = Mapping[tuple[str, SchemeName], RoundedLayer]
+"""By module path and scheme."""
+
+
 @dataclass
-class Feedback:
+class GPTQ:
     """The layers of one float graph on palettes or int8 grids, each found once."""
 
     module: GraphModule
     """Batch norm folded; it is not changed."""
     samples: Samples
-    _found: dict[tuple[str, SchemeName], Snapped] = field(default_factory=dict)
+    _found: dict[tuple[str, SchemeName], RoundedLayer] = field(default_factory=dict)
 
-    def of(self, wanted: Mapping[str, Iterable[SchemeName]]) -> Mapping[tuple[str, SchemeName], Snapped]:
+    def layers(
+        self, wanted: Mapping[str, Iterable[SchemeName]]
+    ) -> Mapping[tuple[str, SchemeName], RoundedLayer]:
         """Layers (by path) in schemes of palettes, or `w8a8`. Those that stay as they are have no entry.
 
         These are transposed ones, and those whose inputs are no finite numbers.
@@ -87,9 +93,9 @@ class Feedback:
             if (path, scheme) in self._found
         }
 
-    def put(self, recipe: Recipe, module: GraphModule) -> None:
+    def apply(self, recipe: Recipe, module: GraphModule) -> None:
         """Put the layers that `recipe` keeps in palettes or int8 into `module`, a copy of the graph."""
-        found = self.of({path: [recipe.of(path)] for path in candidates(self.module, recipe)})
+        found = self.layers({path: [recipe.of(path)] for path in candidates(self.module, recipe)})
         layers = graphs.layers(module)
         for (path, _), snapped in found.items():
             place(module, layers[path], snapped)
@@ -105,12 +111,12 @@ class Feedback:
         rows = weight.double().reshape(graphs.groups(layer), -1, inputs.mean.shape[1])
         for scheme in schemes:
             grid = Grid.of(rows) if scheme == "w8a8" else Palette(torch.from_numpy(_table(weight, scheme)))
-            snapped = _fed_back(rows, grid, inputs) if inputs.upper is not None else grid.nearest(rows)
+            snapped = _round_rows(rows, grid, inputs) if inputs.upper is not None else grid.nearest(rows)
             error = rows - snapped
             found = bias
             if bias is not None:
                 found = bias + (error @ inputs.mean[..., None]).flatten().to(bias.dtype)
-            self._found[path, scheme] = Snapped(
+            self._found[path, scheme] = RoundedLayer(
                 snapped.reshape(weight.shape).to(weight.dtype), found, inputs.noise(error)
             )
 
@@ -126,7 +132,7 @@ def candidates(module: GraphModule, recipe: Recipe) -> list[str]:
     return [path for path, layer in graphs.layers(module).items() if is_one(path, layer)]
 
 
-def place(module: GraphModule, layer: Node, snapped: Snapped) -> None:
+def place(module: GraphModule, layer: Node, snapped: RoundedLayer) -> None:
     """Put a layer on its palette or grid into `module`, which `layer` is of."""
     graphs.set_constant(module, str(graphs.weight_of(layer).target), snapped.weight)
     bias = graphs.bias_of(layer)
@@ -134,11 +140,11 @@ def place(module: GraphModule, layer: Node, snapped: Snapped) -> None:
         graphs.set_constant(module, str(bias.target), snapped.bias)
 
 
-def taken(module: GraphModule, layer: Node) -> Snapped:
+def current(module: GraphModule, layer: Node) -> RoundedLayer:
     """A layer of `module` as it is."""
     bias = graphs.bias_of(layer)
     weight = graphs.constant(module, graphs.weight_of(layer))
-    return Snapped(weight, graphs.constant(module, bias) if bias else None, 0.0)
+    return RoundedLayer(weight, graphs.constant(module, bias) if bias else None, 0.0)
 
 
 def _table(weight: Tensor, scheme: SchemeName) -> Values:
@@ -212,7 +218,7 @@ class _Inputs:
         return float((error @ self.second * error).sum())
 
 
-def _fed_back(rows: Tensor, grid: Palette | Grid, inputs: _Inputs) -> Tensor:
+def _round_rows(rows: Tensor, grid: Palette | Grid, inputs: _Inputs) -> Tensor:
     """Rows of a weight, [groups, outputs, inputs], on a palette or grid."""
     assert inputs.upper is not None
     order = inputs.order[:, None].expand_as(rows)

@@ -1,4 +1,4 @@
-"""Influence: what small errors of a graph's tensors and weights do to its answers.
+"""NoiseSensitivity: what small errors of a graph's tensors and weights do to its answers.
 
 To second order, independent errors at the outputs add up as their energy times the squared gradient of
 the outputs. That is measured by one backward run a sample, of the outputs with random signs, whose mean
@@ -28,7 +28,7 @@ _LEAST_CHANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Influence:
+class NoiseSensitivity:
     """What was seen of a graph, by name of its nodes: a figure a channel (dimension 1 of a tensor)."""
 
     low: dict[str, Tensor] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Influence:
     """By layer, [outputs, inputs a group]: the same for each weight, a kernel's taken together."""
 
 
-def measure(graph: GraphModule, samples: Samples, inside: str = "none") -> Influence:
+def measure(graph: GraphModule, samples: Samples, inside: str = "none") -> NoiseSensitivity:
     """The influence of all that int8 quantizes in a float graph, over `samples`.
 
     `inside`: the activation that the graph itself applies to its first output, which is undone.
@@ -82,7 +82,7 @@ class _Backwards(Interpreter):
 
     def __init__(self, graph: GraphModule, wanted: set[str]) -> None:
         super().__init__(graph)
-        self.found = Influence()
+        self.found = NoiseSensitivity()
         self.is_early = False
         self._wanted = wanted
         self._weights: dict[str, Tensor] = {}

@@ -32,7 +32,7 @@ Example = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PrunedModule:
     """A smaller module, and by how much."""
 
     module: nn.Module
@@ -48,7 +48,7 @@ def cannot_prune() -> str:
     return f"torch-pruning not installed; pip install 'edgepack[{EXTRA}]'" if missing else ""
 
 
-def structured(module: nn.Module, example: Example, ratio: float) -> Pruned:
+def structured(module: nn.Module, example: Example, ratio: float) -> PrunedModule:
     """A copy of `module` without `ratio` of the channels of every layer that can lose some.
 
     `ratio` is the share of a layer's output channels: 0.5 leaves half of them, and so about a quarter
@@ -78,10 +78,10 @@ def structured(module: nn.Module, example: Example, ratio: float) -> Pruned:
     kept = {path: (widths[path], width) for path, width in _widths(smaller).items() if width != widths[path]}
     if not kept:
         raise PlanError(f"pruning by {ratio:g} takes out no channel: the layers are too narrow for it")
-    return Pruned(smaller, before, after, kept)
+    return PrunedModule(smaller, before, after, kept)
 
 
-def unstructured(module: nn.Module, example: Example, ratio: float) -> Pruned:
+def unstructured(module: nn.Module, example: Example, ratio: float) -> PrunedModule:
     """A copy of `module` in which `ratio` of the weights of each layer are zero, the smallest ones.
 
     Of convolutions and linear layers (`_prunable`), layer by layer (Zhu and Gupta 2017,
@@ -98,7 +98,7 @@ def unstructured(module: nn.Module, example: Example, ratio: float) -> Pruned:
     return _masked(module, example, mask)
 
 
-def n_of_m(module: nn.Module, example: Example, n: int = 2, m: int = 4) -> Pruned:
+def n_of_m(module: nn.Module, example: Example, n: int = 2, m: int = 4) -> PrunedModule:
     """A copy of `module` in which at most `n` of every `m` input channels' weights are not zero.
 
     The `m` are consecutive along the input channels, for each output channel and each place in the
@@ -226,14 +226,16 @@ def _whole(kept: float, width: int) -> int:
     return _TILE * round(kept / _TILE) if width >= _WIDE and kept >= _TILE else round(kept)
 
 
-def _masked(module: nn.Module, example: Example, mask: Callable[[torch.Tensor], torch.Tensor]) -> Pruned:
+def _masked(
+    module: nn.Module, example: Example, mask: Callable[[torch.Tensor], torch.Tensor]
+) -> PrunedModule:
     """A copy of `module` with zeros where `mask` has them: as 0 and 1 in the shape of the weight."""
     with quiet():
         sparse = copy.deepcopy(module)
     with torch.no_grad():
         for weight in _prunable(sparse):
             weight.mul_(mask(weight))
-    return Pruned(sparse, count(module, example), count(sparse, example))
+    return PrunedModule(sparse, count(module, example), count(sparse, example))
 
 
 def _prunable(module: nn.Module) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Slots: which channels of a graph's tensors must be scaled alike, so that its answers stay as they are."""
+"""Scale groups: sets of channels that must be scaled alike, so that a graph's outputs stay the same."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RANKS: Mapping[object, int] = {ATEN.conv1d.default: 3, ATEN.conv2d.default: 4, 
 """Dimensions of a layer's input that has its channels in dimension 1."""
 
 
-class Slots:
+class ScaleGroups:
     """Sets of channels that must be scaled alike, over all tensors of a graph."""
 
     def __init__(self, graph: GraphModule, *, clamped: bool = False) -> None:

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from edgepack.compress.workbench import Workbench
+from edgepack.compress import mixed_precision, ptq, sensitivity
+from edgepack.compress.calibration import Calibration
 from edgepack.formats import Exported
 from edgepack.recipe import Recipe, Step
 from edgepack.report import Artifact, Tried
@@ -66,7 +67,7 @@ class Search:
     steps: tuple[Step, ...]
     base: Trial
     """The float model: what the others are held against, and what is shipped in the worst case."""
-    bench: Workbench | None
+    calibration: Calibration | None
     """None where there are no calibration samples."""
     attempt: Callable[[Recipe], Trial]
     forced: bool
@@ -120,45 +121,45 @@ class Search:
         for step in self.steps:
             if step.recipe:
                 yield step.recipe
-            elif SCHEMES[step.scheme].has_static_activations and self.bench:
-                base = self._base(self.bench)
+            elif SCHEMES[step.scheme].has_static_activations and self.calibration:
+                base = self._base(self.calibration)
                 yield base
                 if base.layers and self._idle:  # a float layer may part what the runtime fuses
                     yield replace(base, layers={})
                 if not self._idle:
-                    yield from self._mixed(self.bench)
-            elif step.scheme in _FED_BACK and self.bench:
+                    yield from self._mixed(self.calibration)
+            elif step.scheme in _FED_BACK and self.calibration:
                 yield Recipe(step.scheme, gptq=True)
                 if step.scheme == "p4" and not self._idle:
-                    yield from _widened(self.bench)
+                    yield from _widened(self.calibration)
             else:
                 yield Recipe(step.scheme)
 
-    def _base(self, bench: Workbench) -> Recipe:
+    def _base(self, calibration: Calibration) -> Recipe:
         """The int8 recipe, its layers in float as the format's float files have them."""
-        found = bench.recipe()
+        found = ptq.choose_recipe(calibration)
         return replace(found, layers=dict.fromkeys(found.layers, self.base.recipe.scheme))
 
-    def _mixed(self, bench: Workbench) -> Iterator[Recipe]:
+    def _mixed(self, calibration: Calibration) -> Iterator[Recipe]:
         """Recipes that leave ever more of the worst layers in float, where simulation gains by it."""
-        base = self._base(bench)
-        reached = bench.score(base).order_db
-        worst = [each.path for each in bench.sensitivity()]
+        base = self._base(calibration)
+        reached = ptq.score(calibration, base).ranking_db
+        worst = [layer.path for layer in sensitivity.analyze(calibration)]
         written = 0
         for share in _SHARES:
             kept = worst[: max(1, round(share * len(worst)))]
             recipe = replace(base, layers={**base.layers, **dict.fromkeys(kept, self.base.recipe.scheme)})
-            found = bench.score(recipe).order_db
+            found = ptq.score(calibration, recipe).ranking_db
             if found >= reached + _GAIN_DB and written < _WRITTEN:
                 reached, written = found, written + 1
                 yield recipe
 
 
-def _widened(bench: Workbench) -> Iterator[Recipe]:
+def _widened(calibration: Calibration) -> Iterator[Recipe]:
     """Mixes of 4-bit palettes with wider ones, each once."""
     before = Recipe("p4", gptq=True)
     for share in _NOISES:
-        mix = bench.mix(share)
+        mix = mixed_precision.mix_palettes(calibration, share)
         if mix != before:
             yield mix
         before = mix

@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ATEN, CLAMPS, PASSES
-from edgepack.graph.ranges import Range, Seen
+from edgepack.graph.ranges import Histogram, Range
 from edgepack.recipe import Recipe
 from edgepack.scheme import SCHEMES
 
@@ -91,7 +91,7 @@ def last(graph: GraphModule) -> set[str]:
     return {node.name for node in graph.graph.nodes if node not in read and node.op == "call_function"}
 
 
-def shared(graph: GraphModule, seen: Mapping[str, Seen]) -> dict[str, Seen]:
+def shared(graph: GraphModule, seen: Mapping[str, Histogram]) -> dict[str, Histogram]:
     """What calibration saw, tensors that a concatenation joins for a layer told alike.
 
     Runtimes join them without arithmetic only where they share a scale.

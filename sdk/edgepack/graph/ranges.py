@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.contract.samples import Samples
+from edgepack.recipe import RangeRule
 
 Range = tuple[float, float]
 _BINS = 2048
 _LEVELS = 255
 """Steps between the least and the greatest of 8 bits."""
-_PERCENTILES = (99.999, 99.99, 99.9)
 _SHRINKS = np.linspace(0.3, 1.0, 36)
 
 
 @dataclass(frozen=True)
-class Seen:
+class Histogram:
     """What one tensor held over all samples, as a histogram from `low` to `high`."""
 
     low: float
@@ -35,7 +35,7 @@ class Seen:
         return np.asarray((edges[1:] + edges[:-1]) / 2)
 
 
-def observe(graph: GraphModule, samples: Samples, wanted: Callable[[Node], bool]) -> dict[str, Seen]:
+def observe(graph: GraphModule, samples: Samples, wanted: Callable[[Node], bool]) -> dict[str, Histogram]:
     """Histograms of the float tensors of wanted nodes, by node name, over all samples (two passes)."""
     bounds = _Bounds(graph, wanted)
     for sample in samples.inputs:
@@ -44,7 +44,7 @@ def observe(graph: GraphModule, samples: Samples, wanted: Callable[[Node], bool]
     for sample in samples.inputs:
         histograms.run(*(torch.from_numpy(array) for array in sample))
     return {
-        name: Seen(*bounds.found[name], counts.numpy().astype(np.float64))
+        name: Histogram(*bounds.found[name], counts.numpy().astype(np.float64))
         for name, counts in histograms.found.items()
     }
 
@@ -85,12 +85,19 @@ class _Histograms(Interpreter):
         return value
 
 
-def min_max(seen: Seen) -> Range:
+def by_rule(histogram: Histogram, rule: RangeRule) -> Range:
+    """The range that a rule chooses."""
+    if rule == "least-error":
+        return least_error(histogram)
+    return percentile(histogram, 99.999) if rule == "percentile" else min_max(histogram)
+
+
+def min_max(seen: Histogram) -> Range:
     """All that was seen."""
     return seen.low, seen.high
 
 
-def percentile(seen: Seen, percent: float) -> Range:
+def percentile(seen: Histogram, percent: float) -> Range:
     """What holds `percent` of the values, as much cut off below as above where both signs occur."""
     total = seen.counts.sum()
     share = np.cumsum(seen.counts) / total
@@ -104,7 +111,7 @@ def percentile(seen: Seen, percent: float) -> Range:
     return low, min(high, seen.high)
 
 
-def least_error(seen: Seen) -> Range:
+def least_error(seen: Histogram) -> Range:
     """The clipped range by which 8 bits lose the least squared error (as in TensorRT's and
     Banner et al. 2019's clipping, arXiv:1810.05723), by search."""
     tried = {(seen.low * a, seen.high * b) for a in _ends(seen.low) for b in _ends(seen.high)}
@@ -115,7 +122,7 @@ def _ends(end: float) -> Iterable[float]:
     return _SHRINKS.tolist() if end else (1.0,)
 
 
-def squared_error(seen: Seen, within: Range) -> float:
+def squared_error(seen: Histogram, within: Range) -> float:
     """Mean squared error of 8-bit quantization by a range, from the histogram."""
     low, high = min(within[0], 0.0), max(within[1], 0.0)
     scale = (high - low) / _LEVELS or 1.0

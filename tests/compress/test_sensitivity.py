@@ -1,0 +1,50 @@
+"""Sensitivity analysis: the layers that cost most come first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from conftest import source_of
+from torch import nn
+
+from edgepack.compress import sensitivity
+from edgepack.compress.calibration import Calibration
+from edgepack.recipe import Recipe
+
+
+@pytest.fixture(autouse=True)
+def _no_grad() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def _rows(count: int = 24) -> list[torch.Tensor]:
+    return list(torch.randn(count, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)))
+
+
+def _net(act: type[nn.Module]) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(4, 16, 3), act(), nn.Conv2d(16, 16, 3), act(), nn.Flatten(), nn.Linear(256, 10)
+    ).eval()
+
+
+def test_damage_is_told_of_the_layer_that_does_it() -> None:
+    net = _net(nn.ReLU)
+    net[0].weight.div_(300)  # what it gives is drowned by what its bias gives to one channel
+    net[0].bias.zero_()[0] = 30
+    net[2].weight[:, 0] = 0
+    net[5].weight.mul_(300)
+    calibration = Calibration(source_of(net, _rows()))
+    calibration.once(("recipe", "w8a8"), lambda: Recipe("w8a8"))
+    worst, *others = sensitivity.analyze(calibration)
+    assert {worst.path, others[0].path} == {"0", "2"}, "the one that gives, the one that reads"
+    assert worst.sqnr_db < others[1].sqnr_db - 6
+    assert others[1].path == "5"
+    assert {each.path: each.bytes_saved for each in (worst, *others)} == {
+        "0": 3 * 16 * 4 * 9,
+        "2": 3 * 16 * 16 * 9,
+        "5": 3 * 10 * 256,
+    }
