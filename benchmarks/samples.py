@@ -56,10 +56,10 @@ def read(folder: Path) -> Case:
 def main(net: Path, folder: Path) -> None:
     """Write the samples of the example in `net`, which has both sets, into `folder`."""
     from edgepack import plan
-    from edgepack.model import source
+    from edgepack.model import inference, source
     from edgepack.options import BuildOptions
 
-    with source.one_thread():
+    with inference.one_thread():
         found = source.load(plan.resolve(BuildOptions(model=str(net))))
     if found.calib is None:
         raise SystemExit(f"{net} names no calibration samples")

@@ -212,7 +212,8 @@ def source_of(net: torch.nn.Module, calib: list[torch.Tensor], *, classes: bool 
 
     from edgepack.contract import Contract, Output, TensorInput
     from edgepack.contract.samples import Samples
-    from edgepack.model.source import Source, captured
+    from edgepack.model.capture import captured
+    from edgepack.model.source import Source
 
     class Flat(torch.nn.Module):
         def __init__(self) -> None:

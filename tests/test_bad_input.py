@@ -211,7 +211,7 @@ def test_a_model_that_raises_on_the_declared_input(bench: Bench) -> None:
 
 def test_nan_in_the_float_output(bench: Bench) -> None:
     said = bench.refused(SOURCE, "nets.py:Nan")
-    shows(said, "the float model itself answers NaN or infinity", "output 0, sample 0")
+    shows(said, "the float model itself returns NaN or infinity", "output 0, sample 0")
 
 
 def test_an_exported_program_with_its_dropout_left_on(bench: Bench) -> None:
@@ -220,7 +220,7 @@ def test_an_exported_program_with_its_dropout_left_on(bench: Bench) -> None:
         dropping = nn.Sequential(nn.Linear(8, 64), nn.Dropout(0.5)).train()
         torch.export.save(torch.export.export(dropping, (torch.zeros(1, 8),)), bench.folder / "net.pt2")
     said = bench.refused(SOURCE, "net.pt2", input=None)
-    shows(said, "answers differently to one and the same sample", "eval mode", "dropout")
+    shows(said, "returns different outputs for the same sample", "eval mode", "dropout")
 
 
 # Its weights
@@ -254,10 +254,10 @@ def test_a_pickle_that_could_run_code_and_trust_that_opens_it(bench: Bench) -> N
     given = {"state_dict": Net().state_dict(), "args": argparse.Namespace(lr=0.1)}
     torch.save(given, bench.folder / "w.pth")
     said = bench.refused(SOURCE, weights="w.pth")
-    shows(said, "w.pth holds more than tensors", "could run code", "--trust-pickle")
+    shows(said, "w.pth contains more than tensors", "could run code", "--trust-pickle")
     # trusted, it is opened, and the build comes as far as the answers
     said = bench.refused(SOURCE, "nets.py:Nan", "--trust-pickle", weights="w.pth")
-    shows(said, "answers NaN")
+    shows(said, "returns NaN")
 
 
 # Samples and labels
@@ -309,7 +309,7 @@ def test_samples_whose_maker_raises(bench: Bench) -> None:
 def test_labels_fewer_or_more_than_outputs(bench: Bench, count: int) -> None:
     (bench.folder / "labels.txt").write_text("".join(f"class {n}\n" for n in range(count)))
     said = bench.refused(SOURCE, labels="labels.txt")
-    shows(said, f"there are {count} labels, but the model gives 4 scores")
+    shows(said, f"there are {count} labels, but the model returns 4 scores")
 
 
 def test_samples_of_a_class_that_there_is_not(bench: Bench) -> None:
@@ -415,7 +415,7 @@ def test_a_model_that_is_quantized_already(bench: Bench, form: str) -> None:
             torch.jit.save(torch.jit.trace(quantized.dynamic(), torch.zeros(1, 8)), bench.folder / "q.pt")
         model, words = "q.pt", "it holds quantized:: operators"
     said = bench.refused(SOURCE, model)
-    shows(said, "the model is quantized already", words, "give the float model")
+    shows(said, "the model is already quantized", words, "give the float model")
 
 
 def test_few_samples_are_warned_of_and_told_how_they_are_split(bench: Bench) -> None:
@@ -423,7 +423,7 @@ def test_few_samples_are_warned_of_and_told_how_they_are_split(bench: Bench) -> 
     line = bench.arguments("nets.py:Net", calib=rows(bench.folder, inputs=few))
     ended = bench.command(*line)
     assert ended.code == 0, ended.err
-    shows(ended.out, "calibrated on 2 of 3 samples of rows.npz", "judged on 1 of 3 samples of rows.npz")
+    shows(ended.out, "calibrated on 2 of 3 samples of rows.npz", "evaluated on 1 of 3 samples of rows.npz")
     shows(ended.out, "only 2 calibration samples: ranges are rough")
 
 

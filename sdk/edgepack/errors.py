@@ -16,6 +16,12 @@ CHECK_FAILED = 10
 INTERRUPTED = 130
 
 
+def first_line(cause: BaseException) -> str:
+    """An error of another library in one line: its type, and the first line of its message."""
+    lines = [line for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0].strip() if lines else ''}"
+
+
 class EdgepackError(Exception):
     """Base of all errors a user can cause; `hint` says what to do."""
 

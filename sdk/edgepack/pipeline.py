@@ -25,7 +25,7 @@ from edgepack.evaluate import checks as judge
 from edgepack.evaluate import device, host
 from edgepack.evaluate.device import Device
 from edgepack.formats import Exported
-from edgepack.model import baking, source
+from edgepack.model import inference, source
 from edgepack.model.source import Source
 from edgepack.options import Pruning
 from edgepack.plan import Plan, TargetPlan
@@ -73,7 +73,7 @@ class _Shop:
     @property
     def told(self) -> Source:
         """The source as its files answer, which they are judged by."""
-        return baking.ended(self.source)
+        return source.for_export(self.source)
 
     def calibration(self, loaded: Source) -> Calibration | None:
         """The calibration of a source; None without samples."""
@@ -115,7 +115,7 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
     """
     progress = progress or Silent()
     progress.begin(_estimate(plan))
-    with bundle.workshop(plan.targets[0].folder.parent) as folder, source.one_thread():
+    with bundle.workshop(plan.targets[0].folder.parent) as folder, inference.one_thread():
         progress.step(f"load {plan.model}, run it in float")
         loaded = source.load(plan)
         _check_goals(plan, loaded)
@@ -162,7 +162,7 @@ def sensitivity(plan: Plan, progress: Progress | None = None) -> tuple[LayerSens
     """
     progress = progress or Silent()
     progress.begin(2 + _CALIBRATION_STEPS)
-    with source.one_thread():
+    with inference.one_thread():
         progress.step(f"load {plan.model}, run it in float")
         loaded = source.load(plan)
         if loaded.calib is None:
@@ -294,7 +294,7 @@ class _Attempts:
         path.parent.mkdir()
         begun = time.perf_counter()
         try:
-            exported = module.export(baking.ended(ready), recipe, self.wanted.target, path)
+            exported = module.export(source.for_export(ready), recipe, self.wanted.target, path)
         except ExportError as cause:
             raise ExportError(str(cause), hint=self._who_could()) from cause
         exported = replace(exported, notes=(*exported.notes, *learnt))

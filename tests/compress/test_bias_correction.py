@@ -16,7 +16,8 @@ from edgepack.compress import bias_correction, ptq
 from edgepack.compress.calibration import Calibration
 from edgepack.compress.simulation import Simulation
 from edgepack.graph import layers as graph
-from edgepack.model.source import Source, tensors
+from edgepack.model.inference import tensors
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.silence import quiet
 

@@ -17,7 +17,7 @@ from edgepack.compress import pruning as prune
 from edgepack.compress.distillation import Distilled, distill
 from edgepack.contract.samples import Samples
 from edgepack.errors import PlanError, SourceError
-from edgepack.model import source
+from edgepack.model import inference
 from edgepack.model.source import Source
 
 STEPS = 25
@@ -28,7 +28,7 @@ Module = Callable[..., tuple[torch.Tensor, ...]]
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    with source.one_thread():
+    with inference.one_thread():
         yield
 
 

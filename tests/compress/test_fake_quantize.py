@@ -14,7 +14,7 @@ from edgepack.compress import simulation
 from edgepack.compress.distillation import distill
 from edgepack.compress.fake_quantize import FakeQuantized
 from edgepack.graph import layers as graph
-from edgepack.model import source
+from edgepack.model import capture, inference
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.silence import quiet
@@ -24,7 +24,7 @@ POINTWISE = "model.blocks.4.pointwise.weight"
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    with source.one_thread():
+    with inference.one_thread():
         yield
 
 
@@ -96,4 +96,4 @@ def test_training_through_it_makes_weights_that_quantize_better(fashion: Source,
     assert ended.after.sqnr_db > ended.before.sqnr_db
     assert torch.equal(module.get_parameter(POINTWISE), before)
     assert len(ended.module.get_parameter(POINTWISE).unique()) <= 16
-    assert source.captured(ended.module, fashion.example).module()(*fashion.example)[0].shape == (1, 10)
+    assert capture.captured(ended.module, fashion.example).module()(*fashion.example)[0].shape == (1, 10)

@@ -15,7 +15,7 @@ from edgepack.compress import gptq, ptq, simulation
 from edgepack.compress.calibration import Calibration
 from edgepack.graph import layers as graph
 from edgepack.graph.palettes import FEW
-from edgepack.model import source
+from edgepack.model import inference, source
 from edgepack.model.source import Source
 from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
@@ -91,7 +91,7 @@ def _sqnr(given: Source, ready: Source) -> float:
     noise = signal = 0.0
     with torch.no_grad():
         for row, exact in list(zip(given.evaluation.inputs, given.reference))[:200]:
-            answer = module(*source.tensors(row))[0].numpy()
+            answer = module(*inference.tensors(row))[0].numpy()
             noise += float(np.square(answer - exact[0], dtype=np.float64).sum())
             signal += float(np.square(exact[0], dtype=np.float64).sum())
     return 10 * math.log10(signal / noise)

@@ -8,7 +8,8 @@ from edgepack import metrics
 from edgepack.compress import mixed_precision, ptq
 from edgepack.compress.calibration import Calibration
 from edgepack.compress.counts import layer_costs
-from edgepack.model.source import Source, tensors
+from edgepack.model.inference import tensors
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 
 

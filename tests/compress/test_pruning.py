@@ -11,13 +11,13 @@ from torch import nn
 
 from edgepack.compress import pruning as prune
 from edgepack.errors import PlanError, SourceError
-from edgepack.model import source
+from edgepack.model import capture, inference
 from edgepack.model.source import Source
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    with source.one_thread():
+    with inference.one_thread():
         yield
 
 
@@ -53,7 +53,7 @@ def test_half_of_the_channels_go_and_the_graph_computes_less(fashion: Source) ->
 
 def test_what_is_left_exports_and_answers_in_the_same_shape(fashion: Source) -> None:
     pruned = prune.structured(_module(fashion), fashion.example, 0.5)
-    program = source.captured(pruned.module, fashion.example)
+    program = capture.captured(pruned.module, fashion.example)
     (answer,) = program.module()(*fashion.example)
     assert answer.shape == (1, 10)
     assert torch.allclose(answer, pruned.module(*fashion.example)[0], atol=1e-4)

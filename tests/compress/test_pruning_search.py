@@ -12,7 +12,8 @@ from edgepack.compress.distillation import TrainingBudget
 from edgepack.compress.pruning_search import PrunedSource
 from edgepack.contract import Output
 from edgepack.errors import PlanError
-from edgepack.model.source import Source, run
+from edgepack.model.inference import run
+from edgepack.model.source import Source
 from edgepack.options import CompressionOptions, Pruning
 
 pytest.importorskip("torch_pruning")
@@ -57,7 +58,7 @@ def test_the_smaller_source_is_a_source_held_against_the_whole_model(
     assert narrow.report.after.multiply_adds < 0.7 * narrow.report.before.multiply_adds
     assert smaller.reference is small_source.reference
     assert smaller.ranges == {}
-    assert smaller.shared is not small_source.shared
+    assert smaller.cache is not small_source.cache
     assert smaller.module is not None
     rows = small_source.evaluation.inputs[:20]
     graph = smaller.exported.module()

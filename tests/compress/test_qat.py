@@ -13,7 +13,7 @@ from edgepack import formats, target
 from edgepack.compress import ptq, qat
 from edgepack.compress.calibration import Calibration
 from edgepack.compress.distillation import TrainingBudget
-from edgepack.model import source
+from edgepack.model import inference
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 
@@ -29,7 +29,7 @@ STEPS = 40
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    with source.one_thread():
+    with inference.one_thread():
         yield
 
 

@@ -23,7 +23,8 @@ from edgepack.contract import Contract
 from edgepack.errors import BundleError, ExportError
 from edgepack.formats import Exported
 from edgepack.graph import layers as graph
-from edgepack.model import source
+from edgepack.model import capture, source
+from edgepack.model.cache import DerivedCache
 from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
@@ -77,7 +78,7 @@ def _changed(given: source.Source, weights: dict[str, Floats]) -> source.Source:
         node = nodes[path].args[1]
         assert isinstance(node, torch.fx.Node)
         graph.set_constant(model, str(node.target), torch.from_numpy(weight))
-    exported = source.captured(model, given.example)
+    exported = capture.captured(model, given.example)
     return replace(given, exported=exported, free=exported)
 
 
@@ -368,17 +369,17 @@ def test_activations_have_the_sources_ranges(fashion: source.Source, tmp_path: P
 
 def test_one_conversion_serves_all_recipes(fashion: source.Source, tmp_path: Path) -> None:
     """The float base is made once, and no compression changes it."""
-    own = replace(fashion, shared={})
+    own = replace(fashion, cache=DerivedCache())
     _write(own, Recipe("fp16"), tmp_path / "before.mlpackage")
-    kept = dict(own.shared)
+    kept = dict(own.cache.entries)
     for scheme in ("p4", "w8a8"):
         _write(own, Recipe(scheme), tmp_path / f"{scheme}.mlpackage")
     _write(own, Recipe("fp16"), tmp_path / "after.mlpackage")
     assert len(kept) == 1
-    assert own.shared == kept
+    assert own.cache.entries == kept
     assert _same(tmp_path / "before.mlpackage", tmp_path / "after.mlpackage")
     _write(own, Recipe("fp32"), tmp_path / "wide.mlpackage")
-    assert len(own.shared) == 2, "another precision is another conversion"
+    assert len(own.cache.entries) == 2, "another precision is another conversion"
 
 
 def test_a_repaired_source_is_converted_anew(fashion: source.Source, tmp_path: Path) -> None:
@@ -394,7 +395,8 @@ ANEW = """
 import sys
 from pathlib import Path
 from edgepack import formats, plan, target
-from edgepack.model import source
+from edgepack.model import capture, source
+from edgepack.model.cache import DerivedCache
 from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 

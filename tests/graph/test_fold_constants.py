@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgepack import formats, target
-from edgepack.model.source import captured
+from edgepack.model.capture import captured
 from edgepack.recipe import Recipe
 
 pytest.importorskip("coremltools")

@@ -12,7 +12,9 @@ from torch.fx import GraphModule
 from torch.nn import functional as F
 
 from edgepack.graph import layers as graph
-from edgepack.model.source import Source, captured, tensors
+from edgepack.model.capture import captured
+from edgepack.model.inference import tensors
+from edgepack.model.source import Source
 from edgepack.recipe import ROOT
 
 PICTURE = torch.randn(2, 4, 9, 9, generator=torch.Generator().manual_seed(0))

@@ -14,9 +14,8 @@ from torch import nn
 from torch.fx import GraphModule
 
 from edgepack.compress.counts import count
-from edgepack.errors import ExportError, PlanError, SourceError
+from edgepack.errors import ExportError, PlanError, SourceError, first_line
 from edgepack.graph import layers as graph
-from edgepack.model.load import first_line
 from edgepack.report import Counts
 from edgepack.silence import quiet
 

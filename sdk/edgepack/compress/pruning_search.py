@@ -13,7 +13,8 @@ from edgepack.compress import distillation, pruning
 from edgepack.compress.distillation import TrainingBudget
 from edgepack.compress.pruning import PrunedModule
 from edgepack.errors import PlanError, SourceError
-from edgepack.model.source import Source, recaptured, run
+from edgepack.model.inference import run
+from edgepack.model.source import Source, recaptured
 from edgepack.options import CompressionOptions, Pruning
 from edgepack.report import Pruned
 

@@ -18,7 +18,7 @@ from edgepack.arrays import Array, Sample
 from edgepack.compress.calibration import Calibration
 from edgepack.compress.simulation import Simulation
 from edgepack.graph.ranges import Range
-from edgepack.model.source import tensors
+from edgepack.model.inference import tensors
 from edgepack.recipe import Recipe
 
 SAMPLES = 32

@@ -69,6 +69,10 @@ class Contract(Strict):
         """The first output, if it has one score per class."""
         return self.outputs[0] if self.outputs[0].kind == "classification" else None
 
+    def with_output(self, output: Output) -> Contract:
+        """This contract with another first output."""
+        return self.model_copy(update={"outputs": (output, *self.outputs[1:])})
+
     @property
     def classifies(self) -> bool:
         """Whether the first output predicts a class, by scores or by its number."""

@@ -1,4 +1,4 @@
-"""What is asked of `model.load`: which model, with which weights, contract and samples."""
+"""The request for a model: which one, with which weights, contract and samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ModelRequest:
     weights: str
     trust_pickle: bool
     inputs: tuple[dict[str, Any], ...]
-    """Tables of the inputs as far as flags and settings tell; empty where the model tells."""
+    """Tables of the inputs, as far as flags and settings declare them; empty if the model declares them."""
     outputs: tuple[Output, ...]
     state: tuple[State, ...]
     labels: tuple[str, ...]
@@ -29,15 +29,15 @@ class ModelRequest:
     calib: str
     eval: str
     bake: bool
-    """Whether the graph does pre-processing and activation itself."""
+    """Whether the graph itself contains pre-processing and activation."""
     argmax: bool
-    """Whether it ends in the best class's number; goes with `bake`."""
+    """Whether the graph returns the number of the best class; needs `bake`."""
     recovers: bool
     """Whether a model is fine-tuned on the calibration samples and, if there are any, their labels."""
 
     @property
     def model_name(self) -> str:
-        """The model's reference without the folders of this machine, as a bundle shows it."""
+        """The model's reference without folders of this machine, as a bundle shows it."""
         reference = Reference.parse(self.model)
         if reference and reference.is_file:
             return f"{reference.path.name}:{reference.name}"

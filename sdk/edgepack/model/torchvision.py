@@ -1,4 +1,4 @@
-"""The zoo: architectures of torchvision, with the contract that their weights' metadata gives."""
+"""Architectures of torchvision, with the contract in the metadata of their weights."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SCHEMAS = {
 
 @cache
 def _models() -> Any:
-    """torchvision.models, importable also where its compiled operators do not load.
+    """torchvision.models, importable even if torchvision's compiled operators cannot be loaded.
 
-    Beside a torch built for another device they do not, and the import then fails for want of two
-    operators' schemas; models, weights' metadata and transforms need none of them.
+    They cannot be loaded next to a torch built for another device, and the import then fails because the
+    schemas of two operators are missing. Models, metadata and transforms need none of them.
     """
     try:
         return importlib.import_module("torchvision.models")
@@ -42,7 +42,7 @@ _KEPT: list[torch.library.Library] = []
 
 
 def build(name: str) -> torch.nn.Module:
-    """The architecture `name`, without weights. Raises SourceError where torchvision has none."""
+    """The architecture `name`, without weights. Raises SourceError if torchvision does not have it."""
     models = _models()
     if name not in models.list_models():
         raise SourceError(f"torchvision has no '{name}': {toml.near(name, models.list_models())}")
@@ -51,33 +51,33 @@ def build(name: str) -> torch.nn.Module:
 
 
 def cached(name: str) -> Path:
-    """Weights of `name` in torchvision's own cache. Raises SourceError where there are none."""
+    """Weights of `name` in torchvision's own cache. Raises SourceError if there are none."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
-    known = [each.url.rsplit("/", 1)[1] for each in reversed(list(_models().get_model_weights(name)))]
+    known = [entry.url.rsplit("/", 1)[1] for entry in reversed(list(_models().get_model_weights(name)))]
     for file in known:
         path = folder / str(file)
         if path.is_file():
             return path
     raise SourceError(
-        f"there are no weights for torchvision:{name}: edgepack works offline and downloads none",
+        f"there are no weights for torchvision:{name}: edgepack works offline and does not download them",
         hint=f"give --weights FILE, or put one of {', '.join(known) or 'its files'} into {folder}",
     )
 
 
 def contract(name: str, weights: Path) -> tuple[dict[str, Any], Output, str]:
-    """The input's table, the output, and in words which weights' metadata they come from.
+    """The input's table, the output, and which metadata they come from, in words.
 
-    The weights are known by their file's name; of others, the first published ones' metadata is
-    taken, and said. Raises SourceError where the metadata is not a picture classifier's.
+    Weights are identified by their file name; for unknown names, the metadata of the first published weights
+    is used, and the text says so. Raises SourceError if the metadata is not that of an image classifier.
     """
     published = list(_models().get_model_weights(name))
-    match = next((each for each in published if each.url.endswith(f"/{weights.name}")), None)
+    match = next((known for known in published if known.url.endswith(f"/{weights.name}")), None)
     entry = match or published[0]
     preset = entry.transforms()
     if not hasattr(preset, "crop_size") or "categories" not in entry.meta:
         raise SourceError(
-            f"torchvision's metadata of {name} is not a picture classifier's",
-            hint="say what it takes with --input, or in an edgepack.toml",
+            f"torchvision's metadata of {name} is not that of an image classifier",
+            hint="declare its input with --input, or in an edgepack.toml",
         )
     crop = preset.crop_size[0]
     table = {
@@ -91,5 +91,5 @@ def contract(name: str, weights: Path) -> tuple[dict[str, Any], Output, str]:
     }
     labels = tuple(entry.meta["categories"])
     output = Output(kind="classification", labels=labels, activation="softmax")
-    known = "" if match else f", assumed of {weights.name}"
-    return table, output, f"torchvision's metadata of {entry}{known}"
+    assumed = "" if match else f", assumed for {weights.name}"
+    return table, output, f"torchvision's metadata of {entry}{assumed}"

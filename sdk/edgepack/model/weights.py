@@ -1,4 +1,4 @@
-"""Weights: a state dict read from a file, without running what a pickle may hold, and put in place."""
+"""Weights: read a state dict from a file, without running code that a pickle may contain, and load it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 3
 def read(path: Path, *, trust_pickle: bool) -> StateDict:
     """The state dict in a `.safetensors`, `.pth` or `.pt` file.
 
-    Pickles are read with `weights_only=True` unless `trust_pickle`. Raises SourceError.
+    Pickles are read with `weights_only=True` unless `trust_pickle`. Raises SourceError if it cannot be read.
     """
     if path.suffix == ".safetensors":
         try:
@@ -34,12 +34,12 @@ def read(path: Path, *, trust_pickle: bool) -> StateDict:
     if isinstance(found, torch.nn.Module):
         found = found.state_dict()
     if not isinstance(found, dict) or not all(isinstance(v, torch.Tensor) for v in found.values()):
-        raise SourceError(f"{path} holds no state dict, but {type(found).__name__}")
+        raise SourceError(f"{path} does not contain a state dict, but {type(found).__name__}")
     return {str(key).removeprefix("module."): value for key, value in found.items()}
 
 
 def read_pickle(path: Path, *, trust_pickle: bool) -> object:
-    """What `torch.save` put into `path`. Raises SourceError at what `weights_only` refuses."""
+    """The content of a file of `torch.save`. Raises SourceError if `weights_only` refuses it."""
     _check_saved(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
@@ -47,17 +47,17 @@ def read_pickle(path: Path, *, trust_pickle: bool) -> object:
         if trust_pickle:
             raise SourceError(f"{path} is not a file that torch.save wrote: {cause}") from cause
         raise SourceError(
-            f"{path} holds more than tensors: loading it could run code of whoever made it",
-            hint="save the state dict alone, or add --trust-pickle if you trust its maker",
+            f"{path} contains more than tensors: loading it could run code of its author",
+            hint="save the state dict only, or add --trust-pickle if you trust its author",
         ) from cause
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as cause:
         raise SourceError(f"{path} cannot be read: {str(cause).partition(chr(10))[0]}") from cause
-    except Exception as cause:  # a trusted pickle runs its maker's code, which may raise anything
+    except Exception as cause:  # a trusted pickle runs its author's code, which may raise anything
         raise SourceError(f"{path} cannot be unpickled: {type(cause).__name__}: {cause}") from cause
 
 
 def _check_saved(path: Path) -> None:
-    """Raise SourceError where `path` begins neither as a zip archive nor as a binary pickle does."""
+    """Raise SourceError unless `path` begins like a zip archive or a binary pickle."""
     try:
         with path.open("rb") as file:
             head = file.read(2)
@@ -68,7 +68,7 @@ def _check_saved(path: Path) -> None:
 
 
 def put(state: StateDict, module: torch.nn.Module, path: Path) -> None:
-    """Load `state` into `module`. Raises SourceError naming the first keys or shapes that differ."""
+    """Load `state` into `module`. Raises SourceError that names the first keys or shapes that differ."""
     own = module.state_dict()
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     strange = [key for key in state if key not in own]

@@ -26,7 +26,8 @@ from edgepack import formats, target
 from edgepack.contract import Contract, Output, TensorInput
 from edgepack.contract.samples import Samples
 from edgepack.model import torchvision
-from edgepack.model.source import Source, captured
+from edgepack.model.capture import captured
+from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.silence import quiet
 

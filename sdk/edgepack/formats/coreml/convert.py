@@ -8,7 +8,6 @@ from typing import Any
 
 import coremltools as ct
 import torch
-from torch.export import ExportedProgram
 
 from edgepack.contract import Contract, ImageInput
 from edgepack.formats.coreml import activations, compress, features, layers, package, trace
@@ -28,8 +27,6 @@ DATED = "com.github.apple.coremltools.conversion_date"
 class _Base:
     """The model in float, which every recipe of one precision and floor starts from."""
 
-    program: ExportedProgram
-    """What it was converted from."""
     model: Any
     names: Names
     features: Features
@@ -56,14 +53,14 @@ def _base(source: Source, recipe: Recipe, floor: str, picture: ImageInput | None
     """The float model, converted once for all recipes that keep the same operators in fp32."""
     wide = [path for path in graphs.layers(source.exported.module()) if recipe.of(path) == "fp32"]
     key = " ".join(["coreml", floor, "fp32" if recipe.scheme == "fp32" else "fp16", *wide])
-    base = source.shared.get(key)
-    if not isinstance(base, _Base) or base.program is not source.exported:
+    base = source.cache.get(key, _Base, source.exported)
+    if base is None:
         traced = trace.traced(source, picture, _activation(source.contract))
         model = _converted(traced, source, recipe, floor, picture)
         found = features.write(model, source.contract, _activation(source.contract))
         model.user_defined_metadata[layers.KEY] = layers.written(model._mil_program, traced.names)
-        base = _Base(source.exported, model, traced.names, found)
-        source.shared[key] = base
+        base = _Base(model, traced.names, found)
+        source.cache.put(key, base, source.exported)
     return base
 
 

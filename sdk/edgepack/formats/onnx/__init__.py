@@ -97,14 +97,15 @@ def _float(source: Source, opset: int, path: Path) -> onnx.ModelProto:
     import onnx
 
     key = f"onnx, opset {opset}"
-    before = source.shared.get(key)
-    if isinstance(before, bytes):
+    before = source.cache.get(key, bytes)
+    if before is not None:
         model = onnx.load_from_string(before)
         if _put_weights(model, source.exported):
             return model
     _write_float(source, path, opset)
     model = onnx.load(path)
-    source.shared.setdefault(key, model.SerializeToString())
+    if before is None:
+        source.cache.put(key, model.SerializeToString())
     return model
 
 

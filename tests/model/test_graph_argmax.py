@@ -20,7 +20,7 @@ from edgepack.contract.samples import Samples
 from edgepack.errors import PlanError, SourceError
 from edgepack.evaluate import checks as judge
 from edgepack.evaluate import device_checks
-from edgepack.model import baking
+from edgepack.model import graph_argmax
 from edgepack.options import BuildOptions, CompressionOptions
 from edgepack.report import Report
 
@@ -156,13 +156,13 @@ IMAGE = ImageInput(kind="image", size=(8, 8))
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        (Output(kind="regression"), "a score a class"),
+        (Output(kind="regression"), "one score per class"),
         (Output(kind="classification", threshold=0.5), "threshold of 0.5"),
     ],
 )
 def test_what_has_no_best_class_is_refused(output: Output, words: str) -> None:
     with pytest.raises(SourceError, match=words):
-        baking.without_activation(Contract(inputs=(IMAGE,), outputs=(output,)))
+        graph_argmax.without_activation(Contract(inputs=(IMAGE,), outputs=(output,)))
 
 
 def test_a_number_is_not_declared(small_fashion: Path, tmp_path: Path) -> None:
@@ -171,13 +171,13 @@ def test_a_number_is_not_declared(small_fashion: Path, tmp_path: Path) -> None:
     settings = folder / "edgepack.toml"
     text = settings.read_text().replace('kind = "classification"', 'kind = "class"')
     settings.write_text("\n".join(each for each in text.splitlines() if "activation" not in each))
-    with pytest.raises(SourceError, match="is what --bake-argmax leaves"):
+    with pytest.raises(SourceError, match="is set by --bake-argmax"):
         edgepack.build(str(folder), targets=["raspberry-pi-5"], out=str(tmp_path / "out"), emulator=False)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_number_takes_no_activation() -> None:
-    with pytest.raises(ValueError, match="no softmax is applied"):
+    with pytest.raises(ValueError, match="activation 'softmax' does not apply"):
         Output(kind="class", activation="softmax")
 
 
@@ -185,7 +185,7 @@ def test_the_clearest_samples_come_first() -> None:
     rows = [[0.4, 0.5, 0.1], [0.0, 0.9, 0.1], [0.1, 0.2, 0.7]]
     reference = tuple((np.array([each]),) for each in rows)
     samples = Samples(tuple((np.array([n]),) for n in range(3)), (1, 1, 2), "three", ())
-    found, answers = baking.clearest_first(samples, reference)
+    found, answers = graph_argmax.clearest_first(samples, reference)
     assert [int(row[0][0]) for row in found.inputs] == [1, 2, 0]
     assert found.labels == (1, 2, 1)
     assert answers == (reference[1], reference[2], reference[0])

@@ -1,4 +1,4 @@
-"""Baking: the graph takes the picture's own 8-bit values, and gives scores, in every format."""
+"""Pre-processing in the graph: it takes 8-bit images and returns scores, in every format."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import edgepack
-from edgepack import bundle, formats, metrics, plan
+from edgepack import bundle, formats, plan
 from edgepack.compress import ptq
 from edgepack.compress.calibration import Calibration
 from edgepack.contract import Contract, ImageInput, Output, TensorInput
 from edgepack.contract.preprocess import prepare
 from edgepack.errors import SourceError
-from edgepack.model import baking, source
+from edgepack.model import graph_preprocessing, inference, source
 from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
 from edgepack.report import Report
@@ -34,7 +34,7 @@ def test_the_graph_makes_of_8_bits_what_an_app_would(channels: str, layout: str)
     depth = 1 if channels == "L" else 3
     scaled = {"mean": [0.4, 0.5, 0.6][:depth], "std": [0.2, 0.3, 0.4][:depth], "value_range": [-1.0, 1.0]}
     given = image(channels=channels, layout=layout, **scaled)
-    graph, contract = baking.baked(Contract(inputs=(given,), outputs=(CLASSES,)))
+    graph, contract = graph_preprocessing.moved_into_graph(Contract(inputs=(given,), outputs=(CLASSES,)))
     assert contract.image is not None
     assert contract.image.shape == (1, 9, 7, depth)
     picture = np.random.default_rng(0).integers(0, 256, (31, 20, 3), dtype=np.uint8)
@@ -48,7 +48,7 @@ def test_the_contract_asks_the_app_for_nothing_that_is_in_the_graph() -> None:
     made = Contract(
         inputs=(image(mean=[0.1, 0.2, 0.3]),), outputs=(CLASSES, Output(name="b", activation="sigmoid"))
     )
-    graph, contract = baking.baked(made)
+    graph, contract = graph_preprocessing.moved_into_graph(made)
     assert [each.activation for each in contract.outputs] == ["none", "sigmoid"]
     assert contract.image is not None
     assert (contract.image.mean, contract.image.std, contract.image.dtype) == ((), (), "uint8")
@@ -62,8 +62,8 @@ def test_the_contract_asks_the_app_for_nothing_that_is_in_the_graph() -> None:
     "given", [TensorInput(kind="tensor", shape=(1, 3)), image(dtype="uint8", layout="NHWC")]
 )
 def test_what_is_no_picture_of_floats_is_refused(given: ImageInput | TensorInput) -> None:
-    with pytest.raises(SourceError, match="takes one picture, as floats"):
-        baking.baked(Contract(inputs=(given,), outputs=(CLASSES,)))
+    with pytest.raises(SourceError, match="takes one image, as floats"):
+        graph_preprocessing.moved_into_graph(Contract(inputs=(given,), outputs=(CLASSES,)))
 
 
 @pytest.fixture(scope="module")
@@ -109,19 +109,9 @@ def test_repairs_are_judged_before_the_activation(small_fashion: Path, tmp_path:
         choices = BuildOptions(
             model=str(small_fashion), targets=targets, out=out, bake_preprocessing=baked, bake_argmax=argmax
         )
-        with source.one_thread():
+        with inference.one_thread():
             return ptq.score(Calibration(source.load(plan.resolve(choices))), Recipe("w8a8")).ranking_db
 
     plain = judged(baked=False)
     assert judged(baked=True) == pytest.approx(plain, abs=1.5)
     assert judged(baked=True, argmax=True) == pytest.approx(plain, abs=1.5)
-
-
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_what_stood_before_an_activation_comes_back(activation: str) -> None:
-    scores = np.array([[-3.0, 0.0, 2.5]])
-    chances = metrics.activate(scores, activation)
-    got = metrics.deactivate(chances, activation)
-    shift = got - scores
-    np.testing.assert_allclose(shift, shift[0, 0] if activation == "softmax" else 0, atol=1e-6)
-    assert np.isfinite(metrics.deactivate(np.array([[0.0, 1.0]]), activation)).all()

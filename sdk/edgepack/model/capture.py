@@ -1,0 +1,121 @@
+"""Capture a model as an exported program, in the form that the toolchains quantize."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ExportGraphSignature
+from torch.fx import GraphModule
+
+from edgepack.contract import Contract, samples
+from edgepack.errors import SourceError, first_line
+from edgepack.graph import layers as graph
+from edgepack.model import torchscript
+from edgepack.model.flat_model import FlatModel
+from edgepack.silence import quiet
+
+
+def of_contract(model: torch.nn.Module, contract: Contract, *, free: bool) -> ExportedProgram:
+    """`model` as an exported program for the inputs of `contract`.
+
+    The contract's named dimensions are dynamic if `free`, else 1. Raises SourceError if torch.export cannot
+    capture the model.
+    """
+    example, shapes = [], []
+    dims = {name: torch.export.Dim(name) for name in contract.free_dims} if free else {}
+    for array, declared in zip(samples.synthetic(contract, 1).inputs[0], contract.inputs):
+        tensor = torch.from_numpy(array)
+        axes = {n: dims[dim] for n, dim in enumerate(declared.shape) if isinstance(dim, str) and free}
+        for axis in axes:  # torch.export specializes a size of 1
+            tensor = torch.cat([tensor, tensor], dim=axis)
+        example.append(tensor)
+        shapes.append(axes or None)
+    module = _without_script(model, tuple(example))
+    try:
+        return captured(module, tuple(example), (tuple(shapes),) if free else None)
+    except Exception as cause:  # torch.export documents no common base of its errors
+        dynamic = f" with dynamic {', '.join(dims)}" if free else ""
+        raise SourceError(
+            f"torch.export cannot capture the model{dynamic}: {first_line(cause)}",
+            hint="the documentation of torch.export shows how to rewrite control flow that depends on values",
+        ) from cause
+
+
+def captured(
+    model: torch.nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any = None
+) -> ExportedProgram:
+    """`model` as an exported program, with batch norm folded and recurrent cells decomposed.
+
+    Raises what torch.export raises.
+    """
+    with quiet():
+        program = torch.export.export(model, example, dynamic_shapes=dynamic_shapes, strict=False)
+        program = _without_cells(program)
+        module = program.module()
+        changed = graph.fold_batch_norm(module) + graph.without_in_place(module)
+        if not changed:
+            return program
+        return torch.export.export(module, example, dynamic_shapes=dynamic_shapes, strict=False)
+
+
+def reweighted(program: ExportedProgram, weights: Mapping[str, torch.Tensor]) -> ExportedProgram:
+    """`program` with copies of `weights` as its parameters and buffers, which have the same names."""
+    state = {
+        name: torch.nn.Parameter(weights[name].detach().clone(), requires_grad=False)
+        if isinstance(value, torch.nn.Parameter)
+        else weights[name].detach().clone()
+        for name, value in program.state_dict.items()
+    }
+    return rebuilt(program, state=state)
+
+
+def rebuilt(
+    program: ExportedProgram,
+    *,
+    module: GraphModule | None = None,
+    signature: ExportGraphSignature | None = None,
+    state: dict[str, Any] | None = None,
+) -> ExportedProgram:
+    """`program` with another graph, signature or state; what is not given stays."""
+    module = module or program.graph_module
+    return ExportedProgram(
+        root=module,
+        graph=module.graph,
+        graph_signature=signature or program.graph_signature,
+        state_dict=program.state_dict if state is None else state,
+        range_constraints=program.range_constraints,
+        module_call_graph=program.module_call_graph,
+        example_inputs=program.example_inputs,
+        constants=program.constants,
+        verifiers=program.verifiers,
+    )
+
+
+_SAFE = {
+    graph.ATEN.unsafe_split.Tensor: graph.ATEN.split.Tensor,
+    graph.ATEN.unsafe_chunk.default: graph.ATEN.chunk.default,
+}
+"""Equal operators with separate names for autograd; Core ML's converter knows only one of each."""
+
+
+def _without_cells(program: ExportedProgram) -> ExportedProgram:
+    """`program` with recurrent cells decomposed into linear layers, which toolchains quantize."""
+    if not any(node.target in graph.CELLS for node in program.graph.nodes):
+        return program
+    known = torch.export.default_decompositions()
+    decomposed: ExportedProgram = program.run_decompositions({cell: known[cell] for cell in graph.CELLS})
+    for node in decomposed.graph.nodes:
+        node.target = _SAFE.get(node.target, node.target)
+    return decomposed
+
+
+def _without_script(model: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.nn.Module:
+    """`model`; a TorchScript model is replaced by an equal graph."""
+    if isinstance(model, FlatModel) and isinstance(model.model, torch.jit.ScriptModule):
+        steps = model.preprocessing
+        inputs = example if steps is None else (steps.before(example[0]),)
+        return FlatModel(torchscript.to_graph(model.model, inputs), (), steps)
+    return model

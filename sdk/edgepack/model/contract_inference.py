@@ -1,0 +1,89 @@
+"""The contract of a model: from flags and settings, completed by what the model itself says."""
+
+from __future__ import annotations
+
+from edgepack import toml
+from edgepack.arrays import Sample
+from edgepack.contract import Contract, Input, Output, State, samples
+from edgepack.contract.samples import Samples
+from edgepack.errors import SourceError
+from edgepack.model import inference
+from edgepack.model.flat_model import FlatModel
+from edgepack.model.load import LoadedModel
+from edgepack.model.request import ModelRequest
+from edgepack.toml import Strict
+
+
+class _Inputs(Strict):
+    inputs: tuple[Input, ...]
+
+
+def contract_of(request: ModelRequest, loaded: LoadedModel, flat: FlatModel) -> Contract:
+    """The contract of a model, which is run once to count its outputs.
+
+    Raises SourceError if declarations contradict each other or the model.
+    """
+    inputs = _inputs(request, loaded)
+    count = _output_count(flat, inputs)
+    return _validated(inputs, _outputs(request, loaded, count), request.state)
+
+
+def _inputs(request: ModelRequest, loaded: LoadedModel) -> tuple[Input, ...]:
+    """The request's inputs, else the model's own; a request of a size only changes the model's own input."""
+    tables = request.inputs or loaded.inputs
+    is_size_only = len(tables) == len(loaded.inputs) == 1 and set(tables[0]) <= {"kind", "name", "size"}
+    if request.inputs and is_size_only and tables[0]["kind"] == loaded.inputs[0]["kind"]:
+        size = max(tables[0].get("size", [0]))
+        own = dict(loaded.inputs[0])
+        if own.get("resize_to", size) < size:
+            own["resize_to"] = round(size * own["resize_to"] / max(own["size"]))
+        tables = ({**own, **tables[0]},)
+    return toml.validate({"inputs": list(tables)}, _Inputs, request.contract_from, SourceError).inputs
+
+
+def _output_count(flat: FlatModel, inputs: tuple[Input, ...]) -> int:
+    """How many tensors the model returns."""
+    contract = _validated(inputs, [Output(name="output_probed")])
+    try:
+        sample = samples.synthetic(contract, count=1).inputs[0]
+    except (MemoryError, ValueError) as cause:
+        shapes = ", ".join("x".join(str(dim) for dim in declared.shape) for declared in inputs)
+        raise SourceError(f"an input of {shapes} does not fit into this host's memory") from cause
+    return len(inference.run(flat, sample))
+
+
+def _outputs(request: ModelRequest, loaded: LoadedModel, count: int) -> list[Output]:
+    """The declared outputs, completed to `count`."""
+    outputs = list(request.outputs or ((loaded.output,) if loaded.output else ()))
+    if len(outputs) > count:
+        raise SourceError(f"{len(outputs)} outputs are declared, the model returns {count}")
+    if any(output.kind == "class" for output in outputs):
+        raise SourceError(
+            "output kind 'class' is set by --bake-argmax and cannot be declared",
+            hint="declare 'classification' for a model that returns scores, 'tensor' for one that returns a "
+            "class number",
+        )
+    if not outputs:
+        outputs = [Output()]
+    if request.labels:
+        table = {**outputs[0].model_dump(), "kind": "classification", "labels": request.labels}
+        outputs[0] = Output.model_validate(table)
+    return [*outputs, *(Output(name=f"output_{n}") for n in range(len(outputs), count))]
+
+
+def _validated(inputs: tuple[Input, ...], outputs: list[Output], state: tuple[State, ...] = ()) -> Contract:
+    tables = {"inputs": list(inputs), "outputs": outputs, "state": list(state)}
+    return toml.validate(tables, Contract, "the contract", SourceError)
+
+
+def with_classes(
+    contract: Contract, evaluation: Samples, reference: tuple[Sample, ...]
+) -> tuple[Contract, list[str]]:
+    """`contract` with the first output as scores of classes if the samples have labels, and notes."""
+    first = contract.outputs[0]
+    scores = reference[0][0]
+    is_row = scores.ndim == 2 and scores.shape[0] == 1 and scores.shape[1] > 1
+    if first.kind == "tensor" and evaluation.labels is not None and is_row:
+        note = "the samples have labels: the output is treated as scores of classes"
+        return contract.with_output(Output(kind="classification", name=first.name)), [note]
+    return contract, []

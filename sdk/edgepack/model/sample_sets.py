@@ -1,0 +1,52 @@
+"""Which samples calibrate a model, and which evaluate it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgepack.contract import Contract, calibration_warnings, samples
+from edgepack.contract.samples import Samples
+from edgepack.model import validation
+from edgepack.model.request import ModelRequest
+
+
+@dataclass(frozen=True)
+class SampleSets:
+    """The samples of a build."""
+
+    calib: Samples | None
+    evaluation: Samples
+    notes: tuple[str, ...]
+    """What the user should know about them."""
+
+
+def load(request: ModelRequest, contract: Contract) -> SampleSets:
+    """Load the samples that the request names.
+
+    Without an evaluation set, a third of the calibration set is held out; without any samples, noise is used.
+    Raises SourceError if samples cannot be read, or do not fit the contract.
+    """
+    with_labels = request.recovers or not request.eval
+    calib = samples.load(request.calib, contract, with_labels=with_labels) if request.calib else None
+    calib, evaluation, notes = _divided(request, contract, calib)
+    if calib:
+        validation.check_calibration(calib)
+        notes += calibration_warnings.warnings(calib, contract)
+    for loaded in (calib, evaluation):
+        notes += [f"left out: {broken}" for broken in (loaded.left_out if loaded else ())]
+    return SampleSets(calib, evaluation, tuple(dict.fromkeys(notes)))
+
+
+def _divided(
+    request: ModelRequest, contract: Contract, calib: Samples | None
+) -> tuple[Samples | None, Samples, list[str]]:
+    """Samples for calibration and for evaluation, and notes about the choice."""
+    if request.eval:
+        return calib, samples.load(request.eval, contract, with_labels=True), []
+    if calib is None:
+        note = "no samples are given: evaluated on noise, which proves little; give --eval"
+        return None, samples.synthetic(contract), [note]
+    if len(calib) == 1:
+        return calib, calib, ["one sample is given: calibrated and evaluated on it, which proves little"]
+    kept, held = samples.split(calib)
+    return kept, held, [f"one set is given: calibrated on {kept.origin}, evaluated on {held.origin}"]

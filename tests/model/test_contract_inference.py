@@ -1,0 +1,59 @@
+"""The contract of a model: what is declared, what is inferred, and what contradicts the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_models import load, refused, work_folder
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return work_folder(tmp_path, monkeypatch)
+
+
+def test_answers_are_a_flat_tuple_whatever_the_model_gives() -> None:
+    found = load("nets.py:Two", ("a=tensor:1x8", "b=tensor:1x8"))
+    a, b = found.evaluation.inputs[0]
+    wanted = {(a + b).tobytes(), a.tobytes(), (b * 2).tobytes()}
+    assert {each.tobytes() for each in found.reference[0]} == wanted
+    assert [each.name for each in found.contract.outputs] == ["output", "output_1", "output_2"]
+
+
+def test_labels_make_a_classifier(folder: Path) -> None:
+    (folder / "l.txt").write_text("a\nb\nc\nd\n")
+    contract = load(labels="l.txt").contract
+    assert contract.classes is not None
+    assert contract.classes.labels == ("a", "b", "c", "d")
+
+
+def test_labels_of_samples_make_a_classifier_and_that_is_noted(folder: Path) -> None:
+    np.savez(folder / "e.npz", inputs=np.zeros((2, 8), "f4"), labels=[0, 3])
+    found = load(eval="e.npz")
+    assert found.contract.classes is not None
+    assert any("treated as scores of classes" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (("tensor:1x9",), "float32 [1, 9]: RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+        (("tensor:1x8:int64",), "the model raises on int64 [1, 8]"),
+        (("a=tensor:1x8", "b=tensor:1x8"), "the model raises on float32 [1, 8], float32 [1, 8]: TypeError"),
+        (("a=tensor:1x8", "a=tensor:1x8"), "two inputs or outputs have one name: a, a"),
+        (("image:8", "image:8"), "two inputs or outputs have one name: input, input"),
+        (("output=tensor:1x8",), "two inputs or outputs have one name: output, output"),
+        (("tensor:99999999999999x8",), "does not fit into this host's memory"),
+        (("tensor:99999999999999999999x8",), "does not fit into this host's memory"),
+    ],
+)
+def test_inputs_that_do_not_fit(inputs: tuple[str, ...], words: str) -> None:
+    assert words in refused(inputs=inputs)
+
+
+def test_more_outputs_declared_than_given(folder: Path) -> None:
+    text = '[model]\nsource = "nets.py:net"\n[[output]]\n[[output]]\nname = "b"\n'
+    (folder / "edgepack.toml").write_text(text)
+    assert "2 outputs are declared, the model returns 1" in refused()

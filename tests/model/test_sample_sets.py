@@ -1,0 +1,38 @@
+"""Which samples calibrate and which evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_models import load, work_folder
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return work_folder(tmp_path, monkeypatch)
+
+
+def test_labels_of_calibration_samples_are_read_where_recovery_learns_from_them(folder: Path) -> None:
+    for name in ("c.npz", "e.npz"):
+        np.savez(folder / name, inputs=np.zeros((2, 8), "f4"), labels=[0, 3])
+    without = load(calib="c.npz", eval="e.npz")
+    with_recovery = load(calib="c.npz", eval="e.npz", prune="0.5", recover=1.0)
+    assert without.calib is not None
+    assert with_recovery.calib is not None
+    assert without.calib.labels is None
+    assert with_recovery.calib.labels == (0, 3)
+
+
+def test_one_set_is_split_and_that_is_noted(folder: Path) -> None:
+    np.save(folder / "c.npy", np.random.default_rng(0).standard_normal((9, 8)))
+    found = load(calib="c.npy")
+    assert found.calib is not None
+    assert (len(found.calib), len(found.evaluation)) == (6, 3)
+    assert any("one set is given" in note for note in found.notes)
+    assert any("only 6 calibration samples" in note for note in found.notes)
+
+
+def test_noise_is_owned_up_to() -> None:
+    assert any("evaluated on noise" in note for note in load().notes)
