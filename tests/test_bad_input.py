@@ -385,7 +385,7 @@ def test_a_calibration_sample_that_is_no_number(bench: Bench, value: float) -> N
     broken[5, 3] = value
     flags = {"calib": rows(bench.folder, inputs=broken), "eval": "eval.npz", "scheme": "w8a8"}
     if np.isnan(value):
-        shows(bench.refused(SOURCE, **flags), "sample 5 of ", "rows.npz holds NaN")
+        shows(bench.refused(SOURCE, **flags), "sample 5 of ", "rows.npz contains NaN")
     else:
         ended = bench.command(*bench.arguments("nets.py:Net", **flags))
         assert ended.code == 0, ended.err
