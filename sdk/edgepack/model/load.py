@@ -89,9 +89,7 @@ def _instance(found: Any, reference: Reference) -> torch.nn.Module:
         except (Exception, SystemExit) as cause:  # whatever the user's code raises
             raise SourceError(f"{reference}() raises {type(cause).__name__}: {cause}") from cause
     if not isinstance(found, torch.nn.Module):
-        raise SourceError(
-            f"{reference} is not a torch.nn.Module and returns none, but {type(found).__name__}"
-        )
+        raise SourceError(f"{reference} must be a torch.nn.Module or return one, not {type(found).__name__}")
     return found
 
 
