@@ -21,23 +21,23 @@ from edgepack.errors import BundleError
 
 def test_the_workshop_goes_and_with_it_the_folders_it_needed(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
-    with bundle.workshop(out) as folder:
+    with bundle.staging_folder(out) as folder:
         assert folder.parent == out
         (folder / "file").write_text("x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
-    with bundle.workshop(tmp_path / "old"):
+    with bundle.staging_folder(tmp_path / "old"):
         pass
     (tmp_path / "old").mkdir()
-    with bundle.workshop(tmp_path / "old" / "new"):
+    with bundle.staging_folder(tmp_path / "old" / "new"):
         pass
     assert list(tmp_path.rglob("*")) == [tmp_path / "old"]
 
 
 def test_what_was_put_into_its_place_stays(tmp_path: Path) -> None:
-    with bundle.workshop(tmp_path / "a" / "b") as folder:
+    with bundle.staging_folder(tmp_path / "a" / "b") as folder:
         (folder / "made").mkdir()
         os.rename(folder / "made", tmp_path / "a" / "b" / "made")
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
@@ -58,7 +58,10 @@ def test_an_error_of_the_disk_is_one_of_the_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"cannot be written: .*No such file"):
         _fill(tmp_path, lambda folder: (folder / "no" / "file").write_text("x"))
     (tmp_path / "file").write_text("x")
-    with pytest.raises(BundleError, match="cannot be written"), bundle.workshop(tmp_path / "file" / "a"):
+    with (
+        pytest.raises(BundleError, match="cannot be written"),
+        bundle.staging_folder(tmp_path / "file" / "a"),
+    ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -75,7 +78,7 @@ def test_a_disk_that_fills_up_is_named(small_disk: Path) -> None:
 
 
 def _fill(out: Path, write: Callable[[Path], object]) -> None:
-    with bundle.workshop(out) as folder:
+    with bundle.staging_folder(out) as folder:
         write(folder)
 
 

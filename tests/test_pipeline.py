@@ -17,7 +17,8 @@ from conftest import ALL_FORMATS, FASHION, ROOT, Command
 from test_report import artifact as an_artifact
 
 import edgepack
-from edgepack import bundle, formats, metrics, pipeline, recipe
+from edgepack import bundle, formats, metrics, recipe
+from edgepack.evaluate.verdict import no_gain
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Figures, Report
 
@@ -485,11 +486,42 @@ def test_sensitivity_in_words_and_without_samples(
     assert (tmp_path / "sensitivity.svg").is_file()
 
 
-def test_what_is_slower_than_float_does_not_pay_whether_quantized_or_pruned() -> None:
+def test_bytes_and_counted_instructions_decide_and_no_clock_does() -> None:
     slow = replace(an_artifact(), figures=Figures(latency_ratio=1.4, latency_spread=(1.2, 1.6)))
-    quick = replace(slow, figures=Figures(latency_ratio=0.7, latency_spread=(0.6, 0.8)))
+    counted = replace(slow, figures=replace(slow.figures, instructions_ratio=1.1))
     for what in ("w8a8", "pruned fp32"):
-        assert f"{what} is slower than float in the same runtime: 1.40" in pipeline._idle((slow,), what)
-        assert pipeline._idle((quick,), what) == ""
-        assert "no smaller" in pipeline._idle((replace(quick, size_ratio=1.0),), what)
-    assert pipeline._idle((slow,), "") == "", "the float model itself"
+        assert no_gain((slow,), what) == ""
+        assert "no smaller" in no_gain((replace(slow, size_ratio=1.0),), what)
+        assert f"{what} takes no fewer instructions than float" in no_gain((counted,), what)
+
+
+def test_pruning_is_told_of_the_target_that_was_pruned_alone(small_fashion: Path, tmp_path: Path) -> None:
+    """Core ML stores zeros for less; ONNX gains nothing from them, so that its target is not pruned."""
+    phones, pruning = ("iphone-15", "pixel-8"), "weights:0.3"
+    built = edgepack.build(
+        str(small_fashion), targets=phones, formats=("coreml", "onnx"), prune=pruning, out=str(tmp_path)
+    )
+    pruned, whole = built
+    assert pruned.pruned is not None
+    assert pruned.pruned.what == pruning
+    assert whole.pruned is None
+    written = {name: recipe.read(tmp_path / name / "recipe.toml").prune for name in phones}
+    assert written == {"iphone-15": pruning, "pixel-8": ""}
+
+
+def test_each_target_is_pruned_as_far_as_its_own_goal_allows(small_fashion: Path, tmp_path: Path) -> None:
+    text = (ROOT / "targets" / "raspberry-pi-5.toml").read_text()
+    goals = {"lenient": 30, "strict": 97}
+    for name, least in goals.items():
+        own = f"\n[compress]\nmin_agreement = {least}\n"
+        (tmp_path / f"{name}.toml").write_text(text + own)
+    reports = edgepack.build(
+        str(small_fashion),
+        targets=[str(tmp_path / f"{name}.toml") for name in goals],
+        formats=["onnx"],
+        scheme="fp32",
+        prune="auto",
+        out=str(tmp_path / "out"),
+    )
+    shares = [float(report.pruned.what) if report.pruned else 0.0 for report in reports]
+    assert shares[0] > shares[1]

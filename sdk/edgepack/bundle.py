@@ -1,4 +1,4 @@
-"""The bundle: the output folder of one target. It appears whole or not at all."""
+"""The bundle: the output folder of one target. It is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _MADE_BY = ("edgepack", "torch", "torchvision", "executorch", "torchao", "onnx",
 
 
 @contextmanager
-def workshop(out: Path) -> Iterator[Path]:
-    """A temporary folder beside the bundles, gone at the end, as is `out` if it is then empty.
+def staging_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder beside the bundles, removed at the end, as is `out` if it is then empty.
 
     Raises BundleError where `out` cannot be written, or where the disk fills up meanwhile.
     """
@@ -108,10 +108,10 @@ def write_golden(
     reference: tuple[Sample, ...],
     outputs: dict[str, tuple[Sample, ...]],
 ) -> None:
-    """Write the first samples, the float model's outputs, and each file's own on this host.
+    """Write the golden vectors: the first samples, the float model's outputs, and each file's own.
 
-    `inputs_<i>.npy`, `outputs_<i>.npy` and `<file name>.outputs_<i>.npy`, one sample a row, each as the
-    model takes or gives it. Samples of another shape than the first are left out.
+    `inputs_<i>.npy`, `outputs_<i>.npy` and `<file name>.outputs_<i>.npy`, one sample in each row.
+    Samples of another shape than the first are left out.
     """
     folder.mkdir()
     first = [each.shape for each in inputs[0]]
@@ -122,9 +122,9 @@ def write_golden(
         _stack(folder, f"{name}.outputs", [given[n] for n in rows])
 
 
-def write_golden_picture(folder: Path, image: ImageInput) -> None:
-    """Write `picture.npy`, uint8 [H, W, 3] in RGB of odd sides, and `picture_tensor.npy`, what the model
-    takes for it: an app's pre-processing must give the same bits."""
+def write_golden_image(folder: Path, image: ImageInput) -> None:
+    """Write `picture.npy`, uint8 [H, W, 3] in RGB with odd sides, and `picture_tensor.npy`, the model's input
+    for it: an app's pre-processing must give the same bits."""
     high, wide = (image.size[0] * 3 // 2) | 1, (image.size[1] * 7 // 4) | 1
     draw = np.random.default_rng(0)
     y, x = np.mgrid[0:high, 0:wide] / np.array([high, wide]).reshape(2, 1, 1)
@@ -174,9 +174,11 @@ def seal(folder: Path, report: Report, target: Target, contract: Contract) -> No
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def enter_app(folder: Path, file: str) -> None:
-    """Let the manifest and the report of the bundle in `folder` tell of the app that now stands in it,
-    which uses the model file `file`. Raises BundleError where it is no bundle."""
+def record_app(folder: Path, file: str) -> None:
+    """Record the app, which runs the model file `file`, in the bundle's manifest and report.
+
+    Raises BundleError where `folder` is no bundle.
+    """
     manifest = _manifest(folder)
     report, _, _ = open_bundle(folder)
     (folder / REPORT).write_text(reports.to_json(replace(report, app=file)), encoding="utf-8")
@@ -192,7 +194,7 @@ def _entry(path: Path) -> dict[str, Any]:
 
 
 def put(folder: Path, goal: Path) -> None:
-    """Move `folder` to `goal`; a bundle that stands there goes only once the new one is ready."""
+    """Move `folder` to `goal`; an old bundle is replaced only once the new one is ready."""
     old = folder.with_name(folder.name + ".old")
     if goal.exists():
         os.rename(goal, old)
@@ -205,7 +207,7 @@ def put(folder: Path, goal: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what makes a bundle, as far as they are installed."""
+    """Versions of the packages that make a bundle, as far as they are installed."""
     found = {"python": platform.python_version()}
     for name in _MADE_BY:
         try:
@@ -233,7 +235,7 @@ def open_bundle(folder: Path) -> tuple[Report, Target, Contract]:
 
 
 def inspect(path: Path) -> Description:
-    """What a model file holds; of one that lies in a bundle as it was built, with its delegation.
+    """What a model file contains; with its delegation, if it is an unchanged file of a bundle.
 
     Raises BundleError where it cannot be read or the bundle around it is damaged, and ExportError where
     the format's toolchain is not installed.
@@ -265,12 +267,12 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def listed(folder: Path) -> set[str]:
-    """The files that the bundle's manifest tells of. Raises BundleError where `folder` is no bundle."""
+    """The files that the bundle's manifest lists. Raises BundleError where `folder` is no bundle."""
     return set(_manifest(folder)["files"])
 
 
 def damage(folder: Path) -> list[str]:
-    """Files of the bundle that are missing, or not what the manifest says."""
+    """Files of the bundle that are missing or differ from the manifest."""
     found = []
     for name, told in _manifest(folder)["files"].items():
         path = folder / name

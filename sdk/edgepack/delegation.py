@@ -1,4 +1,4 @@
-"""Delegation: what of a program is handed to delegates, and what is left outside."""
+"""Delegation: the parts of a program that delegates run, and the operators left outside."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _FEW = 4
 
 @dataclass(frozen=True)
 class Delegate:
-    """A runtime within the runtime, and what it was given of one program."""
+    """A delegate, and its share of one program."""
 
     name: str
     parts: int
-    """Stretches of the program that it was given; between them values go back to the program."""
+    """Partitions of the program that it runs; between them values return to the program."""
     operators: int
     multiply_adds: int
     share_of_operators: float
@@ -22,14 +22,14 @@ class Delegate:
     share_of_work: float | None
     """0..1, of all multiply-adds of the program; None where it has none."""
     instructions: int | None = None
-    """Within its calls, of one inference on the emulated device; None where they were not counted."""
+    """Instructions within its calls, of one inference on the emulated device; None where not counted."""
     share_of_instructions: float | None = None
     """0..1, of all instructions of that inference."""
 
 
 @dataclass(frozen=True)
 class Outside:
-    """Operators of one kind and one line of the model that no delegate was given."""
+    """Operators of one kind and one line of the model that no delegate runs."""
 
     operator: str
     line: str
@@ -44,7 +44,7 @@ class Outside:
 
 @dataclass(frozen=True)
 class Delegation:
-    """One program: each delegate, and the operators outside, those of most work and number first."""
+    """One program: its delegates, and the operators outside, sorted by work and number."""
 
     operators: int
     multiply_adds: int
@@ -54,7 +54,7 @@ class Delegation:
 
     @property
     def share(self) -> tuple[float, str]:
-        """What delegates run together, in percent, and of what: of operators where nothing multiplies."""
+        """The delegates' share in percent and its unit: multiply-adds, or operators without these."""
         if self.multiply_adds:
             work = sum(each.multiply_adds for each in self.delegates)
             return 100 * work / self.multiply_adds, "% of multiply-adds"
@@ -62,7 +62,7 @@ class Delegation:
         return 100 * inside / max(1, self.operators), "% of operators"
 
     def counted(self, instructions: int, inside: Mapping[str, int]) -> Delegation:
-        """The same, with what of an inference's `instructions` was counted `inside` each delegate."""
+        """The same with the instructions `inside` each delegate, of all `instructions` of an inference."""
         counts = [inside.get(each.name, 0) for each in self.delegates]
         made = [
             replace(each, instructions=count, share_of_instructions=count / instructions)
@@ -71,7 +71,7 @@ class Delegation:
         return replace(self, delegates=tuple(made))
 
     def uncounted(self) -> Delegation:
-        """The same, without counts, which are of one device and one run."""
+        """The same without counts, which belong to one device and one run."""
         made = [replace(each, instructions=None, share_of_instructions=None) for each in self.delegates]
         return replace(self, delegates=tuple(made))
 
@@ -89,7 +89,7 @@ class Delegation:
 
     @property
     def left(self) -> str:
-        """The largest of what is outside, in words; empty where nothing is."""
+        """The largest operators outside, in words; empty where there are none."""
         rest = len(self.outside) - _FEW
         more = f" and {rest} more" if rest > 0 else ""
         return ", ".join(str(each) for each in self.outside[:_FEW]) + more

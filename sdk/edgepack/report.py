@@ -1,4 +1,4 @@
-"""The report: what was built, what stayed in float and why, and how each artifact fared."""
+"""The report of a build: its artifacts, their metrics and checks, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Verdict = Literal["pass", "fail", "evaluated", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """One measured figure against a limit."""
+    """One measured value against a limit."""
 
     name: str
     verdict: Verdict
@@ -43,70 +43,71 @@ def sentence(check: Check) -> str:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one inference takes on the emulated device: the median of the counted ones.
+    """What one inference takes on the emulated device: the least of the counted ones.
 
     Instructions are not cycles: a core's caches, clock and pipelines are not emulated.
     """
 
     instructions: int
     simd: int
-    """Of those: Advanced SIMD on vectors; scalar floats are not among them."""
+    """Advanced SIMD instructions on vectors among them; scalar floats do not count."""
     dot: int
-    """Of those: products of int8 vectors or matrices (SDOT, UDOT, USDOT, SUDOT, SMMLA, UMMLA, USMMLA)."""
+    """Products of int8 vectors or matrices among them (SDOT, UDOT, USDOT, SUDOT, SMMLA, UMMLA, USMMLA)."""
     memory: int
     """Loads and stores, of vectors too."""
     branch: int
     pages: int
     """Pages of 4 KiB that its loads and stores touch: data, not code."""
     bytes_read: int
-    """What its loads ask for, each time they do; a core's caches answer most of it."""
+    """Bytes of all loads; a core's caches serve most of them."""
     bytes_written: int
     spread: float = 0.0
-    """Most less least instructions of the counted inferences, over the least."""
+    """Range of the counted inferences' instructions over their minimum."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """How an artifact compares with the float model; None where it was not measured."""
+    """Metrics of an artifact against the float model; None where one was not measured."""
 
     agreement: float | None = None
-    """Samples, in percent, on which the top answer is the float model's."""
+    """Percent of samples with the float model's top-1 class."""
     accuracy_float: float | None = None
     """The float model's top-1 accuracy in percent, where the samples have labels."""
     accuracy: float | None = None
-    """This artifact's, on the same samples."""
+    """This artifact's accuracy on the same samples."""
     sqnr_db: float | None = None
-    """10 log10 of the float outputs' energy over the difference's; None where they are equal."""
+    """Signal to quantization noise in dB: 10 log10 of the float outputs' energy over the difference's; None
+    where they are equal."""
     exact: bool = False
-    """Every output is the float model's to the bit."""
+    """Every output equals the float model's bit by bit."""
     scored: bool = True
-    """False where the one output is a class's number, of which there is no SQNR."""
+    """False where the only output is a class index, which has no SQNR."""
     latency_ratio: float | None = None
-    """Time of an inference against the format's float artifact in the same runtime, one thread."""
+    """Host time of an inference over the float artifact's, same runtime, one thread. It decides nothing."""
     latency_spread: tuple[float, float] | None = None
     load_seconds: float | None = None
     memory_mb: float | None = None
-    """Most memory above the bare runtime's, 10^6 bytes."""
+    """Peak memory above the bare runtime's, 10^6 bytes."""
     cost: Cost | None = None
-    """What an inference takes on the emulated device."""
+    """Cost of an inference on the emulated device."""
     instructions_ratio: float | None = None
-    """Its instructions against those of the format's float file, on the same device."""
+    """Instructions over those of the format's float file on the same emulated device."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One written model file or folder, and how it fared."""
+    """One model file or package, with its metrics and checks."""
 
     file: str
-    """Path in the bundle."""
+    """Path inside the bundle."""
     format: str
     scheme: SchemeName
     bytes: int
     bytes_gzip: int
     size_ratio: float
-    """Bytes against the format's float artifact."""
+    """Bytes over the format's float artifact's."""
     export_seconds: float
-    """Time of the export that wrote it (and files beside it)."""
+    """Time of the export that wrote it and its companions."""
     figures: Figures
     checks: tuple[Check, ...]
     quantized: float | None
@@ -118,9 +119,9 @@ class Artifact:
     notes: tuple[str, ...]
     recipe: Recipe
     activation: str = "none"
-    """What the file itself applies to its first output, so that the app must not."""
+    """The activation that the file applies to its first output, so that the app must not."""
     delegation: Delegation | None = None
-    """Which of the model's operators delegates were given; None where the format has none."""
+    """The operators that delegates run; None where the format has no delegates."""
 
     @property
     def verdict(self) -> Verdict:
@@ -141,7 +142,7 @@ class Omission:
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate of the search: what was written and judged, and what became of it."""
+    """An artifact of a candidate of the search, and the outcome."""
 
     artifact: Artifact
     outcome: str
@@ -149,29 +150,29 @@ class Tried:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a float model holds and computes."""
+    """Size and work of a float model."""
 
     parameters: int
     nonzero: int
-    """Those of them that are not exactly zero."""
+    """Parameters that are not exactly zero."""
     multiply_adds: int
-    """Of one sample: convolutions and matrix products, all weights counted as non-zero."""
+    """Of one sample, in convolutions and matrix products; zeros count as weights."""
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning and recovery did."""
+    """What pruning and fine-tuning did."""
 
     what: str
-    """As `--prune` takes it, the share settled."""
+    """The value of `--prune`, with the ratio resolved."""
     before: Counts
     after: Counts
     channels: Mapping[str, tuple[int, int]]
-    """Output channels of each layer that lost some: before and after."""
+    """Output channels, before and after, of each layer that lost some."""
     recovery_steps: int = 0
     recovery_seconds: float = 0.0
     agreement: float | None = None
-    """With the float model on the evaluation samples, in torch, after recovery, in percent."""
+    """Percent of evaluation samples with the float model's top-1 class, in torch, after fine-tuning."""
     agreement_unrecovered: float | None = None
 
 
@@ -188,16 +189,16 @@ class Report:
     skipped: tuple[Omission, ...]
     notes: tuple[str, ...]
     folder: str
-    """Where the bundle is; not written into the bundle itself."""
+    """Path of the bundle; not written into the bundle itself."""
     tried: tuple[Tried, ...] = ()
-    """Every candidate that was written, in the order in which they were judged."""
+    """Every candidate, in the order of evaluation."""
     goal: Mapping[str, Any] = field(default_factory=dict)
-    """What was asked of compression, settled."""
+    """The resolved compression options."""
     fingerprint: str = ""
-    """sha256 of the calibration samples as the model took them; empty without."""
+    """sha256 of the calibration samples as the model reads them; empty without samples."""
     pruned: Pruned | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """What took how long in this build, shared work told once for all targets."""
+    """Seconds of each kind of work in this build; targets share it."""
     app: str = ""
     """The model file that the app uses; empty where there is no app."""
     schema_number: int = SCHEMA
@@ -212,7 +213,7 @@ _ADAPTER = TypeAdapter(Report)
 
 
 def _plain(report: Report) -> dict[str, Any]:
-    """A report as JSON has it: what it holds, with the verdicts that follow from it."""
+    """A report as plain values for JSON, with its verdicts."""
     plain: dict[str, Any] = _ADAPTER.dump_python(report, mode="json")
     for entry, artifact in zip(plain["artifacts"], report.artifacts):
         entry["verdict"] = artifact.verdict

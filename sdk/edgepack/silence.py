@@ -1,6 +1,6 @@
-"""Quiet: what toolchains print about themselves on import and at work is kept from the user.
+"""Silence: what toolchains print on import and at work is kept from the user.
 
-What a user has to know of an export stands in its notes, not in a toolchain's warnings.
+What a user has to know about an export is in its notes, not in a toolchain's warnings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Python warnings and log lines below an error are dropped; what was set comes back."""
+    """Drop Python warnings and log lines below an error, and restore the settings afterwards."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

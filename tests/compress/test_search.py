@@ -12,8 +12,7 @@ import pytest
 
 from edgepack.compress import ptq, sensitivity
 from edgepack.compress.calibration import Calibration
-from edgepack.compress.search import Search, Trial
-from edgepack.formats import Exported
+from edgepack.compress.search import Candidate, Search
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Step
 from edgepack.report import Artifact, Figures
@@ -28,27 +27,27 @@ def _trial(
     idle: str = "",
     agreement: float | None = 99.0,
     sqnr_db: float = 30.0,
-) -> Trial:
+) -> Candidate:
     given = recipe if isinstance(recipe, Recipe) else Recipe(recipe)
     artifact = Artifact(
         file=f"model/net-{given.scheme}.onnx", format="onnx", scheme=given.scheme, bytes=1000,
         bytes_gzip=500, size_ratio=0.5, export_seconds=0.0, checks=(), quantized=None, delegated=None,
         figures=Figures(agreement=agreement, sqnr_db=sqnr_db), kept_float=(), notes=(), recipe=given,
     )  # fmt: skip
-    return Trial(given, Exported((Path("net.onnx"),)), (artifact,), missed, idle)
+    return Candidate(given, (artifact,), (Path("net.onnx"),), (), missed, idle)
 
 
 class Shop:
     """Gives the trials that it holds, and keeps count."""
 
-    def __init__(self, *trials: Trial) -> None:
+    def __init__(self, *trials: Candidate) -> None:
         self.trials = {trial.recipe.scheme: trial for trial in trials}
         self.asked: list[Recipe] = []
 
-    def __call__(self, recipe: Recipe) -> Trial:
+    def __call__(self, recipe: Recipe) -> Candidate:
         self.asked.append(recipe)
         held = self.trials[recipe.scheme]
-        return held if held.recipe == recipe else _trial(recipe, held.missed, held.idle)
+        return held if held.recipe == recipe else _trial(recipe, held.missed, held.no_gain)
 
 
 FLOAT = _trial("fp32", agreement=100)
@@ -58,7 +57,7 @@ def _search(
     shop: Shop,
     ladder: Sequence[SchemeName | Recipe],
     *,
-    base: Trial = FLOAT,
+    base: Candidate = FLOAT,
     calibration: Calibration | None = None,
     forced: bool = False,
     keep_best: bool = False,
@@ -133,7 +132,7 @@ def test_where_float_itself_misses_it_is_shipped_as_the_best_there_is() -> None:
 def test_of_those_that_all_miss_the_one_that_answers_best_is_kept_where_pruning_was_asked_for(
     classes: bool,
 ) -> None:
-    def missing(scheme: SchemeName, agreement: float, sqnr_db: float) -> Trial:
+    def missing(scheme: SchemeName, agreement: float, sqnr_db: float) -> Candidate:
         return _trial(scheme, "missed", "", agreement if classes else None, sqnr_db)
 
     shop = Shop(missing("w8", 90, 12), missing("w4", 70, 5), missing("fp16", 90.2, 13))

@@ -22,9 +22,10 @@ from edgepack.emulator.arm import build, cost, fetch, machine, pins, tensors
 from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.evaluate import device_checks, localize_mismatch
 from edgepack.evaluate.device import Device
+from edgepack.evaluate.model_file import Evaluation, ModelFile
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Cost, Figures
+from edgepack.report import Cost
 from edgepack.scheme import SchemeName
 
 FILES: list[tuple[str, SchemeName, str]] = [
@@ -271,12 +272,12 @@ def test_where_host_and_device_part_is_told_by_layer(emulator: arm.Entry, tmp_pa
         helper.make_node("Cast", ["whole"], ["y"], name="back", to=TensorProto.FLOAT),
     )
     sample = (np.array([[0.5, 1.0, 2.0, 40.0]], np.float32),)
-    found = localize_mismatch.parted(tmp_path / "model.onnx", sample, PI_5, tmp_path / "run", 300)
+    found = localize_mismatch.find(tmp_path / "model.onnx", sample, PI_5, tmp_path / "run", 300)
     assert found is not None
     assert (found.layer, found.operator) == ("cut", "Cast")
     assert found.before < 1e-5
     small = (np.array([[0.5, 1.0, 2.0, 4.0]], np.float32),)
-    assert localize_mismatch.parted(tmp_path / "model.onnx", small, PI_5, tmp_path / "run", 300) is None
+    assert localize_mismatch.find(tmp_path / "model.onnx", small, PI_5, tmp_path / "run", 300) is None
 
 
 class _Large(torch.nn.Module):
@@ -297,18 +298,16 @@ def test_where_they_part_in_a_pte_is_found_by_cutting_it(emulator: arm.Entry, tm
     small, large = torch.ones(1, 4), torch.full((1, 4), 1e6)
     source = source_of(_Large(), [small])
     formats.load("executorch").export(source, Recipe("fp32"), PI_5, tmp_path / "net.pte")
-    found = localize_mismatch.parted(tmp_path / "net.pte", (large.numpy(),), PI_5, tmp_path / "run", 300)
+    found = localize_mismatch.find(tmp_path / "net.pte", (large.numpy(),), PI_5, tmp_path / "run", 300)
     assert found is not None
     assert found.layer == "dim_order_ops::_to_dim_order_copy #1"
     assert found.operator == "dim_order_ops::_to_dim_order_copy"
     assert found.before < 1e-5 < found.relative
-    assert (
-        localize_mismatch.parted(tmp_path / "net.pte", (small.numpy(),), PI_5, tmp_path / "run", 300) is None
-    )
+    assert localize_mismatch.find(tmp_path / "net.pte", (small.numpy(),), PI_5, tmp_path / "run", 300) is None
 
 
 def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -> None:
-    """The check fails, and the note says where device and host part."""
+    """The check fails, and the note says where device and host differ."""
     large = torch.full((1, 4), 1e6)
     source = source_of(_Large(), [large])
     path = tmp_path / "net.pte"
@@ -324,25 +323,22 @@ def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -
         say=lambda _: None,
         absent="",
     )
-    recipe = Recipe("fp32")
-    artifact = Artifact(
-        "net.pte", "executorch", "fp32", 1, 1, 1.0, 0.0, Figures(), (), None, None, (), (), recipe
-    )
     runner = formats.load("executorch").load(path)
     here = tuple(runner(sample) for sample in source.evaluation.inputs)
-    judged = on.judged(artifact, path, here, source.reference, None)
+    file = ModelFile(path, "executorch", "fp32")
+    judged = on.evaluate(file, Evaluation(), here, source.reference)
     assert [(check.name, check.verdict) for check in judged.checks] == [
         ("device runs", "pass"),
         ("device agrees", "fail"),
         ("device agrees with float", "fail"),
     ]
     (note,) = judged.notes
-    assert note.startswith("device and host part at dim_order_ops::_to_dim_order_copy '")
+    assert note.startswith("device and host differ at dim_order_ops::_to_dim_order_copy '")
 
 
 def test_files_whose_layers_cannot_be_asked_for_say_so(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"\.ort files do not give what their layers answer"):
-        localize_mismatch.parted(tmp_path / "net.ort", (np.ones(1),), PI_5, tmp_path / "run", 1)
+        localize_mismatch.find(tmp_path / "net.ort", (np.ones(1),), PI_5, tmp_path / "run", 1)
 
 
 @pytest.mark.parametrize(("count", "first"), [(1, 0), (2, 1), (7, 0), (66, 41), (66, 65)])

@@ -20,9 +20,10 @@ from edgepack.emulator.job import Death, Job, read_samples, write_samples
 from edgepack.errors import EdgepackError, TargetError
 from edgepack.evaluate import android as checks
 from edgepack.evaluate.device import Device
+from edgepack.evaluate.model_file import ModelFile
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Check, Figures
+from edgepack.report import Check
 from edgepack.scheme import SCHEMES, SchemeName
 
 PIXEL_8 = target.load("pixel-8")
@@ -43,9 +44,8 @@ def libraries(users_cache: None) -> android_libraries.Libraries:
     return found
 
 
-def _artifact(path: Path, scheme: SchemeName = "fp32", name: str = "onnx") -> Artifact:
-    recipe = Recipe(scheme)
-    return Artifact(path.name, name, scheme, 1, 1, 1.0, 0.0, Figures(), (), None, None, (), (), recipe)
+def _file(path: Path, scheme: SchemeName = "fp32", name: str = "onnx") -> ModelFile:
+    return ModelFile(path, name, scheme)
 
 
 def _device(samples: Path, scratch: Path) -> Device:
@@ -67,10 +67,10 @@ def _checked(
 ) -> list[Check]:
     """The checks of Android's library, after the device's own run."""
     on = _device(samples, scratch)
-    artifact = _artifact(path, scheme, name)
+    file = _file(path, scheme, name)
     if not arm.unsuited(PIXEL_8, name) and arm.status():
-        on._run(name, path)
-    return list(checks.judged(artifact, path, on).checks)
+        on.run(name, path)
+    return list(checks.checks(file, on))
 
 
 def _model(path: Path, *, opset: int = 20, ir_version: int = 10, operator: str = "Relu") -> None:
@@ -289,9 +289,9 @@ def test_answers_that_differ_from_linux_fail(
     _model(tmp_path / "model.onnx")
     _model(tmp_path / "other.onnx", operator="Sigmoid")
     on = _device(samples, tmp_path / "run")
-    on.ran[tmp_path / "model.onnx"] = on._run("onnx", tmp_path / "other.onnx")
-    artifact = _artifact(tmp_path / "model.onnx")
-    _, agrees = checks.judged(artifact, tmp_path / "model.onnx", on).checks
+    on.ran[tmp_path / "model.onnx"] = on.run("onnx", tmp_path / "other.onnx")
+    file = _file(tmp_path / "model.onnx")
+    _, agrees = checks.checks(file, on)
     assert agrees.verdict == "fail"
 
 

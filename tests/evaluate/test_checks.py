@@ -123,7 +123,7 @@ def test_a_file_that_answers_nan_or_infinity_fails(value: float) -> None:
     with np.errstate(invalid="ignore"):
         found = judge.figures(bad, FLOAT, None, CLASSES)
     (only,) = judge.checks(bad, found, BUDGET, DEFAULT, "w8a8")
-    assert (only.verdict, only.reason) == ("fail", "the file answers NaN or infinity")
+    assert (only.verdict, only.reason) == ("fail", "the file returns NaN or infinity")
 
 
 def test_a_float_model_that_answers_only_zeros_proves_nothing() -> None:

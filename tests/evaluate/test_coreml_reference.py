@@ -10,10 +10,10 @@ import pytest
 
 from edgepack import formats, target
 from edgepack.evaluate import coreml_reference
+from edgepack.evaluate.model_file import ModelFile
 from edgepack.formats import coreml
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Figures
 
 pytest.importorskip("coremltools")
 
@@ -39,19 +39,16 @@ def test_how_far_apart_they_are_is_told(package: Path, small_source: Source) -> 
 def test_a_package_that_cannot_be_evaluated_says_so(tmp_path: Path) -> None:
     (tmp_path / "noise.mlmodel").write_bytes(b"\x07noise")
     said = coreml_reference.compared(tmp_path / "noise.mlmodel", (), ())
-    assert said.startswith("the evaluator in torch could not be held against Core ML: ")
+    assert said.startswith("the evaluator in torch could not be compared with Core ML: ")
 
 
 def test_only_what_core_ml_ran_is_compared(package: Path, small_source: Source) -> None:
-    recipe = Recipe("fp16")
-    artifact = Artifact(
-        "net.mlpackage", "coreml", "fp16", 1, 1, 1.0, 0.0, Figures(), (), None, None, (), (), recipe
-    )
+    file = ModelFile(package, "coreml", "fp16")
     inputs = small_source.evaluation.inputs[:2]
     here = tuple(coreml.load(package)(sample) for sample in inputs)
-    found = coreml_reference.told(artifact, package, inputs, here)
+    found = coreml_reference.notes(file, inputs, here)
     if sys.platform == "darwin":
-        (note,) = found.notes
+        (note,) = found
         assert "cosine 0.99" in note or "cosine 1 " in note
     else:
-        assert found == artifact
+        assert found == ()

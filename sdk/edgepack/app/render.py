@@ -172,7 +172,7 @@ def rendered(folder: Path, out: Path, choice: Choice, *, force: bool) -> Rendere
             )
         bundle.put(made, out)
     if out == folder / bundle.APP:
-        bundle.enter_app(folder, artifact.file)
+        bundle.record_app(folder, artifact.file)
     return Rendered(settled.template, artifact.file, selftest, artifact.verdict == "pass", changes)
 
 

@@ -1,6 +1,6 @@
-"""The search: down a format's ladder to the first artifact that stays within the goal.
+"""The search for a format's recipe: candidates in order, until one meets the goal.
 
-Every candidate is written and judged in its own runtime. A simulation says which are worth writing.
+Every candidate is exported and evaluated in its own runtime. A simulation says which are worth exporting.
 """
 
 from __future__ import annotations
@@ -8,91 +8,94 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from edgepack.compress import mixed_precision, ptq, sensitivity
 from edgepack.compress.calibration import Calibration
-from edgepack.formats import Exported
 from edgepack.recipe import Recipe, Step
 from edgepack.report import Artifact, Tried
-from edgepack.scheme import SCHEMES, SchemeName
+from edgepack.scheme import SCHEMES, Scheme
 
 _SHARES = (0.05, 0.1, 0.2, 0.4)
-"""Shares of the layers, worst first, that mixed precision leaves in float."""
+"""Shares of the layers, most sensitive first, that mixed precision leaves in float."""
 _GAIN_DB = 1.0
-"""What more layers in float must gain in simulation to be worth writing."""
+"""What more layers in float must gain in simulation to be worth an export."""
 _WORTH_POINTS, _WORTH_DB = 0.5, 3.0
-"""Where all candidates miss, a larger file must answer better by this to be taken."""
-_WRITTEN = 2
-"""Mixed recipes of one format that are written at most."""
-_FED_BACK: frozenset[SchemeName] = frozenset({"p6", "p4"})
-"""Palettes so narrow that error feedback pays."""
+"""Where all candidates miss the goal, a larger file must be better by this to be preferred."""
+_MOST_MIXED = 2
+"""Mixed-precision recipes of one format that are exported at most."""
+_GPTQ_BITS = 6
+"""Palettes of at most so many bits are worth GPTQ."""
 _NOISES = (0.25, 0.06)
 """Shares of the noise of 4-bit palettes that mixes with wider ones leave."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A candidate as it came out."""
+class Candidate:
+    """One recipe exported in one format, with its measurements."""
 
     recipe: Recipe
-    exported: Exported
     artifacts: tuple[Artifact, ...]
+    models: tuple[Path, ...]
+    """The exported files, one for each artifact."""
+    companions: tuple[Path, ...]
+    """Files that go with them into a bundle."""
     missed: str
     """What of the goal it misses, in words; empty where it meets it."""
-    idle: str
-    """Why quantization does not pay here (no smaller, or slower); empty where it does."""
+    no_gain: str
+    """Why it gains nothing over float; empty where it does."""
+    is_pruned: bool = False
 
-    def beats(self, other: Trial) -> bool:
-        """Whether it answers so much better than one that saves more, that it is worth its bytes."""
+    def is_better_than(self, other: Candidate) -> bool:
+        """Whether its outputs are so much closer to float's that it is worth its additional bytes."""
         if self._agreement is not None and other._agreement is not None:
             return self._agreement > other._agreement + _WORTH_POINTS
         return self._sqnr_db > other._sqnr_db + _WORTH_DB
 
     @property
     def _agreement(self) -> float | None:
-        """Of its worst file."""
-        told = [each.figures.agreement for each in self.artifacts]
-        return min((each for each in told if each is not None), default=None)
+        """That of its worst file."""
+        known = [artifact.figures.agreement for artifact in self.artifacts]
+        return min((value for value in known if value is not None), default=None)
 
     @property
     def _sqnr_db(self) -> float:
-        told = [each.figures.sqnr_db for each in self.artifacts]
-        return min((each for each in told if each is not None), default=0.0)
+        known = [artifact.figures.sqnr_db for artifact in self.artifacts]
+        return min((value for value in known if value is not None), default=0.0)
 
 
 @dataclass
 class Search:
-    """One format's ladder for one target."""
+    """The search for one format and one target."""
 
     steps: tuple[Step, ...]
-    base: Trial
-    """The float model: what the others are held against, and what is shipped in the worst case."""
+    base: Candidate
+    """The float model: what the others are compared with, and what ships if none of them does."""
     calibration: Calibration | None
     """None where there are no calibration samples."""
-    attempt: Callable[[Recipe], Trial]
+    attempt: Callable[[Recipe], Candidate]
     forced: bool
-    """A scheme or recipe was given by hand: it is shipped, whatever it misses."""
+    """A scheme or recipe was given by hand: it ships, whatever it misses."""
     keep_best: bool
-    """Where all miss, ship the best of those tried instead of `base`."""
+    """Where all miss, ship the best candidate instead of `base`."""
     deadline: float
-    """`time.monotonic()` after which nothing more is tried."""
-    _outcomes: list[tuple[Trial, str]] = field(default_factory=list)
-    _idle: bool = False
-    """The last trial did not pay."""
+    """`time.monotonic()` after which no further candidate is tried; infinite without --search-budget."""
+    _outcomes: list[tuple[Candidate, str]] = field(default_factory=list)
+    _last_gained_nothing: bool = False
 
-    def run(self) -> Trial:
-        """The trial that is shipped; `tried` then tells of all."""
+    def run(self) -> Candidate:
+        """The candidate that ships; `tried` then lists all."""
         self._note(self.base, "what the others are held against")
-        best: Trial | None = None
+        best: Candidate | None = None
         spent = ""
         for recipe in self._recipes():
-            trial = self.attempt(recipe)
-            self._idle = bool(trial.idle)
-            problem = trial.missed or ("" if self.forced else trial.idle)
+            candidate = self.attempt(recipe)
+            self._last_gained_nothing = bool(candidate.no_gain)
+            problem = candidate.missed or ("" if self.forced else candidate.no_gain)
             if not problem:
-                return self._shipped(trial)
-            self._note(trial, problem)
-            best = trial if best is None or trial.beats(best) else best
+                return self._shipped(candidate)
+            self._note(candidate, problem)
+            best = candidate if best is None or candidate.is_better_than(best) else best
             if time.monotonic() > self.deadline:
                 spent = "; the search budget is spent: not looked further"
                 break
@@ -100,59 +103,79 @@ class Search:
 
     @property
     def tried(self) -> tuple[Tried, ...]:
-        """Every candidate with its outcome, in the order in which they were judged."""
-        return tuple(Tried(each, outcome) for trial, outcome in self._outcomes for each in trial.artifacts)
+        """Every candidate with its outcome, in the order of evaluation."""
+        return tuple(
+            Tried(artifact, outcome)
+            for candidate, outcome in self._outcomes
+            for artifact in candidate.artifacts
+        )
 
-    def _shipped(self, trial: Trial, more: str = "") -> Trial:
-        problem = trial.missed or trial.idle
+    def _shipped(self, candidate: Candidate, more: str = "") -> Candidate:
+        problem = candidate.missed or candidate.no_gain
         how = "shipped, as asked for by hand" if self.forced else "shipped, the best there is"
-        self._note(trial, (f"{how}: {problem}" if problem else "shipped") + more)
-        return trial
+        self._note(candidate, (f"{how}: {problem}" if problem else "shipped") + more)
+        return candidate
 
-    def _note(self, trial: Trial, outcome: str) -> None:
-        places = [n for n, (before, _) in enumerate(self._outcomes) if before is trial]
-        if places:
-            self._outcomes[places[0]] = trial, outcome
-        else:
-            self._outcomes.append((trial, outcome))
+    def _note(self, candidate: Candidate, outcome: str) -> None:
+        """Record the outcome of a candidate, in the place of an earlier one of its own."""
+        for n, (before, _) in enumerate(self._outcomes):
+            if before is candidate:
+                self._outcomes[n] = candidate, outcome
+                return
+        self._outcomes.append((candidate, outcome))
 
     def _recipes(self) -> Iterator[Recipe]:
         """Recipes in the order in which they are tried."""
         for step in self.steps:
+            scheme = SCHEMES[step.scheme]
             if step.recipe:
                 yield step.recipe
-            elif SCHEMES[step.scheme].has_static_activations and self.calibration:
-                base = self._base(self.calibration)
-                yield base
-                if base.layers and self._idle:  # a float layer may part what the runtime fuses
-                    yield replace(base, layers={})
-                if not self._idle:
-                    yield from self._mixed(self.calibration)
-            elif step.scheme in _FED_BACK and self.calibration:
+            elif scheme.has_static_activations and self.calibration:
+                yield from self._static(self.calibration)
+            elif (
+                scheme.is_palette
+                and not scheme.sparse
+                and scheme.weight_bits <= _GPTQ_BITS
+                and self.calibration
+            ):
                 yield Recipe(step.scheme, gptq=True)
-                if step.scheme == "p4" and not self._idle:
+                if scheme.has_few_values and not self._last_gained_nothing:
                     yield from _widened(self.calibration)
             else:
                 yield Recipe(step.scheme)
 
+    def _static(self, calibration: Calibration) -> Iterator[Recipe]:
+        """The int8 recipe, then those that leave sensitive layers in float."""
+        base = self._base(calibration)
+        yield base
+        if base.layers and self._last_gained_nothing:  # a float layer may part what the runtime fuses
+            yield replace(base, layers={})
+        if not self._last_gained_nothing:
+            yield from self._mixed(calibration)
+
     def _base(self, calibration: Calibration) -> Recipe:
-        """The int8 recipe, its layers in float as the format's float files have them."""
+        """The int8 recipe, its float layers in the scheme of the format's float files."""
         found = ptq.choose_recipe(calibration)
         return replace(found, layers=dict.fromkeys(found.layers, self.base.recipe.scheme))
 
     def _mixed(self, calibration: Calibration) -> Iterator[Recipe]:
-        """Recipes that leave ever more of the worst layers in float, where simulation gains by it."""
+        """Recipes that leave more and more sensitive layers in float, where simulation gains by it."""
         base = self._base(calibration)
         reached = ptq.score(calibration, base).ranking_db
         worst = [layer.path for layer in sensitivity.analyze(calibration)]
-        written = 0
+        exported = 0
         for share in _SHARES:
             kept = worst[: max(1, round(share * len(worst)))]
             recipe = replace(base, layers={**base.layers, **dict.fromkeys(kept, self.base.recipe.scheme)})
-            found = ptq.score(calibration, recipe).ranking_db
-            if found >= reached + _GAIN_DB and written < _WRITTEN:
-                reached, written = found, written + 1
+            score_db = ptq.score(calibration, recipe).ranking_db
+            if score_db >= reached + _GAIN_DB and exported < _MOST_MIXED:
+                reached, exported = score_db, exported + 1
                 yield recipe
+
+
+def _gains_by_gptq(scheme: Scheme) -> bool:
+    """The palette is so narrow that GPTQ pays for its time."""
+    return scheme.is_palette and not scheme.sparse and scheme.weight_bits <= _GPTQ_BITS
 
 
 def _widened(calibration: Calibration) -> Iterator[Recipe]:

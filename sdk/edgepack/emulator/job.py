@@ -19,7 +19,7 @@ _RAISED = re.compile(r"[\w.]*(Error|Exception|Fail|Fault|Argument): ")
 
 @dataclass(frozen=True)
 class Job:
-    """One file to run, and the float file of its format to time it against."""
+    """One file to run, and the float file of its format that it is timed against."""
 
     format: str
     path: str
@@ -29,19 +29,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Death:
-    """How the child ended before it was done."""
+    """Why the child ended before it was done."""
 
     reason: str
 
 
 def write_samples(inputs: tuple[Sample, ...], path: Path) -> None:
-    """Write samples where children can read them: one entry a sample and input."""
+    """Write samples for child processes: one `.npz` entry for each sample and input."""
     entries = {f"{row}_{n}": array for row, each in enumerate(inputs) for n, array in enumerate(each)}
     np.savez(path, **entries)  # type: ignore[arg-type]  # its stub takes keywords for options
 
 
 def read_samples(path: Path) -> tuple[Sample, ...]:
-    """What `write_samples` wrote."""
+    """Read what `write_samples` wrote."""
     rows: dict[int, dict[int, Array]] = {}
     with np.load(path, allow_pickle=False) as entries:
         for key in entries.files:
@@ -51,7 +51,7 @@ def read_samples(path: Path) -> tuple[Sample, ...]:
 
 
 def reason(code: int, log: str) -> str:
-    """Why a runtime's process ended with `code`, by its signal or by the last word of its log."""
+    """Why a runtime's process ended with `code`: its signal, or the last error in its log."""
     if code < 0:
         name = signal.Signals(-code).name
         likely = " (out of memory, most likely)" if -code == signal.SIGKILL else ""

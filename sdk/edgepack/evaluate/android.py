@@ -6,7 +6,6 @@ Where the libraries are not set up the check is skipped, with the command that s
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from edgepack.emulator import arm
 from edgepack.emulator.arm import android_libraries, cache, inference
@@ -14,7 +13,8 @@ from edgepack.emulator.job import Death, Job
 from edgepack.errors import TargetError
 from edgepack.evaluate import device_checks
 from edgepack.evaluate.device import SAMPLES, Device
-from edgepack.report import Artifact, Check
+from edgepack.evaluate.model_file import ModelFile
+from edgepack.report import Check
 from edgepack.target import Target
 
 RUNS, AGREES = "android libs run", "android libs agree"
@@ -42,25 +42,21 @@ def refuse(target: Target) -> None:
         raise TargetError(f"{target.title} runs {target.platform}, not Android's libraries", hint=hint)
 
 
-def judged(artifact: Artifact, path: Path, on: Device) -> Artifact:
-    """`artifact`, its file at `path` and judged `on` the device, with the checks of Android's library."""
-    return replace(artifact, checks=(*artifact.checks, *_checks(artifact, path, on)))
-
-
-def _checks(artifact: Artifact, path: Path, on: Device) -> tuple[Check, ...]:
+def checks(file: ModelFile, on: Device) -> tuple[Check, ...]:
+    """The checks of Android's own library, which runs `file` on the same emulated core as `on`."""
     libraries, entry = android_libraries.libraries(), cache.entry()
-    reason = android_libraries.unsuited(artifact.format) or arm.unsuited(on.target, artifact.format)
+    reason = android_libraries.unsuited(file.format) or arm.unsuited(on.target, file.format)
     reason = reason or ("" if libraries else _SETUP) or on.absent
     if reason or libraries is None or entry is None:
         return (_skipped(RUNS, reason or _SETUP),)
-    by = libraries.build(artifact.format, entry)
-    on.say(f"run {path.name} by {by.name}")
-    job = Job(artifact.format, str(path), str(on.samples))
+    by = libraries.build(file.format, entry)
+    on.say(f"run {file.path.name} by {by.name}")
+    job = Job(file.format, str(file.path), str(on.samples))
     found = inference.run(job, on.target, on.scratch / "android", on.time_limit, samples=SAMPLES, by=by)
-    linux = on.ran.get(path)
+    linux = on.ran.get(file.path)
     if isinstance(found, Death):
         return (_died(found, by.name, linux),)
-    return _compared(found, linux, artifact, on)
+    return _compared(found, linux, file, on)
 
 
 def _skipped(name: str, reason: str) -> Check:
@@ -76,15 +72,13 @@ def _died(found: Death, library: str, linux: arm.Run | Death | None) -> Check:
 
 
 def _compared(
-    found: arm.Run, linux: arm.Run | Death | None, artifact: Artifact, on: Device
+    found: arm.Run, linux: arm.Run | Death | None, file: ModelFile, on: Device
 ) -> tuple[Check, ...]:
     if not isinstance(linux, arm.Run):
         ran = Check(RUNS, "pass", None, None, "", found.runtime)
         return ran, _skipped(AGREES, "the runtime's build for Linux gave no answers to compare with")
-    agreement = device_checks.agreement(
-        found, linux.outputs, linux.outputs, artifact.scheme, classes=on.classes
-    )
-    runs = device_checks.checks(found, agreement, artifact.scheme)[0]
-    agrees = device_checks.to_host(agreement, artifact.scheme)
+    agreement = device_checks.agreement(found, linux.outputs, linux.outputs, file.scheme, classes=on.classes)
+    runs = device_checks.checks(found, agreement, file.scheme)[0]
+    agrees = device_checks.to_host(agreement, file.scheme)
     reason = ", ".join(filter(None, (f"against {linux.runtime} for Linux", agrees.reason)))
     return replace(runs, name=RUNS), replace(agrees, name=AGREES, reason=reason)

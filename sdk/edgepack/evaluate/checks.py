@@ -1,8 +1,9 @@
-"""The judge: a file's outputs on the host, held against the float model's and the target's budget."""
+"""Checks of a file that ran on the host: its metrics against the goal and the target's budget."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from edgepack import metrics
 from edgepack.arrays import Sample
@@ -17,22 +18,22 @@ from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.target import Budget
 
 FLOAT_SQNR_DB: dict[SchemeName, float] = {"fp32": 60.0, "fp16": 30.0}
-"""What a float file must reach: rounding alone leaves more than this (fp32 gives about 120 dB,
-a whole network computed in fp16 40 to 60)."""
+"""Lowest SQNR of a float file. Rounding alone stays above it: fp32 gives about 120 dB, a network computed
+in fp16 40 to 60."""
 
 REPEATS: dict[SchemeName, float] = {
     **dict.fromkeys(SCHEMES, 0.999),
     "fp32": 0.9999,
     **dict.fromkeys(("w8a8", "w8d", "w8", "w4"), 0.99),
 }
-"""Least cosine between what a file gave when it was built and what it gives on another machine:
-int8 kernels differ by single codes between processors, floats by the order of their sums."""
+"""Lowest cosine between the outputs of a file when it was built and on another machine: int8 kernels
+differ by single codes between processors, float kernels by the order of their sums."""
 
 
 def figures(
     run: Run, reference: tuple[Sample, ...], labels: tuple[int, ...] | None, contract: Contract
 ) -> Figures:
-    """Compare a run's outputs with the float model's, and tell what it cost."""
+    """A run's outputs compared with the float model's, with its time and memory."""
     return replace(
         answers(run.outputs, reference, labels, contract),
         latency_ratio=run.latency_ratio,
@@ -48,7 +49,7 @@ def answers(
     labels: tuple[int, ...] | None,
     contract: Contract,
 ) -> Figures:
-    """Compare outputs with the float model's."""
+    """The metrics of outputs against the float model's."""
     found = compare(contract.outputs, outputs, reference, labels)
     return Figures(
         agreement=found.task.agreement,
@@ -61,12 +62,12 @@ def answers(
 
 
 def died(death: Death) -> tuple[Check, ...]:
-    """The verdict on a file whose runtime did not come to an end."""
+    """The check of a file whose runtime crashed, hung or was killed."""
     return (Check("runs", "fail", None, None, "", death.reason),)
 
 
 def cannot_run(reason: str) -> tuple[Check, ...]:
-    """The verdict on a file that this host has no runtime for."""
+    """The check of a file that this host has no runtime for."""
     return (Check("runs", "skipped", None, None, "", reason),)
 
 
@@ -79,16 +80,51 @@ def checks(
     *,
     pruned: bool = False,
 ) -> tuple[Check, ...]:
-    """A run's figures against the goal and the target's budget."""
+    """A run's metrics against the goal and the target's budget."""
     if not metrics.is_finite(run.outputs):
-        return (Check("runs", "fail", None, None, "", "the file answers NaN or infinity"),)
+        return (Check("runs", "fail", None, None, "", "the file returns NaN or infinity"),)
     made = [Check("runs", "pass", None, None, ""), *quality(found, budget, goal, scheme, pruned=pruned)]
     if found.memory_mb is None:
-        reason = "this system does not tell a process's peak memory"
+        reason = "this system does not report the peak memory of a process"
         made.append(Check("memory", "skipped", None, budget.memory_mb, "MB", reason))
     else:
         made.append(_most("memory", found.memory_mb, budget.memory_mb, "MB"))
     return tuple(made)
+
+
+class Expectation(Protocol):
+    """What a file that ran is expected to reach."""
+
+    def checks(self, run: Run, figures: Figures, scheme: SchemeName) -> tuple[Check, ...]:
+        """The checks of a run whose metrics are `figures`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a build expects: the target's budget and the goal of compression."""
+
+    budget: Budget
+    goal: CompressionOptions
+    pruned: bool = False
+    """The float weights are not the model's own, so that no float file can equal it."""
+
+    def checks(self, run: Run, figures: Figures, scheme: SchemeName) -> tuple[Check, ...]:
+        """The metrics against the limits."""
+        return checks(run, figures, self.budget, self.goal, scheme, pruned=self.pruned)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a check expects: the outputs that the same file gave when it was built."""
+
+    outputs: tuple[Sample, ...]
+    """Empty where it could not be run there."""
+
+    def checks(self, run: Run, figures: Figures, scheme: SchemeName) -> tuple[Check, ...]:
+        """The outputs against those of the build."""
+        del figures
+        return Check("runs", "pass", None, None, ""), repeats(run, self.outputs, scheme)
 
 
 def evaluated(checks: tuple[Check, ...], reason: str) -> tuple[Check, ...]:
@@ -104,13 +140,13 @@ def evaluated(checks: tuple[Check, ...], reason: str) -> tuple[Check, ...]:
 QUALITY = frozenset(
     {"runs", "agreement", "drop", "sqnr", "device runs", "device agrees", "device agrees with float"}
 )
-"""Names of the checks that tell how well a file answers, not what it costs."""
+"""Names of the checks of quality; the others are of cost."""
 
 
 def quality(
     found: Figures, budget: Budget, goal: CompressionOptions, scheme: SchemeName, *, pruned: bool = False
 ) -> list[Check]:
-    """How well a file answers, against the goal; `pruned`: its float weights are not the model's own."""
+    """The checks of quality; `pruned`: the float weights are not the model's own."""
     made = []
     if found.agreement is not None:
         least = budget.min_agreement if goal.min_agreement is None else goal.min_agreement
@@ -121,12 +157,12 @@ def quality(
     if found.sqnr_db is not None:
         made.append(_least("sqnr", found.sqnr_db, limit, "dB"))
     elif found.scored and not found.exact:
-        made.append(Check("sqnr", "fail", None, limit, "dB", "the float model answers only zeros"))
+        made.append(Check("sqnr", "fail", None, limit, "dB", "the float model gives only zeros"))
     return made
 
 
 def _drop(found: Figures, most: float) -> list[Check]:
-    """The loss of accuracy; without labels, the disagreement, which it cannot exceed."""
+    """The loss of accuracy; without labels the disagreement with float, which bounds it."""
     if found.accuracy is not None and found.accuracy_float is not None:
         return [_most("drop", found.accuracy_float - found.accuracy, most, "points")]
     if found.agreement is None:
@@ -141,7 +177,7 @@ def size(megabytes: float, budget: Budget) -> Check:
 
 
 def delegated(found: Delegation, least: float) -> Check:
-    """What delegates were given of a program, in percent, against the target's least."""
+    """The share of a program that delegates take, in percent, against the target's minimum."""
     share, unit = found.share
     check = _least("delegated", share, least, unit)
     return check if check.verdict == "pass" else replace(check, reason=f"outside: {found.left}")
@@ -156,7 +192,7 @@ def _most(name: str, figure: float, limit: float, unit: str) -> Check:
 
 
 def repeats(run: Run, golden: tuple[Sample, ...], scheme: SchemeName) -> Check:
-    """A run against what the same file gave when it was built, by the least cosine of any output."""
+    """A run against the outputs of the same file when it was built, by the lowest cosine of any output."""
     if not golden:
         return Check("repeats", "skipped", None, None, "", "it could not be run where it was built")
     least = min(

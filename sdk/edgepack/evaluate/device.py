@@ -1,6 +1,6 @@
-"""An artifact on its device: run there under emulation, compared with the host, and what it costs.
+"""A model file on its device: run under emulation, compared with the host's run, and its cost counted.
 
-First use sets the emulator up; where that fails the check is skipped, with the reason and the command.
+The first use sets the emulator up. Where that fails, the check is skipped with the reason and the command.
 """
 
 from __future__ import annotations
@@ -14,104 +14,100 @@ from edgepack.arrays import Sample
 from edgepack.emulator import arm
 from edgepack.emulator.job import Death, Job
 from edgepack.evaluate import coreml_reference, device_checks, localize_mismatch
-from edgepack.report import Artifact, Check
+from edgepack.evaluate.model_file import Evaluation, ModelFile
+from edgepack.report import Check
 from edgepack.target import Target
 
 SAMPLES = 8
-"""How many of the samples are run there; an emulated inference takes seconds."""
+"""How many of the samples run there; an emulated inference takes seconds."""
 NAME = "device runs"
 
 
 @dataclass(frozen=True)
 class Device:
-    """A target's emulated device, with what a build or a check gives it to do."""
+    """A target's emulated device, and what it ran so far."""
 
     target: Target
     samples: Path
-    """As `write_samples` wrote them."""
+    """As `job.write_samples` wrote them."""
     inputs: tuple[Sample, ...]
     classes: bool
+    """The model is a classifier, so that top-1 classes are compared, too."""
     scratch: Path
     time_limit: float
     """Seconds for one file."""
     say: Callable[[str], None]
-    """Told what begins."""
+    """Called with what begins."""
     absent: str
-    """Why the emulator is not there, as `absent` tells it; empty where it is."""
+    """Why there is no emulator, as `absent` says it; empty where there is one."""
     ran: dict[Path, arm.Run | Death] = field(default_factory=dict)
-    """What was run so far."""
 
-    def judged(
-        self,
-        artifact: Artifact,
-        path: Path,
-        here: tuple[Sample, ...],
-        reference: tuple[Sample, ...],
-        float_file: Path | None,
-    ) -> Artifact:
-        """`artifact`, whose file is at `path` and gave `here` on the host, with the device's checks.
+    def evaluate(
+        self, file: ModelFile, on_host: Evaluation, here: tuple[Sample, ...], reference: tuple[Sample, ...]
+    ) -> Evaluation:
+        """`on_host` with the device's checks, cost and remarks.
 
-        `reference` is what the float model answers. The cost is set against that of `float_file`, where
-        one is given. For iOS, whose runtimes are not built for Linux, the evaluator is held against Core ML
-        where that ran the file.
+        `here` is what the file gave on the host, `reference` what the float model gives.
+        iOS has no runtime for Linux: there, the Core ML evaluator is compared with Core ML where that ran.
         """
         if self.target.platform == "ios":
-            return coreml_reference.told(artifact, path, self.inputs, here)
-        if reason := arm.unsuited(self.target, artifact.format) or self.absent:
-            return _with(artifact, (Check(NAME, "skipped", None, None, "", reason),))
-        ran = self._run(artifact.format, path)
+            notes = coreml_reference.notes(file, self.inputs, here)
+            return replace(on_host, notes=(*on_host.notes, *notes))
+        if reason := arm.unsuited(self.target, file.format) or self.absent:
+            return on_host.with_checks(Check(NAME, "skipped", None, None, "", reason))
+        ran = self.run(file.format, file.path)
         if isinstance(ran, Death):
-            return _with(artifact, (Check(NAME, "fail", None, None, "", ran.reason),))
-        found = device_checks.agreement(ran, here, reference, artifact.scheme, classes=self.classes)
-        checks = device_checks.checks(ran, found, artifact.scheme)
-        judged = self._costed(_with(artifact, checks), ran, float_file)
-        apart = any(check.verdict == "fail" for check in checks)
-        return replace(judged, notes=(*judged.notes, self._parted(path))) if apart else judged
+            return on_host.with_checks(Check(NAME, "fail", None, None, "", ran.reason))
+        agreement = device_checks.agreement(ran, here, reference, file.scheme, classes=self.classes)
+        checks = device_checks.checks(ran, agreement, file.scheme)
+        found = self._with_cost(on_host.with_checks(*checks), file, ran)
+        if all(check.verdict != "fail" for check in checks):
+            return found
+        return replace(found, notes=(*found.notes, self._mismatch(file.path)))
 
-    def _run(self, format_name: str, path: Path) -> arm.Run | Death:
+    def run(self, format_name: str, path: Path) -> arm.Run | Death:
+        """The file's run on the emulated device; each file runs once."""
         if path not in self.ran:
             self.say(f"run {path.name} on the emulated {self.target.title}")
             job, scratch = Job(format_name, str(path), str(self.samples)), self.scratch / str(len(self.ran))
             self.ran[path] = arm.run(job, self.target, scratch, self.time_limit, samples=SAMPLES)
         return self.ran[path]
 
-    def _costed(self, artifact: Artifact, ran: arm.Run, float_file: Path | None) -> Artifact:
-        """The artifact with its cost, that against the float file's, and that within its delegates."""
+    def _with_cost(self, evaluation: Evaluation, file: ModelFile, ran: arm.Run) -> Evaluation:
+        """`evaluation` with the file's cost, its share of the float file's, and that within delegates."""
+        if ran.cost is None:
+            return evaluation
         ratio = None
-        if ran.cost and float_file:
-            base = self._run(artifact.format, float_file)
+        if file.float_file:
+            base = self.run(file.format, file.float_file)
             if isinstance(base, arm.Run) and base.cost:
                 ratio = ran.cost.instructions / base.cost.instructions
-        figures = replace(artifact.figures, cost=ran.cost, instructions_ratio=ratio)
-        delegation = artifact.delegation
-        if delegation and ran.cost:
+        delegation = evaluation.delegation
+        if delegation:
             delegation = delegation.counted(ran.cost.instructions, ran.delegates)
-        return replace(artifact, figures=figures, delegation=delegation)
+        figures = replace(evaluation.figures, cost=ran.cost, instructions_ratio=ratio)
+        return replace(evaluation, figures=figures, delegation=delegation)
 
-    def _parted(self, path: Path) -> str:
-        """Where device and host part, in words."""
+    def _mismatch(self, path: Path) -> str:
+        """The layer at which device and host differ, in words."""
         try:
-            found = localize_mismatch.parted(
-                path, self.inputs[0], self.target, self.scratch / "part", self.time_limit
+            found = localize_mismatch.find(
+                path, self.inputs[0], self.target, self.scratch / "mismatch", self.time_limit
             )
         except RuntimeError as cause:
-            return f"where device and host part could not be found: {cause}"
+            return f"the layer at which device and host differ could not be found: {cause}"
         if found is None:
             return "layer by layer, device and host agree on the first sample"
         by = f"{found.relative:.2g} of its largest value"
-        return f"device and host part at {found.operator} '{found.layer}', by {by}"
+        return f"device and host differ at {found.operator} '{found.layer}', by {by}"
 
 
 def absent(files: Iterable[tuple[Target, str]], say: Callable[[str], None], *, wanted: bool) -> str:
-    """Why there is no emulator for `files`, each a target and a format; empty where there is.
+    """Why there is no emulator for `files`, pairs of a target and a format; empty where there is one.
 
-    It is set up if need be, where it is wanted and files of such a format are run on this host at all.
+    Sets it up if need be, where it is wanted and this host runs files of such a format at all.
     """
     if not wanted:
         return "turned off (--no-emulator, or emulator = false under [build])"
     run_here = [name for name in formats.names() if formats.runs(name)]
     return arm.first_use([each for each in files if each[1] in run_here], say)
-
-
-def _with(artifact: Artifact, checks: tuple[Check, ...]) -> Artifact:
-    return replace(artifact, checks=(*artifact.checks, *checks))

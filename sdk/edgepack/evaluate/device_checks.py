@@ -1,4 +1,4 @@
-"""The verdict: the emulated device's answers against the host's of the same file, and the float model's."""
+"""Checks of a run on the emulated device: its outputs compared with the host's and the float model's."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ from edgepack.report import Check, Verdict
 from edgepack.scheme import SCHEMES, SchemeName
 
 FLOAT_TOLERANCE: dict[SchemeName, float] = {"fp32": 1e-4, "fp16": 2e-2}
-"""Most relative error of float answers between host and device: sums are made in another order
-(fp32 measured: 4e-7 to 2e-6)."""
+"""Largest relative error of float outputs between host and device, which sum in another order
+(fp32, measured: 4e-7 to 2e-6)."""
 COSINE = 0.97
-"""Least cosine of quantized answers. Kernels differ by single codes between processors, and a deep net
-carries them on until two runs are apart by as much as its int8 is from float: 15 dB of noise are a
-cosine of 0.97 (measured on MobileNetV2 of 19 dB: 0.988, the same top answers)."""
+"""Lowest cosine of quantized outputs. Kernels differ by single codes between processors, and a deep network
+propagates them until two runs differ by as much as int8 differs from float: 15 dB of noise are a cosine of
+0.97 (measured on MobileNetV2 at 19 dB: 0.988, the same top-1 classes)."""
 
 
 COSINE_FLOAT = 0.9
-"""Least cosine of quantized answers to the float model's, of any one output; 10 dB of noise are 0.95."""
+"""Lowest cosine of any quantized output to the float model's; 10 dB of noise are 0.95."""
 
 _LEVELS = 256
 """Values that 8 bits hold."""
 _SAME = 1e-6
-"""Values that differ by less than this share of the greatest are one."""
+"""Values that differ by less than this share of the greatest count as equal."""
 _WHOLE = 1e-4
-"""Share of the values' span by which one may be off the grid of codes: a fortieth of a step, at least."""
+"""Share of the values' span by which a value may be off the quantization grid: at least 1/40 of a step."""
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How two answers differ, over all outputs of all samples."""
+    """How two runs differ, over all outputs of all samples."""
 
     relative: float
     """Largest difference of an output over its largest value."""
     cosine: float
-    """Least cosine of an output."""
+    """Lowest cosine of an output."""
     tops: float | None
-    """Share of samples, in percent, with the same top answer; None where there are no classes."""
+    """Percent of samples with the same top-1 class; None without classes."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the device's answers differ from others."""
+    """How the device's outputs differ from the host's and the float model's."""
 
     to_host: Distance
     """From this host's run of the same file."""
     to_float: Distance
     """From the float model."""
     host_to_float: Distance
-    """How the host's run does, which is no matter of the device."""
+    """How the host's run differs from the float model, which the device is not to blame for."""
     lsbs: float | None
-    """Largest difference from the host in steps of the outputs' codes; None where they are floats."""
+    """Largest difference from the host in quantization steps; None where outputs are floats."""
     samples: int
 
 
 def agreement(
     run: Run, here: tuple[Sample, ...], reference: tuple[Sample, ...], scheme: SchemeName, *, classes: bool
 ) -> Agreement:
-    """Compare a run with what the same file gave on the host, and with the float model's answers.
+    """Compare a run with the same file's outputs on the host, and with the float model's.
 
-    Both may hold more samples than were run, which must be their first.
+    Both may have more samples than ran; those that ran are their first.
     """
     count = len(run.outputs)
     pairs = [(ours, theirs) for a, b in zip(run.outputs, here) for ours, theirs in zip(a, b, strict=True)]
@@ -96,7 +96,7 @@ def _most_steps(pairs: list[tuple[Array, Array]]) -> float | None:
 
 
 def _steps(ours: Array, theirs: Array) -> float | None:
-    """The difference in steps of an 8-bit output; None where no 256 values hold what it takes: floats."""
+    """The largest difference in steps of an 8-bit output; None where 256 values cannot hold it: floats."""
     a, b = ours.astype(np.float64).ravel(), theirs.astype(np.float64).ravel()
     gaps = np.diff(np.unique(np.concatenate([a, b])))
     span = float(gaps.sum())
@@ -109,7 +109,7 @@ def _steps(ours: Array, theirs: Array) -> float | None:
 
 
 def _common(a: float, b: float, least: float) -> float:
-    """The greatest number of which two others are multiples, to within `least` (Euclid's algorithm)."""
+    """The greatest common divisor of two numbers, to within `least` (Euclid's algorithm)."""
     while a > least:
         a, b = abs(b - a * round(b / a)), a
     return b
@@ -121,30 +121,30 @@ def _same_tops(outputs: tuple[Sample, ...], others: tuple[Sample, ...]) -> float
 
 
 def checks(run: Run, found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
-    """What must hold of a run on the emulated device; names begin with "device"."""
+    """The checks of a run on the emulated device; their names begin with "device"."""
     if not metrics.is_finite(run.outputs):
-        return (Check("device runs", "fail", None, None, "", "the file answers NaN or infinity there"),)
+        return (Check("device runs", "fail", None, None, "", "the file returns NaN or infinity there"),)
     runs = Check("device runs", "pass", None, None, "", f"{run.runtime} on {run.about}, emulated")
     return runs, to_host(found, scheme), *_to_float(found, scheme)
 
 
 def to_host(found: Agreement, scheme: SchemeName) -> Check:
-    """The answers against this host's: float ones by their error, quantized ones by cosine and top answer,
-    which may be another one for one sample (of 8, a near tie)."""
+    """The outputs against this host's: of floats the relative error, of quantized outputs the cosine and the
+    top-1 classes, of which one may differ (a near tie among 8 samples)."""
     distance = found.to_host
     if SCHEMES[scheme].is_float:
         limit = FLOAT_TOLERANCE[scheme]
         within = _verdict(distance.relative <= limit)
         return Check("device agrees", within, distance.relative, limit, "relative error")
     holds = distance.cosine >= COSINE and _all_but_one(distance.tops, 100, found.samples)
-    told = [] if distance.tops is None else [f"same top answer of {distance.tops:.1f} % of samples"]
+    told = [] if distance.tops is None else [f"same top-1 class for {distance.tops:.1f} % of samples"]
     told += [] if found.lsbs is None else [f"largest difference {found.lsbs:.0f} LSB"]
     return Check("device agrees", _verdict(holds), distance.cosine, COSINE, "cosine", ", ".join(told))
 
 
 def _to_float(found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
-    """The answers against the float model's. What this host's run lacks itself is no failure of the device:
-    it may be as far away, and by a tolerance farther."""
+    """The outputs against the float model's. The device may be as far away as this host's run is, and by a
+    tolerance farther: what the host lacks is no failure of the device."""
     name, there, here = "device agrees with float", found.to_float, found.host_to_float
     if SCHEMES[scheme].is_float:
         limit = FLOAT_TOLERANCE[scheme] + here.relative
@@ -152,7 +152,7 @@ def _to_float(found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
         return (Check(name, within, there.relative, limit, "relative error"),)
     limit = min(COSINE_FLOAT, here.cosine - (1 - COSINE))
     holds = there.cosine >= limit and _all_but_one(there.tops, here.tops, found.samples)
-    told = "" if there.tops is None else f"same top answer of {there.tops:.1f} % of samples, on this host of"
+    told = "" if there.tops is None else f"same top-1 class for {there.tops:.1f} %, on this host for"
     told += "" if here.tops is None else f" {here.tops:.1f} %"
     return (Check(name, _verdict(holds), there.cosine, limit, "cosine", told),)
 

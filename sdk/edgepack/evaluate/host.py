@@ -1,7 +1,7 @@
-"""The host: a model file run by its format's own runtime, in a child process.
+"""Runs on this host: a model file in its format's own runtime, in a child process.
 
-A runtime that crashes, hangs or is killed takes the child with it, not edgepack: that is a `Death`.
-The child is this module run as a program; the two talk through files in one folder.
+A runtime that crashes, hangs or is killed ends the child, not edgepack: the result is a `Death`. The child
+is this module run as a program; the two communicate through files in one folder.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _JOB, _FIGURES, _OUTPUTS, _LOG = "job.json", "figures.json", "outputs.npz", "log
 _PAIRS = 30
 _PAIRS_SECONDS = 6.0
 _LEAST_SECONDS = 0.002
-"""Inferences are timed in runs of at least this length, lest the clock's own cost be seen."""
+"""Inferences are timed in runs of at least this length, so that the clock's own cost does not count."""
 _WARM_UP = 2
 MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a file did on the host."""
+    """A file's outputs on this host, with its time and memory."""
 
     outputs: tuple[Sample, ...]
     load_seconds: float
     memory_mb: float | None
-    """Most memory while loading and running, above that of the bare runtime; None where the
-    system does not tell (it is read from Linux's /proc)."""
+    """Peak memory of loading and running above the bare runtime's, 10^6 bytes; None where the system does not
+    report it (it is read from /proc on Linux)."""
     latency_ratio: float | None
     """Time of an inference against the float file's: median of paired ratios; None without one."""
     latency_spread: tuple[float, float] | None

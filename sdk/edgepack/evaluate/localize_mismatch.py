@@ -1,8 +1,8 @@
-"""Where host and device part: a layer whose answers differ by more than a tolerance, those before by less.
+"""Where host and device differ: the first layer whose output differs by more than a tolerance.
 
-An `.onnx` gives the answers of all its layers in one run. It is first optimized as the runtime does before
-it lays tensors out for a processor, so that asking for them does not keep it from fusing layers. A `.pte` is
-cut off behind one layer after another, by bisection.
+An `.onnx` file is given all its layers' outputs and runs once. It is first optimized as the runtime does
+before it lays tensors out for a processor, so that the additional outputs do not prevent fusion. A `.pte`
+file is truncated after one layer after another, by bisection.
 """
 
 from __future__ import annotations
@@ -27,37 +27,39 @@ if TYPE_CHECKING:
 
 _SAMPLES = "samples.npz"
 INTEGER_TOLERANCE = 0.02
-"""Most relative error of a layer that answers integers: a few codes of 255, as rounding may leave."""
+"""Largest relative error of a layer with integer outputs: a few codes of 255, as rounding may leave."""
 FLOAT_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Parting:
-    """A layer that answers otherwise on the device."""
+class Mismatch:
+    """A layer whose output differs on the device."""
 
     layer: str
     operator: str
     relative: float
     """Largest difference over the largest value."""
     before: float
-    """The same, of layers before it: how well what it was given agrees."""
+    """The same for the layers before it: how well its inputs agree."""
 
 
-def parted(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Parting | None:
-    """A layer that parts for one sample, where those before it do not; None where all agree.
+def find(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Mismatch | None:
+    """The layer at which host and device first differ for one sample; None where all layers agree.
 
-    Raises RuntimeError where its layers cannot be asked for, or run on the device.
+    Raises RuntimeError where the format does not allow it, or the device cannot run the layers.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     write_samples((sample,), scratch / _SAMPLES)
     if path.suffix == ".onnx":
-        return _tapped(path, sample, target, scratch, time_limit)
+        return _in_onnx(path, sample, target, scratch, time_limit)
     if path.suffix == ".pte":
-        return _cut(path, sample, target, scratch, time_limit)
+        return _in_executorch(path, sample, target, scratch, time_limit)
     raise RuntimeError(f"{path.suffix} files do not give what their layers answer")
 
 
-def _cut(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Parting | None:
+def _in_executorch(
+    path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float
+) -> Mismatch | None:
     with quiet():
         from edgepack.formats.executorch.truncate import Cut
 
@@ -71,18 +73,18 @@ def _cut(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: 
         whole.write(layer, cut)
         with quiet():
             (here,) = formats.load("executorch").load(cut)(sample)
-        (there,) = _there("executorch", cut, target, scratch, time_limit)
+        (there,) = _on_device("executorch", cut, target, scratch, time_limit)
         return metrics.relative_error(there, here), _tolerance(here)
 
     found = bisected(len(whole.layers), differs)
     if found is None:
         return None
     layer = whole.layers[found.number]
-    return Parting(layer.name, layer.kind, found.relative, found.before)
+    return Mismatch(layer.name, layer.kind, found.relative, found.before)
 
 
-def _there(format_name: str, path: Path, target: Target, scratch: Path, time_limit: float) -> Sample:
-    """What the file answers to the sample on the device. Raises RuntimeError."""
+def _on_device(format_name: str, path: Path, target: Target, scratch: Path, time_limit: float) -> Sample:
+    """The file's outputs for the sample on the device. Raises RuntimeError."""
     job = Job(format_name, str(path), str(scratch / _SAMPLES))
     found = inference.run(job, target, scratch / "run", time_limit, samples=1)
     if isinstance(found, Death):
@@ -92,7 +94,7 @@ def _there(format_name: str, path: Path, target: Target, scratch: Path, time_lim
 
 @dataclass(frozen=True)
 class Bisected:
-    """A layer that parts by its number, with its difference and that of the one before."""
+    """The number of the first layer that differs, its error, and that of the layer before it."""
 
     number: int
     relative: float
@@ -100,37 +102,39 @@ class Bisected:
 
 
 def bisected(count: int, differs: Callable[[int], tuple[float, float]]) -> Bisected | None:
-    """A layer of `count` whose difference is over its tolerance, as `differs` tells both, while that of the
-    one before it is not; None where the last is not over its own."""
-    agrees, parts, before = -1, count - 1, 0.0
-    relative, tolerance = differs(parts) if count else (0.0, 0.0)
+    """The first of `count` layers whose error is above its tolerance; None where the last one's is not.
+
+    `differs` gives a layer's error and its tolerance.
+    """
+    agrees, mismatches, before = -1, count - 1, 0.0
+    relative, tolerance = differs(mismatches) if count else (0.0, 0.0)
     if relative <= tolerance:
         return None
-    while parts - agrees > 1:
-        middle = (agrees + parts) // 2
+    while mismatches - agrees > 1:
+        middle = (agrees + mismatches) // 2
         found, tolerance = differs(middle)
         if found > tolerance:
-            parts, relative = middle, found
+            mismatches, relative = middle, found
         else:
             agrees, before = middle, found
-    return Bisected(parts, relative, before)
+    return Bisected(mismatches, relative, before)
 
 
-def _tapped(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Parting | None:
+def _in_onnx(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float) -> Mismatch | None:
     tapped = scratch / "tapped.onnx"
     nodes = _tap(path, tapped)
     here = formats.load("onnx").load(tapped)(sample)
-    there = _there("onnx", tapped, target, scratch, time_limit)
+    there = _on_device("onnx", tapped, target, scratch, time_limit)
     return _first(nodes, here, there)
 
 
-def _first(nodes: list[onnx.NodeProto], here: Sample, there: Sample) -> Parting | None:
+def _first(nodes: list[onnx.NodeProto], here: Sample, there: Sample) -> Mismatch | None:
     before = 0.0
     places = [(node, name) for node in nodes for name in node.output if name]
     for (node, name), a, b in zip(places, there[-len(places) :], here[-len(places) :], strict=True):
         found = metrics.relative_error(a, b)
         if found > _tolerance(b):
-            return Parting(node.name or name, node.op_type, found, before)
+            return Mismatch(node.name or name, node.op_type, found, before)
         before = max(before, found)
     return None
 
@@ -141,7 +145,7 @@ def _tolerance(array: Array) -> float:
 
 
 def _tap(path: Path, out: Path) -> list[onnx.NodeProto]:
-    """Write the optimized model with the answers of all its layers as outputs; its layers in order."""
+    """Write the optimized model with all its layers' outputs as outputs; returns the layers in order."""
     with quiet():
         import onnx
         import onnxruntime
