@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import edgepack
-from edgepack.contract import Contract, ImageInput, Output, State, TensorInput
+from edgepack.contract import AudioInput, Contract, ImageInput, Output, State, TensorInput
 
 
 def test_two_of_one_name_are_refused() -> None:
@@ -66,3 +66,12 @@ def test_detection_stands_on_boxes_then_scores(boxes: tuple[int, int]) -> None:
 
 def image(**keys: object) -> ImageInput:
     return ImageInput.model_validate({"kind": "image", "size": [20, 10], **keys})
+
+
+def test_the_audio_input_is_the_only_one_apart_from_state() -> None:
+    audio = AudioInput(kind="audio", sample_rate=16000, shape=(1, 512))
+    carried = TensorInput(kind="tensor", name="state", shape=(2, 1, 8))
+    outputs = (Output(), Output(name="next"))
+    state = (State(input="state", output="next"),)
+    assert Contract(inputs=(audio, carried), outputs=outputs, state=state).audio == audio
+    assert Contract(inputs=(audio, carried), outputs=outputs).audio is None

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import GraphModule, Node
 
 from edgepack.compress import simulation
 from edgepack.graph import layers as graphs
+from edgepack.graph.guards import WithoutGuards
 from edgepack.graph.palettes import BITS, palette
 from edgepack.graph.ranges import Range
 from edgepack.recipe import Recipe
@@ -59,7 +60,7 @@ class FakeQuantized(nn.Module):
         return _Straight(self).run(*inputs)
 
 
-class _Straight(Interpreter):
+class _Straight(WithoutGuards):
     """One run of the graph with fake quantization."""
 
     def __init__(self, faked: FakeQuantized) -> None:
@@ -70,10 +71,6 @@ class _Straight(Interpreter):
         value = super().get_attr(target, args, kwargs)
         weight = self.faked.weights.get(target)
         return weight.rounded(value) if weight else value
-
-    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        # the guards of torch.export, which hold a batch to be of one sample
-        return None if target == "_guards_fn" else super().call_module(target, args, kwargs)
 
     def run_node(self, n: Node) -> Any:
         value = super().run_node(n)

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import GraphModule, Node
 
 from edgepack.compress import simulation
 from edgepack.contract.samples import Samples
 from edgepack.graph import layers as graphs
+from edgepack.graph.guards import WithoutGuards
 from edgepack.recipe import Recipe
 
 _MOST = 32
@@ -77,7 +78,7 @@ def _signed(outputs: tuple[Tensor, ...], inside: str, draw: torch.Generator) -> 
     return torch.stack(parts).sum() if parts else None
 
 
-class _Backwards(Interpreter):
+class _Backwards(WithoutGuards):
     """Runs forwards with all that a backward run needs, in-place operators on copies."""
 
     def __init__(self, graph: GraphModule, wanted: set[str]) -> None:
@@ -93,10 +94,6 @@ class _Backwards(Interpreter):
     def run(self, *args: Any, **kwargs: Any) -> Any:
         self._weights, self._values = {}, {}
         return super().run(*args, **kwargs)
-
-    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        # the guards of torch.export, which give nothing
-        return None if target == "_guards_fn" else super().call_module(target, args, kwargs)
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if str(target).rpartition(".")[0].endswith("_") and isinstance(args[0], Tensor):

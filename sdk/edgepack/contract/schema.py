@@ -57,7 +57,7 @@ class Contract(Strict):
         return first if isinstance(first, ImageInput) and len(self.inputs) == 1 else None
 
     @property
-    def sound(self) -> AudioInput | None:
+    def audio(self) -> AudioInput | None:
         """The audio input, if it is the model's only input apart from its state."""
         carried = {state.input for state in self.state}
         given = [value for value in self.inputs if value.name not in carried]
