@@ -1,4 +1,4 @@
-"""Hygiene of calibration samples: what contradicts the contract is told, what is right is not."""
+"""Warnings about calibration samples: for what contradicts the contract, and for nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgepack.contract import Contract, ImageInput, Output, TensorInput, calibra
 from edgepack.contract.preprocess import prepare
 from edgepack.contract.samples import Samples
 
-PICTURE = ImageInput(kind="image", size=(8, 8), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
+IMAGE = ImageInput(kind="image", size=(8, 8), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
 
 
@@ -28,8 +28,8 @@ def _prepared(pixels: Array, image: ImageInput) -> list[tuple[Array, ...]]:
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_pictures_prepared_as_the_contract_says_are_right(layout: str) -> None:
-    image = PICTURE.model_copy(update={"layout": layout})
+def test_images_prepared_as_the_contract_says_are_right(layout: str) -> None:
+    image = IMAGE.model_copy(update={"layout": layout})
     assert _warned(_prepared(PIXELS, image), image) == []
 
 
@@ -39,40 +39,38 @@ def test_the_example_s_own_samples_are_right() -> None:
         mean=(0.2860,), std=(0.3530,),
     )  # fmt: skip
     with np.load(FASHION / "data" / "calib.npz") as given:
-        pictures = given["inputs"]
-    assert _warned(_prepared(pictures[:64], image), image) == []
+        images = given["inputs"]
+    assert _warned(_prepared(images[:64], image), image) == []
 
 
 @pytest.mark.parametrize(("count", "warned"), [(31, True), (32, False)])
 def test_few_samples(count: int, warned: bool) -> None:
-    found = _warned(_prepared(PIXELS[:count], PICTURE), PICTURE)
+    found = _warned(_prepared(PIXELS[:count], IMAGE), IMAGE)
     assert found == ([f"only {count} calibration samples: ranges are rough; use 32 or more"] * warned)
 
 
 def test_samples_that_are_all_alike() -> None:
-    same = _prepared(PIXELS[:1], PICTURE) * 40
-    assert _warned(same, PICTURE) == [
-        "all calibration samples are equal: their ranges are those of one sample"
-    ]
+    same = _prepared(PIXELS[:1], IMAGE) * 40
+    assert _warned(same, IMAGE) == ["all calibration samples are equal: their ranges are those of one sample"]
 
 
 @pytest.mark.parametrize("off", ["raw", "not normalized twice"])
-def test_pictures_prepared_otherwise_than_the_app_will(off: str) -> None:
-    rows = _prepared(PIXELS, PICTURE)
+def test_images_prepared_otherwise_than_the_app_will(off: str) -> None:
+    rows = _prepared(PIXELS, IMAGE)
     if off == "raw":
         rows = [(each.transpose(2, 0, 1)[None].astype(np.float32),) for each in PIXELS]
     else:
         rows = [((row[0] - 0.5) * 4,) for row in rows]
-    (told,) = _warned(rows, PICTURE)
-    assert "calibration samples of 'input' range from" in told
-    assert "are the samples prepared as in the app?" in told
+    (warning,) = _warned(rows, IMAGE)
+    assert "calibration samples of 'input' range from" in warning
+    assert "are the samples prepared as in the app?" in warning
 
 
 def test_a_channel_without_content() -> None:
     grey = PIXELS.copy()
     grey[..., 1] = 128
-    (told,) = _warned(_prepared(grey, PICTURE), PICTURE)
-    assert told == "channel 1 of 'input' is constant over all calibration samples"
+    (warning,) = _warned(_prepared(grey, IMAGE), IMAGE)
+    assert warning == "channel 1 of 'input' is constant over all calibration samples"
 
 
 def test_tensors_that_are_constant_and_those_that_are_not() -> None:

@@ -1,4 +1,4 @@
-"""Pre-processing: pictures become tensors, exactly as torchvision's own transforms make them."""
+"""Pre-processing: images become tensors, exactly as torchvision's own transforms make them."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ def test_metadata_of_torchvision_gives_torchvision_s_tensor(name: str, size: tup
     table, _, _ = torchvision.contract(name, Path("unknown.pth"))
     from torchvision.models import get_model_weights
 
-    picture = Image.fromarray(noise(*size))
-    want = next(iter(get_model_weights(name))).transforms()(picture)[None].numpy()
-    got = prepare(np.asarray(picture), ImageInput.model_validate(table))
+    image = Image.fromarray(noise(*size))
+    want = next(iter(get_model_weights(name))).transforms()(image)[None].numpy()
+    got = prepare(np.asarray(image), ImageInput.model_validate(table))
     np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 def test_a_crop_is_the_centre() -> None:
-    picture = noise(20, 31)
-    got = prepare(picture, contract(resize_to=20, value_range=[0, 255]))
-    want = picture[6:14, 12:20].transpose(2, 0, 1)[None]  # torchvision rounds 11.5 to the even 12
+    image = noise(20, 31)
+    got = prepare(image, contract(resize_to=20, value_range=[0, 255]))
+    want = image[6:14, 12:20].transpose(2, 0, 1)[None]  # torchvision rounds 11.5 to the even 12
     np.testing.assert_array_equal(got, want)
 
 
-def test_stretch_takes_the_whole_picture() -> None:
-    picture = np.zeros((4, 16, 3), np.uint8)
-    picture[:, 12:] = 255
-    got = prepare(picture, contract(resize="stretch", interpolation="nearest"))
+def test_stretch_takes_the_whole_image() -> None:
+    image = np.zeros((4, 16, 3), np.uint8)
+    image[:, 12:] = 255
+    got = prepare(image, contract(resize="stretch", interpolation="nearest"))
     assert got[0, :, :, :6].max() == 0
     assert got[0, :, :, 6:].min() == 1
 
 
 def test_shorter_side_cuts_what_is_too_long() -> None:
-    picture = np.zeros((8, 24, 3), np.uint8)
-    picture[:, :8] = 255
-    picture[:, 16:] = 255
-    assert prepare(picture, contract()).max() == 0
+    image = np.zeros((8, 24, 3), np.uint8)
+    image[:, :8] = 255
+    image[:, 16:] = 255
+    assert prepare(image, contract()).max() == 0
 
 
 def test_order_is_range_then_mean_then_std_a_channel() -> None:
-    picture = np.full((8, 8, 3), 51, np.uint8)
-    got = prepare(picture, contract(value_range=[-1, 1], mean=[0.1, 0.2, 0.3], std=[1, 2, 4]))
+    image = np.full((8, 8, 3), 51, np.uint8)
+    got = prepare(image, contract(value_range=[-1, 1], mean=[0.1, 0.2, 0.3], std=[1, 2, 4]))
     want = (51 / 255 * 2 - 1 - np.array([0.1, 0.2, 0.3])) / np.array([1, 2, 4])
     np.testing.assert_allclose(got[0, :, 0, 0], want, atol=1e-6)
 
@@ -67,9 +67,9 @@ def test_order_is_range_then_mean_then_std_a_channel() -> None:
 @pytest.mark.parametrize("channels", ["RGB", "BGR", "L"])
 def test_layout_and_channels(layout: str, channels: str) -> None:
     given = contract(layout=layout, channels=channels, size=[8, 12], value_range=[0, 255], resize="stretch")
-    picture = np.zeros((8, 12, 3), np.uint8)
-    picture[..., 0], picture[..., 1], picture[..., 2] = 10, 20, 30
-    got = prepare(picture, given)
+    image = np.zeros((8, 12, 3), np.uint8)
+    image[..., 0], image[..., 1], image[..., 2] = 10, 20, 30
+    got = prepare(image, given)
     assert got.shape == given.shape
     values = got[0, 0, 0] if layout == "NHWC" else got[0, :, 0, 0]
     want = {"RGB": [10, 20, 30], "BGR": [30, 20, 10], "L": [18]}[channels]
@@ -104,7 +104,7 @@ def test_a_grey_array_serves_a_colour_model_and_the_other_way_round() -> None:
         ("LA", (0, 0), (255, 255, 255)),
     ],
 )
-def test_pictures_of_all_modes_are_read(tmp_path: Path, mode: str, color: object, want: object) -> None:
+def test_images_of_all_modes_are_read(tmp_path: Path, mode: str, color: object, want: object) -> None:
     Image.new(mode, (3, 2), color).save(tmp_path / "a.png")  # type: ignore[arg-type]
     got = read_image(tmp_path / "a.png", "RGB")
     assert got.shape == (2, 3, 3)
@@ -112,88 +112,88 @@ def test_pictures_of_all_modes_are_read(tmp_path: Path, mode: str, color: object
 
 
 def test_a_palette_with_a_transparent_colour_lies_on_white(tmp_path: Path) -> None:
-    picture = Image.new("P", (2, 2), 1)
-    picture.putpalette([0, 0, 0, 200, 0, 0])
-    picture.save(tmp_path / "a.png", transparency=1)
+    image = Image.new("P", (2, 2), 1)
+    image.putpalette([0, 0, 0, 200, 0, 0])
+    image.save(tmp_path / "a.png", transparency=1)
     assert read_image(tmp_path / "a.png", "RGB").min() == 255
 
 
-def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
+def test_an_image_is_turned_upright(tmp_path: Path) -> None:
     pixels = np.zeros((16, 8, 3), np.uint8)
     pixels[:8] = 255  # white above black, as the camera held sideways stored it
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
-    picture.save(tmp_path / "a.png", exif=exif)
+    image.save(tmp_path / "a.png", exif=exif)
     got = read_image(tmp_path / "a.png", "L")
     assert got.shape == (8, 16)
     assert got[:, 8:].min() == 255
     assert got[:, :8].max() == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_picture_raises_what_is_documented(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_raises_what_is_documented(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises((OSError, ValueError, SyntaxError)):
         read_image(tmp_path / "a.png", "RGB")
 
 
 def test_resizing_is_along_the_width_first_whatever_pillow_prefers() -> None:
-    picture = noise(40, 33)
+    image = noise(40, 33)
     given = contract(resize="stretch", size=[13, 24], value_range=[0, 255])
-    wide = Image.fromarray(picture).resize((24, 40), Image.Resampling.BILINEAR)
+    wide = Image.fromarray(image).resize((24, 40), Image.Resampling.BILINEAR)
     want = np.asarray(wide.resize((24, 13), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-    np.testing.assert_array_equal(prepare(picture, given)[0], want)
+    np.testing.assert_array_equal(prepare(image, given)[0], want)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(31, 40), (64, 23), (20, 20), (1, 90)])
 def test_without_antialiasing_growing_is_pillow_s_own(interpolation: str, size: tuple[int, int]) -> None:
-    picture = noise(20, 20)
+    image = noise(20, 20)
     keys: dict[str, object] = {"resize": "stretch", "size": size, "interpolation": interpolation}
-    with_it, without = (prepare(picture, contract(**keys, antialias=each)) for each in (True, False))
+    with_it, without = (prepare(image, contract(**keys, antialias=each)) for each in (True, False))
     grows = min(size) >= 20
     assert np.array_equal(with_it, without) == grows
 
 
 def test_without_antialiasing_shrinking_by_two_takes_the_two_middle_ones() -> None:
-    picture = np.arange(0, 160, 10, dtype=np.uint8).reshape(1, 16)
+    image = np.arange(0, 160, 10, dtype=np.uint8).reshape(1, 16)
     keys: dict[str, object] = {"resize": "stretch", "size": [1, 4], "channels": "L", "value_range": [0, 255]}
-    got = prepare(picture, contract(**keys, antialias=False)).ravel()
+    got = prepare(image, contract(**keys, antialias=False)).ravel()
     np.testing.assert_array_equal(got, [15, 55, 95, 135])
-    assert not np.array_equal(got, prepare(picture, contract(**keys)).ravel())
+    assert not np.array_equal(got, prepare(image, contract(**keys)).ravel())
 
 
 def test_bicubic_without_antialiasing_is_the_keys_kernel() -> None:
-    picture = np.array([[0, 0, 255, 255]], np.uint8)
+    image = np.array([[0, 0, 255, 255]], np.uint8)
     keys: dict[str, object] = {"resize": "stretch", "size": [1, 2], "channels": "L", "value_range": [0, 255]}
-    got = prepare(picture, contract(**keys, interpolation="bicubic", antialias=False)).ravel()
+    got = prepare(image, contract(**keys, interpolation="bicubic", antialias=False)).ravel()
     # at 0.5 and 2.5 of the four: weights -1/16, 9/16, 9/16, -1/16, as far as they lie within
     inner = np.array([9, 9, -1]) / 17
     want = [float(inner @ [0, 0, 255]), float(inner @ [255, 255, 0])]
     np.testing.assert_array_equal(got, np.clip(np.round(want), 0, 255))
 
 
-def test_a_letterbox_holds_the_whole_picture_in_the_middle() -> None:
-    picture = np.full((10, 40, 3), 200, np.uint8)
+def test_a_letterbox_holds_the_whole_image_in_the_middle() -> None:
+    image = np.full((10, 40, 3), 200, np.uint8)
     given = contract(resize="letterbox", size=[9, 8], pad_value=114, value_range=[0, 255])
-    got = prepare(picture, given)[0, 0]
+    got = prepare(image, given)[0, 0]
     assert (got[:3] == 114).all()
     assert (got[3:5] == 200).all()
     assert (got[5:] == 114).all()
 
 
 def test_a_model_of_8_bits_gets_the_pixels(tmp_path: Path) -> None:
-    picture = noise(8, 8)
-    got = prepare(picture, contract(dtype="uint8", layout="NHWC"))
+    image = noise(8, 8)
+    got = prepare(image, contract(dtype="uint8", layout="NHWC"))
     assert got.dtype == np.uint8
-    np.testing.assert_array_equal(got[0], picture)
+    np.testing.assert_array_equal(got[0], image)
 
 
 def test_values_are_rounded_once_from_double_precision() -> None:
     given = contract(value_range=[-1, 1], mean=[0.1, 0.2, 0.3], std=[0.7, 0.8, 0.9])
-    picture = np.repeat(np.arange(256, dtype=np.uint8)[:64].reshape(8, 8, 1), 3, axis=2)
-    level = picture.astype(np.float64).transpose(2, 0, 1)
+    image = np.repeat(np.arange(256, dtype=np.uint8)[:64].reshape(8, 8, 1), 3, axis=2)
+    level = image.astype(np.float64).transpose(2, 0, 1)
     mean, std = (np.array(each)[:, None, None] for each in (given.mean, given.std))
     want = ((2.0 * level / 255 - 1) - mean) / std
-    np.testing.assert_array_equal(prepare(picture, given)[0], want.astype(np.float32))
+    np.testing.assert_array_equal(prepare(image, given)[0], want.astype(np.float32))

@@ -1,4 +1,4 @@
-"""Samples: from pictures, arrays and callables, and what is wrong with them."""
+"""Samples: from images, arrays and callables, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgepack.errors import SourceError
 
 LABELS = ("ant", "bee", "cat")
 CLASSES = Output(kind="classification", labels=LABELS)
-PICTURE = Contract(inputs=(ImageInput(kind="image", size=(8, 8)),), outputs=(CLASSES,))
+IMAGE = Contract(inputs=(ImageInput(kind="image", size=(8, 8)),), outputs=(CLASSES,))
 TENSOR = Contract(inputs=(TensorInput(kind="tensor", shape=(1, 8)),), outputs=(CLASSES,))
 UNNAMED = Contract(inputs=TENSOR.inputs, outputs=(Output(kind="classification"),))
 STATE = Contract(
@@ -35,58 +35,58 @@ def refused(where: object, contract: Contract) -> str:
     return str(raised.value)
 
 
-def picture(path: Path, color: str = "red") -> Path:
+def image(path: Path, color: str = "red") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (9, 11), color).save(path)
     return path
 
 
-# Folders of pictures
+# Folders of images
 
 
 def test_sub_folders_are_labels(tmp_path: Path) -> None:
     for name in ("cat/1.png", "ant/1.JPG", "bee/1.webp", "bee/deep/cat/2.bmp"):
-        picture(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("not a picture")
-    found = load(tmp_path, PICTURE)
+        image(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("not an image")
+    found = load(tmp_path, IMAGE)
     assert found.labels == (0, 1, 2, 2)
     assert [each[0].shape for each in found.inputs] == [(1, 3, 8, 8)] * 4
     assert found.origin == f"4 images of {tmp_path.name}/"
-    assert load(tmp_path, PICTURE, with_labels=False).labels is None
+    assert load(tmp_path, IMAGE, with_labels=False).labels is None
 
 
 def test_without_labels_in_the_contract_folders_are_numbered_by_name(tmp_path: Path) -> None:
     for name in ("zebra/1.png", "emu/1.png"):
-        picture(tmp_path / name)
-    contract = Contract(inputs=PICTURE.inputs, outputs=(Output(kind="classification"),))
+        image(tmp_path / name)
+    contract = Contract(inputs=IMAGE.inputs, outputs=(Output(kind="classification"),))
     assert load(tmp_path, contract).labels == (0, 1)
     (tmp_path / "zebra").rename(tmp_path / "7")
     (tmp_path / "emu").rename(tmp_path / "10")
     assert load(tmp_path, contract).labels == (10, 7)
 
 
-def test_pictures_beside_sub_folders_have_no_label_so_none_has(tmp_path: Path) -> None:
-    picture(tmp_path / "cat" / "1.png")
-    picture(tmp_path / "2.png")
-    assert load(tmp_path, PICTURE).labels is None
+def test_images_beside_sub_folders_have_no_label_so_none_has(tmp_path: Path) -> None:
+    image(tmp_path / "cat" / "1.png")
+    image(tmp_path / "2.png")
+    assert load(tmp_path, IMAGE).labels is None
 
 
 def test_labels_csv_names_words_or_numbers(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "unlisted.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     (tmp_path / "labels.csv").write_text("file,label,by\nb.png,cat,me\na.png,1,you\n", encoding="utf-8-sig")
-    found = load(tmp_path, PICTURE)
+    found = load(tmp_path, IMAGE)
     assert found.labels == (2, 1)
     assert len(found) == 2
 
 
-def test_a_broken_picture_is_named_and_left_out(tmp_path: Path) -> None:
-    whole = picture(tmp_path / "cat" / "whole.png")
+def test_a_broken_image_is_named_and_left_out(tmp_path: Path) -> None:
+    whole = image(tmp_path / "cat" / "whole.png")
     (tmp_path / "ant").mkdir()
     (tmp_path / "ant" / "cut.png").write_bytes(whole.read_bytes()[:40])
     (tmp_path / "ant" / "none.jpg").write_bytes(b"")
     (tmp_path / "ant" / "folder.png").mkdir()
-    found = load(tmp_path, PICTURE)
+    found = load(tmp_path, IMAGE)
     assert found.labels == (2,)
     assert [each.partition(":")[0] for each in found.left_out] == [
         "ant/cut.png",
@@ -95,19 +95,19 @@ def test_a_broken_picture_is_named_and_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_a_picture_too_large_to_open_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture(tmp_path / "small.png")
+def test_an_image_too_large_to_open_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image(tmp_path / "small.png")
     Image.new("RGB", (99, 99)).save(tmp_path / "vast.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
-    found = load(tmp_path, PICTURE)
+    found = load(tmp_path, IMAGE)
     assert len(found) == 1
     assert found.left_out[0].startswith("vast.png: Image size")
 
 
 def test_files_that_labels_csv_names_and_that_are_missing_are_left_out(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_text("file,label\na.png,ant\n../gone.png,bee\n/nowhere/b.png,cat\n")
-    found = load(tmp_path, PICTURE)
+    found = load(tmp_path, IMAGE)
     assert found.labels == (0,)
     assert found.left_out[0].startswith("../gone.png: ")
     assert "nowhere/b.png" in found.left_out[1]
@@ -128,23 +128,23 @@ def test_files_that_labels_csv_names_and_that_are_missing_are_left_out(tmp_path:
     ],
 )
 def test_labels_csv_that_cannot_be_used(tmp_path: Path, content: bytes, words: str) -> None:
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_bytes(content)
-    assert words in refused(tmp_path, PICTURE)
+    assert words in refused(tmp_path, IMAGE)
 
 
 def test_folders_with_nothing_in_them(tmp_path: Path) -> None:
-    assert "holds no images" in refused(tmp_path, PICTURE)
+    assert "holds no images" in refused(tmp_path, IMAGE)
     (tmp_path / "readme.txt").write_text("hello")
-    assert "holds no images" in refused(tmp_path, PICTURE)
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    said = refused(tmp_path, PICTURE)
+    assert "holds no images" in refused(tmp_path, IMAGE)
+    (tmp_path / "a.png").write_bytes(b"no image")
+    said = refused(tmp_path, IMAGE)
     assert "none of the 1 images" in said
     assert "a.png" in said
 
 
-def test_a_folder_of_pictures_for_a_model_that_takes_tensors(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
+def test_a_folder_of_images_for_a_model_that_takes_tensors(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
     assert "the model's input is not one image" in refused(tmp_path, TENSOR)
 
 
@@ -167,12 +167,12 @@ def test_arrays_get_their_batch_dimension(tmp_path: Path) -> None:
         assert array.flags["OWNDATA"]
 
 
-def test_uint8_arrays_are_pictures_and_float_arrays_are_ready(tmp_path: Path) -> None:
+def test_uint8_arrays_are_images_and_float_arrays_are_ready(tmp_path: Path) -> None:
     for shape in ((2, 9, 9), (2, 9, 9, 1), (2, 9, 9, 3)):
         np.save(tmp_path / "a.npy", np.full(shape, 51, np.uint8))
-        np.testing.assert_allclose(load(tmp_path / "a.npy", PICTURE).inputs[0][0], 0.2, atol=1e-6)
+        np.testing.assert_allclose(load(tmp_path / "a.npy", IMAGE).inputs[0][0], 0.2, atol=1e-6)
     np.save(tmp_path / "a.npy", np.full((2, 3, 8, 8), 51, np.float32))
-    np.testing.assert_array_equal(load(tmp_path / "a.npy", PICTURE).inputs[0][0], 51)
+    np.testing.assert_array_equal(load(tmp_path / "a.npy", IMAGE).inputs[0][0], 51)
 
 
 def test_several_inputs(tmp_path: Path) -> None:
@@ -208,9 +208,9 @@ def test_arrays_that_do_not_fit(tmp_path: Path, arrays: dict[str, object], words
     ("shape", "said"),
     [((3, 8, 8), "3x8x8"), ((8, 8, 2), "8x8x2"), ((0, 8, 3), "0x8x3"), ((8,), "8"), ((), "")],
 )
-def test_uint8_arrays_that_are_no_pictures(tmp_path: Path, shape: tuple[int, ...], said: str) -> None:
+def test_uint8_arrays_that_are_no_images(tmp_path: Path, shape: tuple[int, ...], said: str) -> None:
     np.save(tmp_path / "a.npy", np.zeros((1, *shape), np.uint8))
-    assert f"a uint8 image is HxW or HxWx3, a sample is {said}" in refused(tmp_path / "a.npy", PICTURE)
+    assert f"a uint8 image is HxW or HxWx3, a sample is {said}" in refused(tmp_path / "a.npy", IMAGE)
 
 
 def test_several_inputs_that_do_not_fit(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_synthetic_samples_have_the_contract_s_form_and_repeat() -> None:
     free = TensorInput(kind="tensor", name="f", shape=("N", 4), dtype="float16")
     whole = TensorInput(kind="tensor", name="i", shape=(2, 3), dtype="int64")
     flags = TensorInput(kind="tensor", name="b", shape=(5,), dtype="bool")
-    contract = Contract(inputs=(*PICTURE.inputs, free, whole, flags), outputs=(Output(),))
+    contract = Contract(inputs=(*IMAGE.inputs, free, whole, flags), outputs=(Output(),))
     made = samples.synthetic(contract, count=3)
     assert len(made) == 3
     assert "noise" in made.origin

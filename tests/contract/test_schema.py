@@ -55,7 +55,7 @@ def test_state_names_an_input_and_an_output() -> None:
 
 
 @pytest.mark.parametrize("boxes", [(0, 1), (1, 2)])
-def test_detection_stands_on_boxes_then_scores(boxes: tuple[int, int]) -> None:
+def test_detection_needs_boxes_then_scores(boxes: tuple[int, int]) -> None:
     found = [Output(name=f"o{n}") for n in range(3)]
     found[boxes[0]] = Output(name="boxes", kind="detection", box_format="xyxy", threshold=0.25)
     with pytest.raises(ValidationError, match="two outputs"):

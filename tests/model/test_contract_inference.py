@@ -14,7 +14,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work_folder(tmp_path, monkeypatch)
 
 
-def test_answers_are_a_flat_tuple_whatever_the_model_gives() -> None:
+def test_outputs_are_a_flat_tuple_whatever_the_model_returns() -> None:
     found = load("nets.py:Two", ("a=tensor:1x8", "b=tensor:1x8"))
     a, b = found.evaluation.inputs[0]
     wanted = {(a + b).tobytes(), a.tobytes(), (b * 2).tobytes()}

@@ -1,4 +1,4 @@
-"""Arg-max in the graph: every format gives the best class's number, and all that reads it understands it."""
+"""Arg-max in the graph: every format returns the best class as a number, and every reader understands it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALL_FORMATS = Path(__file__).parent.parent / "data" / "all-formats.toml"
 
 @pytest.fixture(scope="module")
 def built(small_fashion: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
-    """The example's network in float, in all formats, its answer a number."""
+    """The example's network in float, in all formats, with a class number as output."""
     out = tmp_path_factory.mktemp("argmax")
     (report,) = edgepack.build(
         str(small_fashion),
@@ -42,7 +42,7 @@ def built(small_fashion: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return out / "all-formats", report
 
 
-def test_every_format_gives_the_number_alone(built: tuple[Path, Report]) -> None:
+def test_every_format_returns_only_the_number(built: tuple[Path, Report]) -> None:
     folder, report = built
     assert {each.format for each in report.artifacts} == {"onnx", "executorch", "coreml", "torchscript"}
     for each in report.artifacts:
@@ -51,11 +51,11 @@ def test_every_format_gives_the_number_alone(built: tuple[Path, Report]) -> None
         assert each.figures.sqnr_db is None, "numbers of classes have no noise"
         assert each.verdict != "fail", each.checks
         inputs = bundle.read_golden(folder, "inputs")
-        (answer,) = formats.load(each.format).load(folder / each.file)(inputs[0])
-        assert (answer.shape, answer.dtype.kind) == ((1,), "i"), each.file
+        (output,) = formats.load(each.format).load(folder / each.file)(inputs[0])
+        assert (output.shape, output.dtype.kind) == ((1,), "i"), each.file
 
 
-def test_int8_is_judged_by_the_answers(small_fashion: Path, tmp_path: Path) -> None:
+def test_int8_is_judged_by_agreement(small_fashion: Path, tmp_path: Path) -> None:
     (report,) = edgepack.build(
         str(small_fashion),
         targets=["raspberry-pi-5"],
@@ -121,8 +121,8 @@ def test_the_python_app_tells_the_label(built: tuple[Path, Report], tmp_path: Pa
     assert sum(found.input_mean or ()) == len(pictures)
     assert [each.what for each in monitoring.drifts(found, expected.read(built[0]))] == ["input mean"]
     assert _run([*line, "--selftest"], place).returncode == 0
-    told = place / "example_app" / "golden" / "host_0.npy"
-    np.save(told, (np.load(told) + 1) % 10)
+    golden = place / "example_app" / "golden" / "host_0.npy"
+    np.save(golden, (np.load(golden) + 1) % 10)
     assert _run([*line, "--selftest"], place).returncode == 1
 
 
@@ -140,8 +140,8 @@ def test_so_does_the_c_app(built: tuple[Path, Report], tmp_path: Path) -> None:
     assert [cases.called(each) for each in said] == [each.stem for each in pictures]
     assert monitoring.read(place / "m.json").top_score is None
     assert cpp.run(["build/app", "--selftest"], place, cpp.environment()).returncode == 0
-    told = place / "golden" / "host_0.npy"
-    np.save(told, (np.load(told) + 1) % 10)
+    golden = place / "golden" / "host_0.npy"
+    np.save(golden, (np.load(golden) + 1) % 10)
     assert cpp.run(["build/app", "--selftest"], place, cpp.environment()).returncode == 1
 
 

@@ -61,7 +61,7 @@ def test_the_contract_asks_the_app_for_nothing_that_is_in_the_graph() -> None:
 @pytest.mark.parametrize(
     "given", [TensorInput(kind="tensor", shape=(1, 3)), image(dtype="uint8", layout="NHWC")]
 )
-def test_what_is_no_picture_of_floats_is_refused(given: ImageInput | TensorInput) -> None:
+def test_what_is_no_image_of_floats_is_refused(given: ImageInput | TensorInput) -> None:
     with pytest.raises(SourceError, match="takes one image, as floats"):
         graph_preprocessing.moved_into_graph(Contract(inputs=(given,), outputs=(CLASSES,)))
 
@@ -76,17 +76,17 @@ def built(small_fashion: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return out / "all-formats", report
 
 
-def test_every_format_carries_it_and_answers_as_before(built: tuple[Path, Report]) -> None:
+def test_every_format_carries_it_and_returns_the_same(built: tuple[Path, Report]) -> None:
     folder, report = built
     assert {each.format for each in report.artifacts} == {"onnx", "executorch", "coreml", "torchscript"}
     for each in report.artifacts:
         assert each.figures.agreement == 100, each.file
-        told = formats.describe(folder / each.file)
+        described = formats.describe(folder / each.file)
         wanted = {"image GRAYSCALE"} if each.format == "coreml" else {"uint8", "Tensor"}
-        assert told.inputs[0].dtype in wanted, each.file
+        assert described.inputs[0].dtype in wanted, each.file
 
 
-def test_the_golden_inputs_are_pictures_and_the_outputs_scores(built: tuple[Path, Report]) -> None:
+def test_the_golden_inputs_are_images_and_the_outputs_scores(built: tuple[Path, Report]) -> None:
     inputs = np.load(built[0] / "golden" / "inputs_0.npy")
     assert (inputs.dtype, inputs.shape[1:]) == (np.uint8, (1, 28, 28, 1))
     np.testing.assert_allclose(np.load(built[0] / "golden" / "outputs_0.npy").sum(axis=-1), 1, atol=1e-5)
@@ -101,8 +101,8 @@ def test_each_file_says_so_itself(built: tuple[Path, Report]) -> None:
         assert formats.describe(folder / each.file).contract == contract, each.file
 
 
-def test_repairs_are_judged_before_the_activation(small_fashion: Path, tmp_path: Path) -> None:
-    """Near 0 and 1 probabilities hardly change: judged by them, int8 looks another way than it is."""
+def test_corrections_are_judged_before_the_activation(small_fashion: Path, tmp_path: Path) -> None:
+    """Near 0 and 1 probabilities hardly change: judged by them, int8 looks different from what it is."""
 
     def judged(baked: bool, argmax: bool = False) -> float:
         targets, out = ("raspberry-pi-5",), str(tmp_path / "out")

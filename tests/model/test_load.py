@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", ["net", "Net", "model", "Group.Inner", "sequential"])
-def test_a_module_or_what_gives_one(name: str) -> None:
+def test_a_module_or_a_callable_that_returns_one(name: str) -> None:
     found = load(f"nets.py:{name}")
     assert len(found.evaluation) == len(found.reference)
     assert found.reference[0][0].shape == (1, 4)

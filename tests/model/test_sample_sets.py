@@ -34,5 +34,5 @@ def test_one_set_is_split_and_that_is_noted(folder: Path) -> None:
     assert any("only 6 calibration samples" in note for note in found.notes)
 
 
-def test_noise_is_owned_up_to() -> None:
+def test_evaluation_on_noise_is_noted() -> None:
     assert any("evaluated on noise" in note for note in load().notes)

@@ -26,7 +26,7 @@ def test_samples_of_a_class_that_the_model_does_not_score(folder: Path) -> None:
     assert "class 4 does not exist, the model returns 4 scores" in refused(eval="e.npz")
 
 
-def test_a_classifier_whose_answer_is_no_row_of_scores(folder: Path) -> None:
+def test_a_classifier_whose_output_is_no_row_of_scores(folder: Path) -> None:
     (folder / "l.txt").write_text("a\nb\n")
     said = refused(model="nets.py:net", inputs=("tensor:2x8",), labels="l.txt")
     assert "a classifier's output is [1, classes]; this one is [2, 4]" in said

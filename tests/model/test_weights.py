@@ -1,4 +1,4 @@
-"""Weights: state dicts read without running what a pickle holds, and held against the model."""
+"""Weights: state dicts read without running code in a pickle, and compared with the model."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_a_pickle_would_run_is_not_run(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_a_whole_module_gives_its_state_when_trusted(tmp_path: Path) -> None:
+def test_a_whole_module_has_a_state_dict_when_trusted(tmp_path: Path) -> None:
     net = Net()
     for form in (net, {"model": net, "epoch": 3}):
         torch.save(form, tmp_path / "a.pt")

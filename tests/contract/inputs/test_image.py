@@ -22,7 +22,7 @@ def image(**keys: object) -> ImageInput:
         ({"channels": "L", "layout": "NHWC"}, (1, 20, 10, 1)),
     ],
 )
-def test_shape_of_a_picture(keys: dict[str, object], shape: tuple[int, ...]) -> None:
+def test_shape_of_an_image(keys: dict[str, object], shape: tuple[int, ...]) -> None:
     assert image(**keys).shape == shape
 
 
@@ -44,7 +44,7 @@ def test_shorter_side_is_the_larger_of_size_unless_given() -> None:
         ({"pad_value": 3}, "pad_value goes with resize"),
     ],
 )
-def test_a_picture_that_does_not_hold_together(keys: dict[str, object], words: str) -> None:
+def test_an_image_that_does_not_hold_together(keys: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         image(**keys)
 
