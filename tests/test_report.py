@@ -131,6 +131,7 @@ def test_layers_in_float_are_told_once_a_format(capfd: pytest.CaptureFixture[str
     first = replace(artifact(RUNS), kept_float=("stem", "head"))
     ort = replace(first, file="model/net-w8a8.ort", kept_float=("head", "stem"))
     with Screen(debug=False) as screen:
-        screen.report(whole(first, ort))
-    lines = [line.strip() for line in capfd.readouterr().out.splitlines()]
-    assert [each for each in lines if each.startswith("in float")] == ["in float onnx w8a8: stem, head"]
+        screen.report(whole(first, ort), verbose=True)
+    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    told = [each for each in lines if each.startswith("float layers")]
+    assert told == ["float layers onnx w8a8: stem, head"]

@@ -101,7 +101,7 @@ def test_the_screen_tells_all_of_it(tmp_path: Path, command: Command, built: Pat
     assert (tmp_path / "m.svg").read_text().startswith("<?xml")
     told = json.loads(command("monitor", str(path), "--bundle", str(built), "--json").out)
     assert told["drift"][0]["verdict"] == "within chance"
-    assert "not told" in command("monitor", str(path)).out
+    assert "not measured" in command("monitor", str(path)).out
     assert command("monitor", str(path), "--plot", str(tmp_path / "m.svg")).code == 3
     assert command("monitor", str(tmp_path / "none.json")).code == 6
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -219,10 +220,10 @@ def net():
 
 def test_a_build_judges_by_the_evaluator_and_a_check_repeats_it(here: Path, command: Command) -> None:
     line = ("build", "net.py:net", "-t", "iphone-15", "-f", "executorch", "--input", "tensor:1x8")
-    ended = command(*line, "--scheme", "fp16", "--out", here / "out")
+    ended = command(*line, "--scheme", "fp16", "--out", here / "out", "-v")
     assert ended.code == 0, ended.err
     assert "CoreMLBackend 100 % of operators" in ended.out
-    assert f"runs: Core ML runs on macOS only; {EVALUATED}" in " ".join(ended.out.split())
+    assert f"evaluated Core ML runs on macOS only; {EVALUATED}" in " ".join(ended.out.split())
     (artifact,) = edgepack.check(here / "out" / "iphone-15").artifacts
     assert artifact.figures.sqnr_db is not None
     assert artifact.figures.memory_mb is None, "that of the evaluator says nothing of the phone"
@@ -235,12 +236,12 @@ def test_a_build_of_what_core_ml_does_not_take_whole(here: Path, command: Comman
     (here / "net.py").write_text(NET)
     phone = _phone(here, '"fp16"', "min_delegated = 90")
     line = ("build", "net.py:net", "-t", phone, "-f", "executorch", "--input", "tensor:1x8", "--out", "out")
-    ended = command(*line)
+    ended = command(*line, "-v")
     assert ended.code == 0, ended.err
     told = " ".join(ended.out.split())
     assert "in 2 parts" in told
-    assert "outside executorch .pte fp16: aten::asinh at net.py:13" in told
-    assert f"runs: Core ML runs on macOS only; {EVALUATED}; {BESIDE}" in told
+    assert re.search(r"outside \S+-fp16.pte: aten::asinh at net.py:13", told)
+    assert f"evaluated Core ML runs on macOS only; {EVALUATED}; {BESIDE}" in told
     (artifact,) = edgepack.check(here / "out" / "phone").artifacts
     assert artifact.figures.sqnr_db is not None
     assert artifact.figures.sqnr_db > 40, "half precision"

@@ -151,13 +151,19 @@ Emulator = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, and nothing else there")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Also print candidates, recipes, delegates, host figures and all notes."
+    ),
+]
 Debug = Annotated[
     bool, typer.Option("--debug", help="on an error, show its causes and what toolchains printed")
 ]
 
 
-def _with_choices(work: Callable[[Screen, BuildOptions, bool], None]) -> Callable[..., None]:
-    """A command that takes what a plan is made from, and calls `work(screen, choices, json)`."""
+def _with_choices(work: Callable[[Screen, BuildOptions, bool, bool], None]) -> Callable[..., None]:
+    """A command that takes what a plan is made from, and calls `work(screen, choices, json, verbose)`."""
 
     def command(
         model: Model,
@@ -181,6 +187,7 @@ def _with_choices(work: Callable[[Screen, BuildOptions, bool], None]) -> Callabl
         bake_preprocessing: Bake = False,
         bake_argmax: Argmax = False,
         emulator: Emulator = None,
+        verbose: Verbose = False,
         json: Json = False,
         debug: Debug = False,
     ) -> None:
@@ -211,7 +218,7 @@ def _with_choices(work: Callable[[Screen, BuildOptions, bool], None]) -> Callabl
                 "bake_argmax": bake_argmax or None,
             }
             choices = options.parse(given)
-            work(screen, choices, json)
+            work(screen, choices, json, verbose)
 
     command.__name__, command.__doc__ = work.__name__, work.__doc__
     return command
@@ -219,7 +226,7 @@ def _with_choices(work: Callable[[Screen, BuildOptions, bool], None]) -> Callabl
 
 @app.command()
 @_with_choices
-def build(screen: Screen, choices: BuildOptions, json: bool) -> None:
+def build(screen: Screen, choices: BuildOptions, json: bool, verbose: bool) -> None:
     """Write a bundle for each target: model files, run and compared with the float model, and an app.
 
     What is not given comes from the `edgepack.toml` beside the model; a flag beats the file.
@@ -232,16 +239,17 @@ def build(screen: Screen, choices: BuildOptions, json: bool) -> None:
         screen.write(report.all_to_json(reports))
     else:
         for each in reports:
-            screen.report(each)
+            screen.report(each, verbose=verbose)
     screen.exit(0 if all(each.passed for each in reports) else CHECK_FAILED)
 
 
 @app.command()
 @_with_choices
-def plan(screen: Screen, choices: BuildOptions, json: bool) -> None:
+def plan(screen: Screen, choices: BuildOptions, json: bool, verbose: bool) -> None:
     """Show what `build` would do with the same arguments, and why; does no work."""
     from edgepack import plan as plans
 
+    del verbose
     settled = plans.resolve(choices)
     if json:
         screen.write(plans.to_json(settled))
@@ -310,6 +318,7 @@ def check(
     android_libs: Annotated[
         bool, typer.Option("--android-libs", help="run an Android bundle by Android's own libraries, too")
     ] = False,
+    verbose: Verbose = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -326,7 +335,7 @@ def check(
         if json:
             screen.write(report.to_json(found))
         else:
-            screen.report(found)
+            screen.report(found, verbose=verbose)
         screen.exit(0 if found.passed else CHECK_FAILED)
 
 

@@ -1,0 +1,163 @@
+"""The result of a build or a check: a row for each file, then what needs attention, one line a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+from edgepack.cli.screen import report_details
+from edgepack.cli.screen.figures import file_name, number, sqnr
+from edgepack.cli.screen.page import FAIL, NOTE, PASS, WARN, Page
+from edgepack.cli.screen.tables import Cell, Column
+from edgepack.report import Artifact, Check, Pruned, Report, Verdict, sentence
+from edgepack.scheme import SCHEMES
+
+Key = TypeVar("Key", bound=Hashable)
+
+_STYLES: dict[Verdict, str] = {"pass": PASS, "fail": FAIL, "evaluated": PASS, "skipped": WARN}
+_FILES = 2
+"""Files that a line names; more are counted."""
+
+
+def show(page: Page, report: Report, *, verbose: bool = False) -> None:
+    """The result for one target; with `verbose`, its details, too."""
+    page.heading(report.target, f"{report.model}, {report.evaluated_on}{_float_accuracy(report)}")
+    page.table(*_table(report))
+    if report.pruned:
+        page.item("pruned", _pruning(report.pruned))
+    _attention(page, report)
+    if verbose:
+        report_details.show(page, report)
+    _conclusion(page, report)
+    page.line()
+
+
+def _float_accuracy(report: Report) -> str:
+    """The accuracy of the float model, where it is known."""
+    accuracy = next((each.figures.accuracy_float for each in report.artifacts), None)
+    return "" if accuracy is None else f", float accuracy {accuracy:.1f} %"
+
+
+def _table(report: Report) -> tuple[list[Column], list[list[str | Cell]]]:
+    by_class = any(each.figures.agreement is not None for each in report.artifacts)
+    columns = [
+        Column("file", shortest=16, enough=24),
+        Column("scheme"),
+        Column("MB", "right"),
+        Column("× float", "right"),
+        Column("agree %", "right"),
+        Column("acc %", "right"),
+        Column("SQNR dB", "right", rank=2 if by_class else 0),
+        Column("M instr", "right", rank=1),
+        Column("instr ×", "right"),
+        Column("verdict"),
+    ]
+    return columns, [_row(each) for each in report.artifacts]
+
+
+def _row(artifact: Artifact) -> list[str | Cell]:
+    found = artifact.figures
+    return [
+        file_name(artifact),
+        artifact.scheme,
+        f"{artifact.bytes / 1e6:.3f}",
+        f"{artifact.size_ratio:.2f}",
+        number(found.agreement, ".1f"),
+        number(found.accuracy, ".1f"),
+        sqnr(artifact),
+        number(found.cost.instructions / 1e6 if found.cost else None, ".2f"),
+        number(found.instructions_ratio, ".2f"),
+        Cell(artifact.verdict, _STYLES[artifact.verdict]),
+    ]
+
+
+def _attention(page: Page, report: Report) -> None:
+    """What the user has to know, a line for each reason."""
+    for text in _failures(report):
+        page.item("failed", text, FAIL)
+    for text in _in_float(report):
+        page.item("in float", text, WARN)
+    for reason, names in _grouped((each.why, each.what) for each in report.skipped):
+        page.item("skipped", f"{', '.join(names)}: {reason}", WARN)
+    for check, files in _checks_of(report, "evaluated"):
+        page.item("evaluated", f"{files}: {check.reason}" if files else check.reason)
+    for check, files in _checks_of(report, "skipped"):
+        page.item("not checked", f"{check.name}{' of ' if files else ''}{files}: {check.reason}", WARN)
+    for text in dict.fromkeys((*report.notes, *_notes_of_failed(report))):
+        page.item("note", text, NOTE)
+
+
+def _failures(report: Report) -> list[str]:
+    failed = (
+        (sentence(check), file_name(each))
+        for each in report.artifacts
+        for check in each.checks
+        if check.verdict == "fail"
+    )
+    return [f"{', '.join(names)}: {text}" for text, names in _grouped(failed)]
+
+
+def _in_float(report: Report) -> list[str]:
+    """The formats whose float file is shipped although smaller ones were tried, with the reason."""
+    found = []
+    for shipped in {each.format: each for each in reversed(report.artifacts)}.values():
+        tried = [each for each in report.tried if each.artifact.format == shipped.format]
+        smaller = [each for each in tried if not SCHEMES[each.artifact.scheme].is_float]
+        if smaller and SCHEMES[shipped.scheme].is_float:
+            found.append(f"{shipped.format} in {shipped.scheme}: {smaller[-1].outcome}")
+    return found[::-1]
+
+
+def _checks_of(report: Report, verdict: Verdict) -> list[tuple[Check, str]]:
+    """The checks with this verdict, one for each reason, and the files that it is true of."""
+    checks = [(check, each) for each in report.artifacts for check in each.checks if check.verdict == verdict]
+    first = {(check.name, check.reason): check for check, _ in reversed(checks)}
+    grouped = _grouped(((check.name, check.reason), file_name(each)) for check, each in checks)
+    return [(first[key], _files(names, report)) for key, names in grouped]
+
+
+def _notes_of_failed(report: Report) -> list[str]:
+    failed = [each for each in report.artifacts if each.verdict == "fail"]
+    return [f"{file_name(each)}: {note}" for each in failed for note in each.notes]
+
+
+def _conclusion(page: Page, report: Report) -> None:
+    verdicts = [check.verdict for each in report.artifacts for check in each.checks]
+    skipped, failed = verdicts.count("skipped"), verdicts.count("fail")
+    made = len(verdicts) - skipped
+    which = f"a check failed ({failed} of {made}" if failed else f"all checks passed ({made}"
+    page.item("verdict", f"{which}; {skipped} skipped)" if skipped else f"{which})", FAIL if failed else PASS)
+    page.item("bundle", report.folder)
+    if report.app:
+        page.item("app", f"app/ uses {report.app}")
+
+
+def _grouped(pairs: Iterable[tuple[Key, str]]) -> list[tuple[Key, list[str]]]:
+    """Each reason once, with what it is true of."""
+    found: dict[Key, list[str]] = {}
+    for reason, what in pairs:
+        found.setdefault(reason, []).append(what)
+    return [(reason, list(dict.fromkeys(names))) for reason, names in found.items()]
+
+
+def _files(names: list[str], report: Report) -> str:
+    """`names` in words; empty where they are all files of the report."""
+    if len(names) == len(report.artifacts):
+        return ""
+    return ", ".join(names) if len(names) <= _FILES else f"{len(names)} files"
+
+
+def _pruning(pruned: Pruned) -> str:
+    """What pruning and recovery did, in words."""
+    before, after = pruned.before, pruned.after
+    words = [
+        f"{pruned.what}: {before.parameters:,} → {after.parameters:,} parameters",
+        f"{before.multiply_adds:,} → {after.multiply_adds:,} multiply-adds",
+    ]
+    if after.nonzero < after.parameters:
+        words.append(f"{after.nonzero:,} of them not zero")
+    if pruned.agreement is not None:
+        words.append(f"agreement in float {pruned.agreement_unrecovered:.1f} %")
+    if pruned.recovery_steps:
+        words.append(f"after {pruned.recovery_steps} steps of recovery {pruned.agreement:.1f} %")
+    return ", ".join(words)
