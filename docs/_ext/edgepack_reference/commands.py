@@ -68,8 +68,7 @@ def _row(option: Any) -> list[str]:
     names = ", ".join(code(name) for name in (*option.opts, *option.secondary_opts))
     if not option.is_flag:
         names += f" {code(_metavar(option))}"
-    several = " (can be repeated)" if option.multiple else ""
-    return [names + several, sentence(option.help or ""), _default(option)]
+    return [names, sentence(option.help or ""), _default(option)]
 
 
 def _default(option: Any) -> str:
