@@ -38,10 +38,11 @@ with quiet():
 NAMES = MODELS.list_models(module=MODELS)
 TABLE = Path(coreml.__file__).with_name("ARCHITECTURES.md")
 HEAD = """\
-# Architectures
+# Architectures evaluated as ML Programs
 
-torchvision's classifiers, random but calibrated, written as fp32 ML Programs by edgepack's Core ML format
-and run by this evaluator. Differences are the worst over the greatest answer. Written by
+torchvision's classifiers with random weights and calibrated batch normalization, written as fp32 ML Programs
+by edgepack's Core ML format and run by the evaluator. Each difference is the largest one, relative to the
+largest output. `edge` is the width and height of the input. Printed by
 `python tests/emulator/coreml/test_architectures.py`.
 
 | architecture | edge | evaluator to torch fp32 | torch fp32 to float64 |

@@ -40,11 +40,11 @@ _ABOUT: dict[Evaluated, str] = {
     "missing": "**not evaluated**: an error names it and its place",
 }
 _PARTLY = {
-    "conv_quantized": "`linear`; `lut` is an error, since the operation carries no table",
-    "random_bernoulli": "its distribution, not Core ML's numbers",
-    "random_categorical": "its distribution, not Core ML's numbers",
-    "random_normal": "its distribution, not Core ML's numbers",
-    "random_uniform": "its distribution, not Core ML's numbers",
+    "conv_quantized": "`linear`; `lut` is an error, because the operation has no table",
+    "random_bernoulli": "the distribution, not Core ML's numbers",
+    "random_categorical": "the distribution, not Core ML's numbers",
+    "random_normal": "the distribution, not Core ML's numbers",
+    "random_uniform": "the distribution, not Core ML's numbers",
 }
 """What is not the whole of an operation."""
 
@@ -54,13 +54,13 @@ def page() -> str:
     found = coverage()
     counts = [f"{sum(by == who for by in found.values())} by {about}" for who, about in _ABOUT.items()]
     lines = [
-        "# Operations",
+        "# Operations of ML Programs",
         "",
-        f"The {len(found)} operations of coremltools' iOS 15 to 18 opsets: {', '.join(counts[:-1])}, "
-        f"{list(found.values()).count('missing')} not at all.",
+        f"Who evaluates the {len(found)} operations of coremltools' iOS 15 to 18 opsets: "
+        f"{', '.join(counts[:-1])}, {list(found.values()).count('missing')} not evaluated.",
         "Printed by `python -m edgepack.emulator.coreml.coverage`.",
         "",
-        "| operation | since | evaluated by | but |",
+        "| operation | since | evaluated by | restriction |",
         "|---|---|---|---|",
         *(
             f"| {name} | {_since(name)} | {_ABOUT[by]} | {_PARTLY.get(name, '')} |"
