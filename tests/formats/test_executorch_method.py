@@ -88,9 +88,9 @@ def write(tmp_path: Path) -> Writer:
 
 def _method(path: Path) -> Any:
     with quiet():
-        from edgepack.formats.executorch import contents, method
+        from edgepack.formats.executorch import method, program_file
 
-        file = contents.file(path)
+        file = program_file.read(path)
         return method.method(file, file.program.execution_plan[0], lambda _: pytest.fail("a delegate"))
 
 

@@ -21,7 +21,7 @@ from edgepack.silence import quiet
 pytest.importorskip("executorch")
 
 with quiet():
-    from edgepack.formats.executorch.truncate import Cut
+    from edgepack.formats.executorch.truncate import Truncator
 
 PI_5 = target.load("raspberry-pi-5")
 
@@ -46,7 +46,7 @@ class _Net(nn.Module):
 
 def _answers(path: Path, sample: tuple[np.ndarray, ...], out: Path) -> dict[str, np.ndarray]:
     """What the file answers behind each of its layers."""
-    whole, found = Cut(path), {}
+    whole, found = Truncator(path), {}
     for layer in whole.layers:
         whole.write(layer, out)
         (found[layer.name],) = formats.load("executorch").load(out)(sample)
@@ -118,5 +118,5 @@ def test_branches_cannot_be_cut(tmp_path: Path) -> None:
         exported = torch.export.export(Chosen(), (torch.ones(3),), strict=False)
         path = tmp_path / "net.pte"
         path.write_bytes(to_edge_transform_and_lower(exported).to_executorch().buffer)
-    with pytest.raises(BundleError, match="branches cannot be cut"):
-        Cut(path)
+    with pytest.raises(BundleError, match="branches cannot be truncated"):
+        Truncator(path)

@@ -61,10 +61,10 @@ def _in_executorch(
     path: Path, sample: Sample, target: Target, scratch: Path, time_limit: float
 ) -> Mismatch | None:
     with quiet():
-        from edgepack.formats.executorch.truncate import Cut
+        from edgepack.formats.executorch.truncate import Truncator
 
         try:
-            whole = Cut(path)
+            whole = Truncator(path)
         except BundleError as cause:
             raise RuntimeError(str(cause)) from cause
 

@@ -1,52 +1,32 @@
-"""What an ExecuTorch program (`.pte`) holds.
+"""What an ExecuTorch program (`.pte`) contains.
 
-The program is read by ExecuTorch's own deserializer, and what XNNPACK was given by the schema and
-the `flatc` that come with ExecuTorch; nothing is run. A `.pte` tells no module names, so a layer is
-its operator and a number, in order of execution.
+Nothing is run. A `.pte` has no module names, so the name of a layer is its operator and a number, in order
+of execution.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnnpack
-from executorch.exir._serialize._flatbuffer import _flatc_decompile
-from executorch.exir._serialize._program import _get_extended_header, deserialize_pte_binary
-
-from edgepack.errors import BundleError
 from edgepack.formats import contract_metadata, coreml
 from edgepack.formats.description import Description, Tensor
+from edgepack.formats.executorch import program_file, xnnpack_graph
+from edgepack.formats.executorch.program_file import dtype_name
 from edgepack.formats.weighted_operators import Constant, Operator, layers, quantized
 
-_DTYPES = {
-    "FLOAT": "float32",
-    "HALF": "float16",
-    "BFLOAT16": "bfloat16",
-    "DOUBLE": "float64",
-    "BYTE": "uint8",
-    "CHAR": "int8",
-    "SHORT": "int16",
-    "INT": "int32",
-    "LONG": "int64",
-}
 _INTEGERS = frozenset({"int4", "int8", "uint8", "int16"})
 _WEIGHTED = re.compile(
     r"conv(?!ert)|(^|_|:)linear|(^|:|add|b)mm|matmul|embedding|lstm|gru|FullyConnected|MatrixMultiply",
     re.IGNORECASE,
 )
 _CARRIERS = re.compile(r"::(dequantize|permute|transpose|t_copy|view|et_view|_clone|_to_dim_order|_to_copy)")
-"""Operators through which a constant is still the weight of the operator behind them."""
+"""Operators that only reshape or dequantize: a constant that they read is the weight of the next operator."""
 
 
 @dataclass(frozen=True)
@@ -55,49 +35,24 @@ class _Operator(Operator):
 
 
 def describe(path: Path) -> Description:
-    """What `path` holds. Raises BundleError where it cannot be read."""
-    with readable(path):
-        return _Program(path.read_bytes()).description()
-
-
-def file(path: Path) -> Any:
-    """What ExecuTorch's deserializer makes of `path`. Raises BundleError where it cannot be read."""
-    with readable(path):
-        return _Program(path.read_bytes()).file
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Damage and absence of `path` become BundleErrors."""
-    try:
-        yield
-    except BundleError:
-        raise
-    except OSError as cause:
-        raise BundleError(f"{path} cannot be read: {cause.strerror or cause}") from cause
-    except Exception as cause:  # damaged bytes end in any error of flatbuffers, struct or executorch
-        raise BundleError(f"{path} is not an ExecuTorch program, or is damaged: {cause}") from cause
+    """What the program at `path` contains. Raises BundleError where it cannot be read."""
+    with program_file.readable(path):
+        return _Program(program_file.read(path)).description()
 
 
 class _Program:
-    """A deserialized program and what of its stored data is already accounted for."""
+    """A program, and which of its stored data is already counted for an operator."""
 
-    def __init__(self, data: bytes) -> None:
-        if data[4:6] != b"ET":
-            raise ValueError("it does not begin as one")
-        header = _get_extended_header(data)
-        if header and len(data) < header.segment_base_offset + header.segment_data_size:
-            raise ValueError("it ends before its data does")
-        self.file: Any = deserialize_pte_binary(data)
-        self.program: Any = self.file.program
-        named = self.file.named_data
+    def __init__(self, file: Any) -> None:
+        self.program: Any = file.program
+        named = file.named_data
         self._named: Any = named.pte_data if named else {}
         self._buffers: Any = named.buffers if named else []
         self._claimed: set[object] = set()
         self._opaque: list[str] = []
 
     def description(self) -> Description:
-        """Raises whatever damaged data ends in."""
+        """Raises any error where the data is damaged."""
         plans = self.program.execution_plan
         operators = list(_numbered(each for plan in plans for each in self._operators(plan)))
         share, floats = quantized(
@@ -121,7 +76,7 @@ class _Program:
         )
 
     def _operators(self, plan: Any) -> Iterator[_Operator]:
-        """Operators in order of execution, those inside a delegate at its call."""
+        """Operators in order of execution; those of a delegate come where it is called."""
         carried: dict[int, list[Constant]] = {}
         for instruction in (each.instr_args for chain in plan.chains for each in chain.instructions):
             if type(instruction).__name__ == "DelegateCall":
@@ -131,7 +86,7 @@ class _Program:
                 suffix = f".{operator.overload}" if operator.overload not in ("", "out") else ""
                 constants = self._constants(plan, instruction.args, carried)
                 if constants and _CARRIERS.search(operator.name):
-                    carried[instruction.args[-1]] = constants  # the last argument is what it writes
+                    carried[instruction.args[-1]] = constants  # the last argument is the output
                     constants = []
                 yield _Operator("", operator.name + suffix, tuple(constants), delegated=False)
 
@@ -149,7 +104,7 @@ class _Program:
         return found
 
     def _stored(self, tensor: Any) -> Constant:
-        """Of 0 bytes where an operator before has it too, or another file holds it."""
+        """A stored tensor, of 0 bytes where an earlier operator has it too, or it is in another file."""
         dtype = dtype_name(tensor)
         precision = dtype.replace("bfloat", "bf").replace("float", "fp")
         width = int((re.findall(r"\d+", dtype) or [8])[0])
@@ -159,14 +114,14 @@ class _Program:
         return Constant(precision, len(tensor.sizes), size)
 
     def _claim(self, key: object, size: int) -> int:
-        """`size` the first time, 0 for data that an operator before has too."""
+        """`size` for data that no earlier operator has, else 0."""
         if key in self._claimed:
             return 0
         self._claimed.add(key)
         return size
 
     def _inside(self, delegate: Any) -> Iterator[_Operator]:
-        """The operators of a delegate; one that stands for all of them where it cannot be read."""
+        """The operators of a delegate; a single one, named as the delegate, where it cannot be decoded."""
         payload = self.program.backend_delegate_data[delegate.processed.index].data
         if delegate.id == "CoreMLBackend" and not coreml.availability().export:
             from edgepack.formats.executorch import core_ml
@@ -174,13 +129,14 @@ class _Program:
             for each in core_ml.operators(payload):
                 yield _Operator("", each.kind, each.constants, delegated=True)
             return
-        graph = xnnpack_graph(payload) if delegate.id == "XnnpackBackend" else None
+        graph = xnnpack_graph.decoded(payload) if delegate.id == xnnpack_graph.BACKEND else None
         if graph is None:
             self._opaque.append(delegate.id)
             size = self._claim(("payload", delegate.processed.index), len(payload))
             yield _Operator("", delegate.id, (Constant("unknown", 0, size),), delegated=True)
             return
-        values = {value["id_out"]: (value, scales) for value, scales in map(_value, graph["xvalues"])}
+        entries = map(xnnpack_graph.value_and_scales, graph["xvalues"])
+        values = {value["id_out"]: (value, scales) for value, scales in entries}
         for node in graph["xnodes"]:
             ends = node["xnode_union"]
             read = [ends[key] for key in ends if key.endswith("_id") and not key.startswith("output")]
@@ -202,14 +158,14 @@ class _Program:
         return Constant(re.sub(r"^q[cb]?(?=u?int)", "", kind), value["num_dims"], total)
 
     def _delegated(self, operators: list[_Operator]) -> float | None:
-        """Share of the operators that delegates run; None where a delegate tells no count."""
+        """Share of the operators that delegates run; None where a delegate's operators are not known."""
         inside = sum(each.delegated for each in operators)
         if self._opaque and inside < len(operators):
             return None
         return inside / len(operators) if operators else 0.0
 
     def _tensors(self, ends: str) -> Iterator[Tensor]:
-        """Inputs or outputs of every method; a method's name stands before where there are several."""
+        """Inputs or outputs of every method, with the method's name as prefix if there are several."""
         plans = self.program.execution_plan
         for plan in plans:
             prefix = f"{plan.name}." if len(plans) > 1 else ""
@@ -232,7 +188,7 @@ class _Program:
             for plan in plans
             for index in plan.inputs
         ):
-            yield "shapes", "upper bounds: a run may be given less"
+            yield "shapes", "upper bounds: an input may be smaller"
         if contract_metadata.KEY in self._named:
             yield (
                 contract_metadata.KEY,
@@ -241,55 +197,14 @@ class _Program:
 
 
 def _numbered(operators: Iterable[_Operator]) -> Iterator[_Operator]:
-    """Operators named by their kind and a number, in order of execution."""
+    """Operators with names: their kind and a number, in order of execution."""
     seen: Counter[str] = Counter()
     for each in operators:
         seen[each.kind] += 1
         yield replace(each, name=f"{each.kind} #{seen[each.kind]}")
 
 
-def dtype_of(tensor: Any) -> np.dtype[Any]:
-    """The type of a tensor's numbers."""
-    return np.dtype(dtype_name(tensor))
-
-
-def dtype_name(tensor: Any) -> str:
-    """The same as NumPy and torch call it."""
-    name: str = tensor.scalar_type.name
-    return _DTYPES.get(name, name.lower())
-
-
 def _items(value: Any) -> list[int]:
-    """The tensors that a list argument names; -1 stands for none."""
+    """The tensors in a list argument, without -1, which means none."""
     listed = type(value).__name__ in ("TensorList", "OptionalTensorList")
     return [item for item in value.items if item >= 0] if listed else []
-
-
-def _value(entry: Any) -> tuple[Any, int]:
-    """An XNNPACK value and where its scales are stored; 0 where they are not."""
-    union = entry["xvalue_union"]
-    return union.get("tensor_value", union), union.get("quant_params", {}).get("scale_buffer_idx", 0)
-
-
-def xnnpack_values(graph: Any) -> dict[int, Any]:
-    """The values of XNNPACK's graph by their numbers."""
-    return {value["id_out"]: value for value, _ in map(_value, graph["xvalues"])}
-
-
-def xnnpack_graph(payload: bytes) -> Any | None:
-    """XNNPACK's graph, by ExecuTorch's schema; None where the payload is of another version."""
-    try:
-        header = xnnpack.XNNHeader.from_bytes(payload[: xnnpack.XNNHeader.EXPECTED_LENGTH])
-    except ValueError:
-        return None
-    begin = header.flatbuffer_offset
-    with tempfile.TemporaryDirectory() as folder:
-        schema, packed = Path(folder, "schema.fbs"), Path(folder, "graph.bin")
-        schema.write_bytes(xnnpack._get_schema_bytes())
-        packed.write_bytes(payload[begin : begin + header.flatbuffer_size])
-        try:
-            _flatc_decompile(folder, str(schema), str(packed), ["--raw-binary"])
-        except subprocess.CalledProcessError as cause:
-            raise ValueError("its XNNPACK payload cannot be decoded") from cause
-        text = Path(folder, "graph.json").read_text(encoding="utf-8")
-    return json.loads(re.sub(r"(?<=[:\[,]) *(-?)inf\b", r" \1Infinity", text))

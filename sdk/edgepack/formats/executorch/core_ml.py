@@ -27,7 +27,7 @@ from edgepack.emulator import coreml
 from edgepack.errors import BundleError
 from edgepack.formats.coreml import contents as coreml_contents
 from edgepack.formats.coreml import convert, package
-from edgepack.formats.executorch import contents, method
+from edgepack.formats.executorch import method, program_file
 from edgepack.formats.executorch.method import Method
 from edgepack.formats.weighted_operators import Operator
 from edgepack.scheme import SchemeName
@@ -109,7 +109,7 @@ def operators(payload: bytes) -> list[Operator]:
 def share(path: Path) -> Share:
     """How much of a program Core ML runs; nothing of one that cannot be read: the runtime says why."""
     try:
-        plans = contents.file(path).program.execution_plan
+        plans = program_file.read(path).program.execution_plan
     except BundleError:
         return "nothing"
     if not any(each.id == BACKEND for plan in plans for each in plan.delegates):
@@ -128,11 +128,11 @@ class _Part:
     state: coreml.State
 
     @property
-    def takes(self) -> int:
+    def input_count(self) -> int:
         return len(self.inputs)
 
-    def __call__(self, given: Sequence[Array]) -> list[Array]:
-        found = self.program.run(dict(zip(self.inputs, given, strict=True)), state=self.state)
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        found = self.program.run(dict(zip(self.inputs, inputs, strict=True)), state=self.state)
         return [np.asarray(found[name]) for name in self.outputs]
 
 
@@ -141,11 +141,11 @@ def load(path: Path) -> Method:
 
     Raises BundleError where it cannot be read, or an operator beside that part cannot be run here.
     """
-    file = contents.file(path)
+    file = program_file.read(path)
     plan = next((each for each in file.program.execution_plan if each.name == "forward"), None)
     if plan is None:
         raise BundleError(f"{path} has no method forward")
-    with contents.readable(path):
+    with program_file.readable(path):
         return method.method(file, plan, lambda delegate: _part(file.program, delegate))
 
 

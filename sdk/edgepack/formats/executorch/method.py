@@ -1,8 +1,9 @@
-"""A method of a `.pte`, run on any host instruction by instruction: kernels by torch's operators of the same
-names, what delegates were given by who can run it.
+"""An interpreter of a method of a `.pte`, for any host.
 
-Memory is the plan's, as in the runtime: a value that is but a view of another has no instruction, and lies
-where the other does. It shows what the file computes, not how ExecuTorch's own kernels round.
+It runs each instruction: a kernel by torch's operator of the same name, a delegate's part by a function that
+the caller supplies. Memory is laid out by the plan of the file, as in ExecuTorch's runtime: a view of a value
+has no instruction, it has the same place in memory. The interpreter shows what the file computes, not how
+ExecuTorch's own kernels round.
 """
 
 from __future__ import annotations
@@ -16,41 +17,41 @@ import torch
 
 from edgepack.arrays import Array, Sample
 from edgepack.errors import BundleError
-from edgepack.formats.executorch import contents
+from edgepack.formats.executorch.program_file import dtype_name
 
 _VIEW = "executorch_prim::et_view"
-"""ExecuTorch's own; torch has none of the name."""
-_HELD = {"Int": "int_val", "Bool": "bool_val", "Double": "double_val", "String": "string_val"}
+"""ExecuTorch's own operator; torch has none of that name."""
+_FIELDS = {"Int": "int_val", "Bool": "bool_val", "Double": "double_val", "String": "string_val"}
 
 Kernel: TypeAlias = "torch._ops.OpOverload | None"
-"""None stands for ExecuTorch's view of a tensor."""
+"""None is ExecuTorch's view of a tensor."""
 
 
 class Part(Protocol):
-    """What a delegate was given, runnable."""
+    """The part of a method that a delegate runs."""
 
     @property
-    def takes(self) -> int:
-        """How many tensors it takes; the others of its call are its answers."""
+    def input_count(self) -> int:
+        """Number of its inputs; the remaining arguments of its call are its outputs."""
         ...
 
-    def __call__(self, given: Sequence[Array]) -> Sequence[Array]:
-        """Its answers, in order."""
+    def __call__(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """Its outputs, in order."""
         ...
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method with its values, which hold its state from run to run."""
+    """A method and its values, which keep its state from run to run."""
 
     plan: Any
     values: dict[int, Any]
-    """By place, as kernels take them: tensors, numbers, texts, None; a list's in the plan."""
+    """The values by their index in the plan: tensors, numbers, strings, None. Lists are in the plan."""
     kernels: tuple[Kernel, ...]
     parts: tuple[Part, ...]
 
     def __call__(self, sample: Sample) -> tuple[Array, ...]:
-        """Raises BundleError, naming the operator, where a kernel fails."""
+        """The outputs for one sample. Raises BundleError, with the operator's name, where a kernel fails."""
         for place, array in zip(self.plan.inputs, sample, strict=True):
             self._put(place, torch.from_numpy(array.copy()))
         with torch.no_grad():
@@ -74,12 +75,12 @@ class Method:
 
     def _delegate(self, call: Any) -> None:
         part = self.parts[call.delegate_index]
-        given = [self.values[place].numpy() for place in call.args[: part.takes]]
-        for place, answer in zip(call.args[part.takes :], part(given), strict=True):
-            self._put(place, torch.from_numpy(np.asarray(answer)))
+        inputs = [self.values[place].numpy() for place in call.args[: part.input_count]]
+        for place, output in zip(call.args[part.input_count :], part(inputs), strict=True):
+            self._put(place, torch.from_numpy(np.asarray(output)))
 
     def _put(self, place: int, value: torch.Tensor) -> None:
-        """A tensor as a whole, where the plan has memory for it into that."""
+        """Set a value to a tensor, in the memory that the plan has for it, if any."""
         declared = self.plan.values[place].val
         if declared.allocation_info is None:
             self.values[place] = value.to(_dtype(declared))
@@ -90,27 +91,28 @@ class Method:
         kernel, name = self.kernels[call.op_index], self.plan.operators[call.op_index].name
         try:
             if kernel is None:
-                source, size, answer = call.args[:3]
-                self.values[answer] = self.values[source].reshape(self._value(size))
+                source, size, output = call.args[:3]
+                self.values[output] = self.values[source].reshape(self._value(size))
             else:
                 self._call(kernel, call.args)
         except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as cause:
             raise BundleError(f"{name} cannot be computed: {cause}") from cause
 
     def _call(self, kernel: torch._ops.OpOverload, places: list[int]) -> None:
-        """Places of the arguments, those of its answers too, then again those of its answers."""
+        """Run a kernel. `places` are the indexes of its arguments, `out` arguments included, then of its
+        outputs."""
         declared = kernel._schema.arguments
-        given: list[Any] = []
+        positional: list[Any] = []
         named: dict[str, Any] = {}
         for argument, place in zip(declared, places):
             if argument.kwarg_only:
                 named[argument.name] = self._value(place)
             else:
-                given.append(self._value(place))
-        found = kernel(*given, **named)
+                positional.append(self._value(place))
+        found = kernel(*positional, **named)
         if not any(argument.is_out for argument in declared):
-            answers = found if isinstance(found, tuple) else (found,)
-            self.values.update(zip(places[len(declared) :], answers, strict=True))
+            outputs = found if isinstance(found, tuple) else (found,)
+            self.values.update(zip(places[len(declared) :], outputs, strict=True))
 
     def _value(self, place: int) -> Any:
         listed = self.plan.values[place].val
@@ -121,14 +123,15 @@ class Method:
 
 
 def method(file: Any, plan: Any, part: Callable[[Any], Part]) -> Method:
-    """The method of `plan` in `file`, as ExecuTorch's deserializer gives it; `part` makes a delegate run.
+    """The method of the execution plan `plan` in the `PTEFile` `file`.
 
-    Raises BundleError, naming it, where an operator has no kernel.
+    `part` returns what runs a delegate of the plan. Raises BundleError, with the operator's name, where torch
+    has no kernel for it.
     """
     memory = [torch.zeros(size, dtype=torch.uint8) for size in plan.non_const_buffer_sizes]
     return Method(
         plan=plan,
-        values={place: _held(file, memory, each.val) for place, each in enumerate(plan.values)},
+        values={place: _initial(file, memory, each.val) for place, each in enumerate(plan.values)},
         kernels=tuple(_kernel(each.name, each.overload) for each in plan.operators),
         parts=tuple(part(each) for each in plan.delegates),
     )
@@ -147,25 +150,25 @@ def _kernel(name: str, overload: str) -> Kernel:
     return found
 
 
-def _held(file: Any, memory: list[torch.Tensor], value: Any) -> Any:
-    """A value before the first run. A tensor that is neither stored nor given begins as zeros."""
+def _initial(file: Any, memory: list[torch.Tensor], value: Any) -> Any:
+    """A value before the first run; a tensor that the file does not store is zeros."""
     kind = type(value).__name__
     if kind != "Tensor":
-        return getattr(value, _HELD[kind]) if kind in _HELD else None
+        return getattr(value, _FIELDS[kind]) if kind in _FIELDS else None
     planned, stored = value.allocation_info, value.data_buffer_idx
     if planned is None:
         raw = file.program.constant_buffer[stored].storage if stored else bytes(_size(value))
-        return _laid_out(torch.frombuffer(bytearray(raw) or bytearray(1), dtype=torch.uint8), value)
+        return _strided(torch.frombuffer(bytearray(raw) or bytearray(1), dtype=torch.uint8), value)
     begin = planned.memory_offset_low + (planned.memory_offset_high << 32)
-    found = _laid_out(memory[planned.memory_id][begin:], value)
-    if stored:  # a state that does not begin as zeros
+    found = _strided(memory[planned.memory_id][begin:], value)
+    if stored:  # a state whose initial value is not zero
         raw = bytearray(file.mutable_data[stored].storage)
-        found.copy_(_laid_out(torch.frombuffer(raw, dtype=torch.uint8), value))
+        found.copy_(_strided(torch.frombuffer(raw, dtype=torch.uint8), value))
     return found
 
 
-def _laid_out(raw: torch.Tensor, value: Any) -> torch.Tensor:
-    """The tensor whose bytes are the first of `raw`, its dimensions in memory in `dim_order`."""
+def _strided(raw: torch.Tensor, value: Any) -> torch.Tensor:
+    """The tensor in the first bytes of `raw`, with its dimensions in memory in the order `dim_order`."""
     flat = raw[: _size(value)].view(_dtype(value))
     whole = flat.reshape([value.sizes[axis] for axis in value.dim_order])
     return whole.permute([int(axis) for axis in np.argsort(value.dim_order)])
@@ -176,7 +179,7 @@ def _size(value: Any) -> int:
 
 
 def _dtype(tensor: Any) -> torch.dtype:
-    name = contents.dtype_name(tensor)
+    name = dtype_name(tensor)
     found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype):
         raise BundleError(f"tensors of {name} cannot be computed with here")
