@@ -35,8 +35,8 @@ MODELS, GOLDEN, APP = "model", "golden", "app"
 RECIPE, PARETO, EXPECTED = "recipe.toml", "pareto.svg", expected.FILE
 SCHEMA = 1
 GOLDEN_SAMPLES = 8
-_MADE_BY = ("edgepack", "torch", "torchvision", "executorch", "torchao", "onnx", "onnxscript",
-            "onnxruntime", "coremltools", "numpy")  # fmt: skip
+_MADE_BY = ("edgepack", "torch", "torchvision", "numpy")
+"""Packages that make a bundle, whatever its formats."""
 
 
 @contextmanager
@@ -207,9 +207,10 @@ def put(folder: Path, goal: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that make a bundle, as far as they are installed."""
+    """Versions of the installed packages that make bundles, those of every format included."""
     found = {"python": platform.python_version()}
-    for name in _MADE_BY:
+    of_formats = [package for name in formats.names() for package in formats.load(name).packages]
+    for name in dict.fromkeys([*_MADE_BY, *of_formats]):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,9 +1,12 @@
-"""The doctor: this host, held against what is known to work together."""
+"""The doctor: which packages this host has, whether their versions are known to work, and what every format
+can do here."""
 
 from __future__ import annotations
 
 import platform
+import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -12,94 +15,89 @@ from packaging.version import Version
 
 from edgepack import formats
 
-_SHOWN = frozenset(
-    [
-        "torch",
-        "torchvision",
-        "executorch",
-        "torchao",
-        "onnx",
-        "onnxscript",
-        "onnxruntime",
-        "coremltools",
-        "numpy",
-    ]
-)
+_CORE = ("torch", "torchvision", "numpy")
+"""Packages of edgepack that are listed besides those of the formats."""
+_EXTRA = re.compile(r"extra == [\"']([^\"']+)")
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package that edgepack needs, and whether what is installed is of a version known to work."""
+    """A package that edgepack or a format needs."""
 
     name: str
     known: str
-    """The versions known to work, as a specifier."""
+    """The versions known to work, as a specifier; empty where any may."""
     installed: str
-    """Empty where it is not installed."""
+    """The installed version; empty where it is not installed."""
     fits: bool
+    """Whether the installed version is known to work."""
     remedy: str
+    """The command that installs a version known to work; empty if one is installed."""
 
 
 @dataclass(frozen=True)
 class Ability:
-    """What a format can do on this host; a reason where it cannot."""
+    """What a format can do on this host; the fields are those of `Availability`."""
 
     format: str
     cannot_export: str
     cannot_run: str
     evaluator: str
-    """What runs its files in the place of its runtime; empty where nothing does, or need not."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """What the doctor found."""
+    """What `examine` found."""
 
     python: str
     system: str
     packages: tuple[Package, ...]
     abilities: tuple[Ability, ...]
 
-    @property
-    def healthy(self) -> bool:
-        """Every installed package is of a version known to work, and every format can be written."""
-        return all(each.fits for each in self.packages if each.installed) and not any(
-            each.cannot_export for each in self.abilities
-        )
-
 
 def examine() -> Host:
-    """Look at this host; the toolchains' own modules are imported only to ask what they can run."""
+    """Look at this host; no toolchain is imported."""
     return Host(
         python=platform.python_version(),
         system=f"{sys.platform} {platform.machine()}",
-        packages=tuple(_package(each) for each in _requirements()),
+        packages=tuple(sorted(_packages(), key=lambda each: each.name)),
         abilities=tuple(_ability(name) for name in formats.names()),
     )
 
 
-def _requirements() -> list[tuple[Requirement, str]]:
-    """What edgepack's own metadata asks for, each with the extra that brings it."""
+def _packages() -> Iterator[Package]:
+    """The packages of edgepack and of every format, by the requirements of the distribution that brings the
+    format."""
+    wanted: dict[str, set[str]] = {formats.EDGEPACK: set(_CORE)}
+    for name in formats.names():
+        found = formats.load(name)
+        wanted.setdefault(found.distribution, set()).update(found.packages)
+    for distribution, names in wanted.items():
+        requirements = _requirements(distribution)
+        for name in names:
+            requirement, extra = requirements.get(name, (Requirement(name), ""))
+            yield _package(requirement, f"{distribution}[{extra}]" if extra else str(requirement))
+
+
+def _requirements(distribution: str) -> dict[str, tuple[Requirement, str]]:
+    """What the metadata of a distribution requires, by name, each with the extra that it belongs to."""
     found: dict[str, tuple[Requirement, str]] = {}
-    for text in metadata.requires("edgepack") or ():
+    for text in metadata.requires(distribution) or ():
         requirement = Requirement(text)
-        extra = str(requirement.marker).partition("extra == ")[2].strip("\"'") if requirement.marker else ""
-        if requirement.name in _SHOWN and extra != "all":
-            found.setdefault(requirement.name, (requirement, extra))
-    return [found[name] for name in sorted(found)]
+        extra = _EXTRA.search(str(requirement.marker)) if requirement.marker else None
+        if extra is None or extra[1] != "all":
+            found.setdefault(requirement.name, (requirement, extra[1] if extra else ""))
+    return found
 
 
-def _package(wanted: tuple[Requirement, str]) -> Package:
-    requirement, extra = wanted
-    remedy = (
-        f"pip install '{f'edgepack[{extra}]' if extra else f'{requirement.name}{requirement.specifier}'}'"
-    )
+def _package(requirement: Requirement, what: str) -> Package:
+    name, known, remedy = requirement.name, str(requirement.specifier), f"pip install '{what}'"
     try:
-        installed = metadata.version(requirement.name)
+        installed = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Package(requirement.name, str(requirement.specifier), "", False, remedy)
+        return Package(name, known, "", False, remedy)
     fits = requirement.specifier.contains(Version(installed), prereleases=True)
-    return Package(requirement.name, str(requirement.specifier), installed, fits, "" if fits else remedy)
+    return Package(name, known, installed, fits, "" if fits else remedy)
 
 
 def _ability(name: str) -> Ability:

@@ -52,6 +52,8 @@ __all__ = [
 
 GROUP = "edgepack.formats"
 """The entry-point group of formats that other distributions bring."""
+EDGEPACK = "edgepack"
+"""The distribution of the formats in this folder."""
 _T = TypeVar("_T")
 
 
@@ -62,8 +64,10 @@ class LoadedFormat:
     `options_model` is `OPTIONS`.
     """
 
-    def __init__(self, name: str, module: Format) -> None:
+    def __init__(self, name: str, module: Format, distribution: str = EDGEPACK) -> None:
         self.name = name
+        self.distribution = distribution
+        """The distribution that brings the format."""
         self._module = module
 
     def _constant(self, name: str, default: _T) -> _T:
@@ -95,8 +99,15 @@ class LoadedFormat:
 
     @property
     def extra(self) -> str:
-        """The extra of edgepack that installs the toolchain; empty by default."""
+        """The extra of `distribution` that installs the toolchain; empty by default."""
         return self._constant("EXTRA", "")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages whose versions decide what is in a file, without edgepack and torch; by default the
+        distribution that brings the format. `doctor` shows them and a bundle's manifest records them."""
+        own = () if self.distribution == EDGEPACK else (self.distribution,)
+        return (*own, *self._constant("PACKAGES", ()))
 
     def cannot_carry(self, scheme: SchemeName, target: Target) -> str:
         """Why files for a target cannot be of a scheme; empty if they can."""
@@ -197,7 +208,7 @@ def load(name: str) -> LoadedFormat:
     """The format called `name`, which must be one of `names()`."""
     entry = _third_party().get(name)
     module = entry.load() if entry else importlib.import_module(f"{__name__}.{name}")
-    return LoadedFormat(name, cast("Format", module))
+    return LoadedFormat(name, cast("Format", module), _distribution(entry) if entry else EDGEPACK)
 
 
 def load_target(name: str) -> Target:

@@ -38,6 +38,7 @@ SCHEMES: frozenset[SchemeName] = frozenset(
 )
 ABOUT = "Core ML program, with ImageType input and classifier labels"
 EXTRA = "coreml"
+PACKAGES = ("coremltools",)
 _EVALUATOR = "evaluated in torch, operation by operation (not Core ML)"
 _SINCE: dict[SchemeName, int] = {
     "fp32": 15, "fp16": 15, "w8": 16, "p8": 16, "p6": 16, "p4": 16, "sparse": 16,
@@ -50,7 +51,7 @@ _SINCE: dict[SchemeName, int] = {
 def availability(path: Path | None = None) -> Availability:
     """coremltools writes on any host; Core ML runs on macOS, elsewhere the evaluator does."""
     del path
-    absent = missing(["coremltools"], EXTRA)
+    absent = missing(PACKAGES, EXTRA)
     if sys.platform == "darwin":
         return Availability(export=absent, run=absent)
     return Availability(absent, "Core ML runs on macOS only", "" if absent else _EVALUATOR)

@@ -32,18 +32,18 @@ READS = (".pte",)
 SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8a8", "w8", "w4"})
 ABOUT = "ExecuTorch program, delegated to XNNPACK on the CPU, or to Core ML"
 EXTRA = "executorch"
+PACKAGES = ("executorch", "torchao")
 OPTIONS = Options
 
 _CORE_ML: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8"})
 """What is written for Core ML; its `w8` is weights alone."""
-_MODULES = ("executorch", "torchao")
 _PIECE = 1 << 16
 
 
 def availability(path: Path | None = None) -> Availability:
     """The runtime's Python binding comes with the package. A file that Core ML runs, or a part of it, runs
     on macOS only; elsewhere the evaluator runs that part."""
-    absent = missing(_MODULES, EXTRA)
+    absent = missing(PACKAGES, EXTRA)
     share = _in_core_ml(path)
     if absent or share == "nothing":
         return Availability(export=absent, run=absent)
@@ -54,7 +54,7 @@ def availability(path: Path | None = None) -> Availability:
 
 def _in_core_ml(path: Path | None) -> Share:
     """How much of a file this host cannot run but evaluate."""
-    if path is None or sys.platform == "darwin" or missing(_MODULES, EXTRA) or coreml.availability().export:
+    if path is None or sys.platform == "darwin" or missing(PACKAGES, EXTRA) or coreml.availability().export:
         return "nothing"
     if not _names(path, b"CoreMLBackend"):  # its toolchain would count as the memory of any file
         return "nothing"

@@ -34,9 +34,9 @@ READS = (".onnx", ".ort")
 SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8a8", "w8", "w8d"})
 ABOUT = "ONNX, and ONNX Runtime's .ort with the operators that a reduced build needs"
 EXTRA = "onnx"
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPTIONS = Options
 
-_MODULES = ("onnx", "onnxscript", "onnxruntime")
 _OLDEST_DYNAMO_OPSET = 18
 """What torch's exporter writes at least; older sets take its TorchScript-based one."""
 _KEPT_METADATA = "pkg.torch.onnx.name_scopes"
@@ -46,7 +46,7 @@ _KEPT_METADATA = "pkg.torch.onnx.name_scopes"
 def availability(path: Path | None = None) -> Availability:
     """ONNX Runtime both runs files and writes the `.ort`."""
     del path
-    return Availability(export=missing(_MODULES, EXTRA), run=missing(["onnxruntime"], EXTRA))
+    return Availability(export=missing(PACKAGES, EXTRA), run=missing(["onnxruntime"], EXTRA))
 
 
 def variant(target: Target) -> str:
