@@ -150,7 +150,7 @@ def _tap(path: Path, out: Path) -> list[onnx.NodeProto]:
         import onnx
         import onnxruntime
 
-        from edgepack.formats.onnx import session_options
+        from edgepack.formats.onnx.session import session_options
 
         chosen = session_options()
         chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

@@ -22,7 +22,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from edgepack.arrays import Array, Sample
 from edgepack.errors import ExportError
-from edgepack.formats import onnx as writer
+from edgepack.formats.onnx import model_file
 from edgepack.formats.onnx.options import Provider
 from edgepack.graph.layers import path_of
 from edgepack.model.source import Source
@@ -55,7 +55,7 @@ def apply(
             model = _quantized(model, source, recipe, provider, path)
         except (RuntimeError, ValueError, TypeError) as cause:
             raise ExportError(f"onnx cannot be quantized: {type(cause).__name__}: {cause}") from cause
-    writer.save(model, path)
+    model_file.save(model, path)
     return notes
 
 

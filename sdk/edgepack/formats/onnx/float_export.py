@@ -1,0 +1,106 @@
+"""The float ONNX model of a source, by torch's exporter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch.export import ExportedProgram
+from torch.onnx.errors import OnnxExporterError
+
+from edgepack.contract import Contract
+from edgepack.formats import tracing
+from edgepack.formats.onnx import model_file
+from edgepack.formats.unsupported_operators import refusal
+from edgepack.model.source import Source
+from edgepack.silence import quiet
+
+_OLDEST_DYNAMO_OPSET = 18
+"""The oldest operator set of torch's exporter; its TorchScript-based one writes older sets."""
+_KEPT_METADATA = "pkg.torch.onnx.name_scopes"
+"""The module path of a node; torch's other metadata has paths of this machine."""
+
+
+def float_model(source: Source, opset: int, path: Path) -> onnx.ModelProto:
+    """The float model of a source. `path` is where it may write.
+
+    Sources that differ only in their weights share one export. Raises ExportError.
+    """
+    key = f"onnx, opset {opset}"
+    before = source.cache.get(key, bytes)
+    if before is not None:
+        model = onnx.load_from_string(before)
+        if _put_weights(model, source.exported):
+            return model
+    _write(source, path, opset)
+    model = onnx.load(path)
+    if before is None:
+        source.cache.put(key, model.SerializeToString())
+    return model
+
+
+def _put_weights(model: onnx.ModelProto, program: ExportedProgram) -> bool:
+    """Put a program's weights into a model of the same graph; False where one has no place in it."""
+    weights = {name: tensor.detach().numpy() for name, tensor in program.state_dict.items()}
+    found = {each.name: each for each in model.graph.initializer if each.name in weights}
+    if set(found) != set(weights):
+        return False
+    for name, initializer in found.items():
+        if tuple(initializer.dims) != weights[name].shape:
+            return False
+        initializer.CopyFrom(onnx.numpy_helper.from_array(weights[name], name))
+    return True
+
+
+def _write(source: Source, path: Path, opset: int) -> None:
+    contract = source.contract
+    legacy = opset < _OLDEST_DYNAMO_OPSET
+    model: Any = tracing.traced(source.exported, source.example) if legacy else source.free
+    try:
+        with quiet():
+            torch.onnx.export(
+                model,
+                source.example if legacy else (),
+                str(path),
+                dynamo=not legacy,
+                opset_version=opset,
+                input_names=[each.name for each in contract.inputs],
+                output_names=[each.name for each in contract.outputs],
+                external_data=False,
+                verbose=False,
+            )
+    except (OnnxExporterError, RuntimeError, ValueError) as cause:
+        raise refusal("onnx", source.exported, cause) from cause
+    written = onnx.load(path)
+    _strip(written)
+    _name_dims(written, contract)
+    model_file.save(written, path)
+
+
+def _name_dims(model: onnx.ModelProto, contract: Contract) -> None:
+    """Give the free dimensions the contract's names in place of torch's numbers."""
+    names = {
+        dim.dim_param: wanted
+        for value, declared in zip(model.graph.input, contract.inputs)
+        for dim, wanted in zip(value.type.tensor_type.shape.dim, declared.shape)
+        if dim.dim_param and isinstance(wanted, str)
+    }
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in names:
+                dim.dim_param = names[dim.dim_param]
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what torch writes about this machine: source paths and stack traces."""
+    holders = [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
+    holders += [*model.graph.input, *model.graph.output]
+    for function in model.functions:
+        holders += [function, *function.node]
+    for holder in holders:
+        kept = [each for each in holder.metadata_props if each.key == _KEPT_METADATA]
+        del holder.metadata_props[:]
+        holder.metadata_props.extend(kept)
+        holder.doc_string = ""
