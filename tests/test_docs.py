@@ -96,3 +96,15 @@ def test_every_page_is_in_one_toctree() -> None:
             entries = [line for line in tree.splitlines() if line and not line.startswith(":")]
             listed.update(path.parent / f"{entry}.md" for entry in entries)
     assert dict(listed) == dict.fromkeys(set(PAGES) - {DOCS / "index.md"}, 1)
+
+
+def test_the_architecture_page_names_every_room_and_no_other() -> None:
+    (tree,) = (block for block in blocks(DOCS / "architecture.md", "") if block.startswith("sdk/edgepack/"))
+    inside = tree.partition("targets/")[0].removeprefix("sdk/edgepack/")
+    named = set(re.findall(r"^  (\w+/|[\w. ]+\.py\b(?: \w+\.py)*)", inside, re.MULTILINE))
+    rooms = {room.strip("/") for entry in named for room in entry.split()}
+    package = ROOT / "sdk" / "edgepack"
+    found = {
+        path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert rooms == found

@@ -32,6 +32,7 @@ SUBJECTS: dict[str, Callable[[], str]] = {
     "formats": catalog.formats,
     "schemes": catalog.schemes,
     "errors": catalog.errors,
+    "imports": catalog.imports,
     "templates": catalog.templates,
 }
 """What can be rendered, and the function that returns it as Markdown."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 from edgepack import errors as errors_module
 from edgepack import formats as format_wing
-from edgepack import target
+from edgepack import target, toml
 from edgepack.app import template
 from edgepack.scheme import SCHEMES, Scheme
 from edgepack_reference.markdown import code, codes, fence, sentence, table
@@ -129,3 +130,12 @@ def templates() -> str:
         for each in found
     ]
     return table(["template", "about", "language", "formats", "platforms"], rows)
+
+
+def imports() -> str:
+    """The order of the rooms, from the import-linter contract in `pyproject.toml`."""
+    data = toml.read(Path(__file__).parents[3] / "pyproject.toml", errors_module.EdgepackError)
+    (layers,) = (
+        contract["layers"] for contract in data["tool"]["importlinter"]["contracts"] if "layers" in contract
+    )
+    return fence("\n".join(layers))
