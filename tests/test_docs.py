@@ -108,3 +108,10 @@ def test_the_architecture_page_names_every_room_and_no_other() -> None:
         path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert rooms == found
+
+
+def test_the_architecture_page_names_the_file_of_every_method() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    section = text.partition("### Methods by file")[2].partition("\n## ")[0]
+    files = {path.name for path in (ROOT / "sdk" / "edgepack" / "compress").glob("*.py")}
+    assert sorted(re.findall(r"`(\w+\.py)`", section)) == sorted(files - {"__init__.py"})
