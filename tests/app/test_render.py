@@ -103,16 +103,16 @@ def test_a_file_added_to_the_bundle_s_app_is_not_lost_either(folder: Path) -> No
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("app", "one part only"),
-        ("com.1x", "'1x' is no name"),
-        ("com..x", "'' is no name"),
-        ("com.a-b", "'a-b' is no name"),
-        ("com.é", "'é' is no name"),
-        ("com.x\n", "is no name"),
+        ("app", "one segment only"),
+        ("com.1x", "'1x' is not a letter"),
+        ("com..x", "'' is not a letter"),
+        ("com.a-b", "'a-b' is not a letter"),
+        ("com.é", "'é' is not a letter"),
+        ("com.x\n", "is not a letter"),
         ("com.in.x", "'in' is a keyword"),
         ("com.class", "'class' is a keyword"),
-        ('com.x"; exit', "is no name"),
-        ("", "one part only"),
+        ('com.x"; exit', "is not a letter"),
+        ("", "one segment only"),
     ],
 )
 def test_package_names_that_no_language_takes_are_refused(name: str, words: str) -> None:

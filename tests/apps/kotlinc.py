@@ -161,7 +161,7 @@ def tools() -> Tools:
     parts = [repr((KOTLIN, RUNTIMES, API, JUNIT, AAPT, _LANGUAGE))]
     parts += [path.read_text(encoding="utf-8") for path in sorted(STUBS.iterdir())]
     name = f"kotlin-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
-    return Tools(cache.made(name, _fill, lambda text: print(text, file=sys.stderr)))
+    return Tools(cache.create(name, _fill, lambda text: print(text, file=sys.stderr)))
 
 
 def _fill(draft: Path) -> None:

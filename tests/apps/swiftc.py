@@ -166,14 +166,15 @@ def tools() -> Tools:
         if reason := _unfit():
             raise EdgepackError(reason)
         compiler = (
-            cache.made(f"swift-{_hashed(repr((_DEBIAN, _UNUSED, _UNUSED_FILES)))}", _fetch, _tell) / "debian"
+            cache.create(f"swift-{_hashed(repr((_DEBIAN, _UNUSED, _UNUSED_FILES)))}", _fetch, _tell)
+            / "debian"
         )
     except EdgepackError:
         if not shutil.which("swiftc"):
             raise
     texts = [path.read_text(encoding="utf-8") for path in (SHIM, *sorted((OWN / "stubs").iterdir()))]
     name = f"swift-stubs-{_hashed(repr((compiler, _LANGUAGE, STUBS, texts)))}"
-    return Tools(compiler, cache.made(name, lambda draft: _compile_stubs(compiler, draft), _tell))
+    return Tools(compiler, cache.create(name, lambda draft: _compile_stubs(compiler, draft), _tell))
 
 
 def _hashed(text: str) -> str:

@@ -195,9 +195,9 @@ def test_what_stands_in_for_a_core_says_what_it_lacks(
 ) -> None:
     job = Job("executorch", str(written / "w8a8.pte"), str(written / "samples.npz"))
     run = _ran(job, target.load("pixel-8"), tmp_path / "run", samples=1)
-    assert "stands in" in run.about
+    assert "in place of" in run.about
     assert "i8mm" in run.about
-    assert "stands in" not in _ran(job, PI_5, tmp_path / "run", samples=1).about
+    assert "in place of" not in _ran(job, PI_5, tmp_path / "run", samples=1).about
     assert len(run.outputs) == 1
 
 
@@ -260,7 +260,7 @@ def test_a_device_that_hangs_is_stopped(emulator: arm.Entry, written: Path, tmp_
     job = Job("onnx", str(written / "fp32.onnx"), str(written / "samples.npz"))
     death = arm.run(job, PI_5, tmp_path / "run", 0.05)
     assert isinstance(death, Death)
-    assert "no end after" in death.reason
+    assert "stopped at the time limit" in death.reason
 
 
 def test_where_host_and_device_part_is_told_by_layer(emulator: arm.Entry, tmp_path: Path) -> None:

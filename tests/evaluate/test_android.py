@@ -127,7 +127,7 @@ def test_a_package_that_cannot_be_had_leaves_nothing_behind(
         (folder / f"{package.name}-{package.version}.tgz").write_bytes(kept)
     monkeypatch.delenv("EDGEPACK_OFFLINE")
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", (tmp_path / "registry").as_uri())
-    with pytest.raises(EdgepackError, match="sha256" if kept else "cannot be had"):
+    with pytest.raises(EdgepackError, match="sha256" if kept else "cannot be downloaded"):
         android_libraries.setup(lambda _: None)
     assert android_libraries.libraries() is None
     assert list(own_cache.iterdir()) == [own_cache / "lock"]

@@ -1,1 +1,1 @@
-"""App projects: templates rendered for a bundle, and what an app's monitoring exports."""
+"""App projects: templates rendered for a bundle, and the statistics that an app exports."""

@@ -1,6 +1,6 @@
-"""Literals: a text or a number as the source code of a language, whatever it is spelt with.
+"""Write text and numbers as literals of a language: user text must never become code.
 
-Half surrogate pairs, which no UTF-8 file can hold, become U+FFFD, as in every UTF-8 encoder that mends.
+Unpaired surrogates, which UTF-8 cannot encode, are replaced by U+FFFD.
 """
 
 from __future__ import annotations
@@ -12,71 +12,74 @@ from unicodedata import category
 from xml.sax.saxutils import escape
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories that stand in code by number alone: they are not seen there, or turn its direction."""
+"""Unicode categories that are always escaped: invisible characters, and those that change text direction."""
 
 
-def _whole(text: str) -> str:
+def _without_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def kotlin(text: str) -> str:
     """A Kotlin string (Kotlin language specification, String literals): UTF-16 escapes."""
-    return f'"{_escaped(_whole(text), {chr(36): chr(92) + chr(36)}, _utf16)}"'
+    return f'"{_escaped(_without_surrogates(text), {chr(36): chr(92) + chr(36)}, _utf16)}"'
 
 
 def swift(text: str) -> str:
     """A Swift string (The Swift Programming Language, String Literals): `\\u{…}` escapes."""
-    return f'"{_escaped(_whole(text), {}, lambda char: f"{chr(92)}u{{{ord(char):X}}}")}"'
+    return f'"{_escaped(_without_surrogates(text), {}, lambda char: f"{chr(92)}u{{{ord(char):X}}}")}"'
 
 
 def cpp(text: str) -> str:
-    """A C and C++ string of UTF-8 bytes: all but plain ASCII as octal escapes, which end by themselves."""
-    plain = {ord("?"): r"\?", ord('"'): r"\"", ord("\\"): r"\\"}  # ??/ would be a trigraph
-    shown = (
-        plain.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}")
-        for byte in _whole(text).encode()
+    """A C or C++ string of UTF-8 bytes. Bytes outside printable ASCII are octal escapes of three digits, so
+    that a digit that follows does not extend them."""
+    special = {ord("?"): r"\?", ord('"'): r"\"", ord("\\"): r"\\"}  # ??/ would be a trigraph
+    escaped = (
+        special.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}")
+        for byte in _without_surrogates(text).encode()
     )
-    return f'"{"".join(shown)}"'
+    return f'"{"".join(escaped)}"'
 
 
 def toml(text: str) -> str:
     """A TOML basic string (toml.io, String): `\\U…` escapes."""
-    return f'"{_escaped(_whole(text), {}, lambda char: f"{chr(92)}U{ord(char):08X}")}"'
+    return f'"{_escaped(_without_surrogates(text), {}, lambda char: f"{chr(92)}U{ord(char):08X}")}"'
 
 
 def xml(text: str) -> str:
-    """Text for an XML element or attribute, without quotes; what XML 1.0 forbids becomes U+FFFD."""
-    allowed = "".join(char if _in_xml(ord(char)) else "\N{REPLACEMENT CHARACTER}" for char in _whole(text))
+    """Text for an XML element or attribute, without quotes. Characters that XML 1.0 forbids become U+FFFD."""
+    plain = _without_surrogates(text)
+    allowed = "".join(char if _in_xml(ord(char)) else "\N{REPLACEMENT CHARACTER}" for char in plain)
     quotes = {'"': "&quot;", "'": "&apos;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
     return escape(allowed, quotes)
 
 
 def android(text: str) -> str:
-    """Text of an Android string resource (developer.android.com, String resources, Handle special
-    characters), in quotes, so that its spaces stay; escaped for XML."""
-    plain = {"'": r"\'", "@": r"\@", "?": r"\?"}
-    return escape(f'"{_escaped(_whole(text), plain, _utf16)}"')
+    """An Android string resource (developer.android.com, String resources, "Handle special characters"):
+    in quotes, which preserve white space, and escaped for XML."""
+    special = {"'": r"\'", "@": r"\@", "?": r"\?"}
+    return escape(f'"{_escaped(_without_surrogates(text), special, _utf16)}"')
 
 
 def line(text: str) -> str:
-    """`text` on one line, for a comment or a heading: what is not seen becomes a space."""
+    """`text` on one line, for a comment or a heading. Invisible characters become spaces."""
     return " ".join("".join(" " if category(char) in _HIDDEN else char for char in text).split())
 
 
 def number(value: float) -> str:
-    """The shortest decimal that reads back as the same double; it always has a point or an exponent.
+    """The shortest decimal that parses to the same double, always with a point or an exponent.
 
-    Raises ValueError where it is not finite, which most languages have no literal for.
+    Raises ValueError for NaN and infinity, which have no literal in most languages.
     """
     if not math.isfinite(value):
         raise ValueError(f"{value} has no literal")
     return repr(float(value))
 
 
-def _escaped(text: str, more: dict[str, str], by_number: Callable[[str], str]) -> str:
-    plain = {'"': r"\"", "\\": r"\\", **more}
+def _escaped(text: str, special: dict[str, str], code_point: Callable[[str], str]) -> str:
+    """`text` with quotes, backslashes and `special` escaped, and invisible characters as `code_point`s."""
+    escapes = {'"': r"\"", "\\": r"\\", **special}
     return "".join(
-        plain.get(char) or (by_number(char) if category(char) in _HIDDEN else char) for char in text
+        escapes.get(char) or (code_point(char) if category(char) in _HIDDEN else char) for char in text
     )
 
 
@@ -92,7 +95,7 @@ def _in_xml(code: int) -> bool:
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "py": repr,  # a Python literal: quotes and line ends are escaped by Python itself
+    "py": repr,
     "json": lambda value: json.dumps(value),
     "kotlin": kotlin,
     "swift": swift,
@@ -103,4 +106,4 @@ FILTERS: dict[str, Callable[..., str]] = {
     "line": line,
     "number": number,
 }
-"""Filters of templates' `.j2` files, by name."""
+"""Jinja filters for the `.j2` files of templates, by name."""

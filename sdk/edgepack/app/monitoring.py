@@ -1,4 +1,4 @@
-"""Monitoring: what an app has seen on a device, against what the build expects."""
+"""Monitoring: statistics that an app recorded on a device, compared with those of the evaluation samples."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from edgepack.errors import BundleError
 from edgepack.toml import Strict
 
 SOME, MUCH = 0.1, 0.25
-"""Customary bounds of the population stability index: below the first the population is taken to be stable,
-above the second to have shifted (Siddiqi, Credit Risk Scorecards, 2006)."""
-_UNSEEN = 0.5
-"""Added to every count, so that a bin that was never seen has a share."""
+"""Usual thresholds of the population stability index: a population is stable below the first and has shifted
+above the second (Siddiqi, Credit Risk Scorecards, 2006)."""
+_PSEUDOCOUNT = 0.5
+"""Added to every count: the index is not defined for empty bins."""
 _QUANTILE = 2.326
-"""Of the normal distribution, at 99 percent."""
+"""The 99th percentile of the standard normal distribution."""
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
 class Times(Strict):
-    """Milliseconds of the last inferences: nearest-rank percentiles."""
+    """Durations of the last inferences in milliseconds. Percentiles are nearest-rank."""
 
     mean: float
     p50: float
@@ -35,14 +35,14 @@ class Times(Strict):
 
 
 class Thermal(Strict):
-    """How warm the device is, as its platform tells."""
+    """The thermal state that the platform reports."""
 
     state: str
     celsius: float | None = None
 
 
 class Monitored(Strict):
-    """What an app has recorded, as it exports it."""
+    """The statistics file of an app."""
 
     schema_number: int
     model: str
@@ -50,7 +50,7 @@ class Monitored(Strict):
     runtime: str
     device: str
     count: int
-    """Inferences."""
+    """Number of inferences."""
     failures: int
     load_ms: float
     latency_ms: Times | None
@@ -59,76 +59,80 @@ class Monitored(Strict):
     """Peak resident memory of the app's process."""
     thermal: Thermal | None
     top_score: Counts | None
-    """How often the highest score lay between two of the expectations' edges; None where not recorded."""
+    """Histogram of the highest score, with the edges of `expected.json`; None if not recorded."""
     input_mean: Counts | None
+    """Histogram of the mean of the first input; None if not recorded."""
 
 
 def read(path: Path) -> Monitored:
-    """What the app wrote into the file at `path`. Raises BundleError where it is no such file."""
+    """Read the statistics file at `path`. Raises BundleError if it is not one."""
     try:
         return Monitored.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as cause:
         raise BundleError(f"{path} cannot be read: {cause}") from cause
     except ValidationError as cause:
         first = cause.errors()[0]
-        place = ".".join(str(each) for each in first["loc"]) or "it"
-        raise BundleError(
-            f"{path} is not what an app's monitoring writes: {place}: {first['msg']}"
-        ) from cause
+        key = ".".join(map(str, first["loc"])) or "file"
+        raise BundleError(f"{path} is not a statistics file of an app: {key}: {first['msg']}") from cause
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far what was seen is from what was expected."""
+    """The distance between a recorded and an expected histogram."""
 
     what: str
     index: float
-    """Population stability index: `sum((a - e) * ln(a / e))` over the bins' shares, 0 if alike."""
+    """Population stability index, `sum((a - e) * ln(a / e))` over the shares of the bins; 0 if equal."""
     chance: float
-    """What the index stays below in 99 of 100 cases where nothing has drifted, with as many samples."""
+    """99th percentile of the index for this number of samples when nothing has drifted."""
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """Whether there is drift, in words."""
         if self.index <= self.chance:
             return "within chance"
         return "slight drift" if self.index < SOME else "some drift" if self.index < MUCH else "drift"
 
 
-def drifts(found: Monitored, expected: Expected) -> tuple[Drift, ...]:
-    """The drift of each histogram that both have. Raises BundleError where they are of other builds."""
-    pairs = (
-        ("top score", found.top_score, expected.top_score),
-        ("input mean", found.input_mean, expected.input_mean),
+def drifts(monitored: Monitored, expected: Expected) -> tuple[Drift, ...]:
+    """The drift of each histogram that both have. Raises BundleError if their numbers of bins differ."""
+    histograms = (
+        ("top score", monitored.top_score, expected.top_score),
+        ("input mean", monitored.input_mean, expected.input_mean),
     )
     return tuple(
-        _drift(what, seen, wanted) for what, seen, wanted in pairs if seen and sum(seen) and wanted.edges
+        _drift(name, counts, reference)
+        for name, counts, reference in histograms
+        if counts and sum(counts) and reference.edges
     )
 
 
-def _drift(what: str, seen: tuple[int, ...], expected: Histogram) -> Drift:
-    """Source of the bound: Yurdakul, Statistical Properties of Population Stability Index (2018): without
-    drift the index is (1/n + 1/m) times a chi-square of one degree less than bins."""
-    if len(seen) != len(expected.counts):
+def _drift(name: str, counts: tuple[int, ...], expected: Histogram) -> Drift:
+    """Compare two histograms.
+
+    Without drift the index is distributed as (1/n + 1/m) times chi-square with one degree of freedom less
+    than bins (Yurdakul, Statistical Properties of Population Stability Index, 2018).
+    """
+    if len(counts) != len(expected.counts):
         raise BundleError(
-            f"the app counted {what} in {len(seen)} bins, the bundle in {len(expected.counts)}",
-            hint="give the bundle that the app was rendered from",
+            f"the app counted {name} in {len(counts)} bins, the bundle in {len(expected.counts)}",
+            hint="use the bundle that the app was rendered from",
         )
-    bins = [(a, e) for a, e in zip(seen, expected.counts) if a or e]
-    ours, theirs = (_shares(each) for each in zip(*bins))
-    index = sum((a - e) * math.log(a / e) for a, e in zip(ours, theirs))
-    samples = 1 / sum(seen) + 1 / sum(expected.counts)
-    return Drift(what, index, samples * _chi_square(len(bins) - 1))
+    bins = [(a, e) for a, e in zip(counts, expected.counts) if a or e]
+    actual, reference = (_shares(column) for column in zip(*bins))
+    index = sum((a - e) * math.log(a / e) for a, e in zip(actual, reference))
+    variance = 1 / sum(counts) + 1 / sum(expected.counts)
+    return Drift(name, index, variance * _chi_square(len(bins) - 1))
 
 
 def _shares(counts: tuple[int, ...]) -> list[float]:
-    total = sum(counts) + _UNSEEN * len(counts)
-    return [(count + _UNSEEN) / total for count in counts]
+    total = sum(counts) + _PSEUDOCOUNT * len(counts)
+    return [(count + _PSEUDOCOUNT) / total for count in counts]
 
 
-def _chi_square(freedom: int) -> float:
-    """Its 99 percent quantile, by Wilson and Hilferty (1931)."""
-    if not freedom:
+def _chi_square(degrees: int) -> float:
+    """99th percentile of the chi-square distribution, by the approximation of Wilson and Hilferty (1931)."""
+    if not degrees:
         return 0.0
-    part = 2 / (9 * freedom)
-    return freedom * (1 - part + _QUANTILE * math.sqrt(part)) ** 3
+    variance = 2 / (9 * degrees)
+    return degrees * (1 - variance + _QUANTILE * math.sqrt(variance)) ** 3

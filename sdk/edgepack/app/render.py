@@ -1,4 +1,4 @@
-"""Apps: a template rendered for one model file of a bundle, with all that it needs to run alone."""
+"""Render app projects: a template, one model file of a bundle, its labels and its golden vectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgepack.target import Target
 
 LABELS = "labels.txt"
 _SEGMENT = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
-# Java Language Specification 3.9, and Kotlin's hard keywords (Kotlin grammar, Keywords and operators)
+# Java Language Specification, section 3.9, and hard keywords of Kotlin (Kotlin grammar)
 _KEYWORDS = frozenset((
     "abstract", "as", "assert", "boolean", "break", "byte", "case", "catch", "char", "class", "const",
     "continue", "default", "do", "double", "else", "enum", "extends", "false", "final", "finally",
@@ -36,7 +36,7 @@ _KEYWORDS = frozenset((
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user asks of an app; empty where the bundle decides."""
+    """Options of an app; an empty one follows from the bundle."""
 
     template: str = ""
     format: str = ""
@@ -45,7 +45,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Change:
-    """A file of an app that a new rendering would change."""
+    """A file of an existing app that differs from the rendered one."""
 
     place: str
     what: str
@@ -54,59 +54,62 @@ class Change:
 
 @dataclass(frozen=True)
 class Rendered:
-    """An app that was rendered."""
+    """A rendered app."""
 
     template: str
     file: str
-    """The model file that it uses, in the bundle."""
+    """Its model file, relative to the bundle."""
     selftest: str
+    """Command that replays the golden vectors, to be run in the folder of the app."""
     proven: bool
-    """Whether the file was run by its own runtime when it was built, and passed its checks."""
+    """Whether the build ran the model file in its own runtime and all checks passed."""
     changes: tuple[Change, ...]
-    """Against what stood in its place; empty where nothing did."""
+    """Differences from the app that was there before; empty if there was none."""
 
 
 def check_package(name: str) -> None:
-    """Raise PlanError where `name` is no package name for Java, Kotlin and Swift alike."""
+    """Raise PlanError if `name` is not a valid package name in Java, Kotlin and Swift."""
     segments = name.split(".")
     if len(segments) < 2:
-        raise PlanError(f"--package '{name}' has one part only", hint="write it like com.example.app")
-    for each in segments:
-        if not _SEGMENT.match(each):
+        raise PlanError(f"--package '{name}' has one segment only", hint="an example is com.example.app")
+    for segment in segments:
+        if not _SEGMENT.match(segment):
             raise PlanError(
-                f"--package '{name}': '{each}' is no name: letters, digits and _, a letter first",
-                hint="write it like com.example.app",
+                f"--package '{name}': '{segment}' is not a letter followed by letters, digits and _",
+                hint="an example is com.example.app",
             )
-        if each in _KEYWORDS:
-            raise PlanError(f"--package '{name}': '{each}' is a keyword of Java or Kotlin")
+        if segment in _KEYWORDS:
+            raise PlanError(f"--package '{name}': '{segment}' is a keyword of Java or Kotlin")
 
 
 def slug(name: str) -> str:
-    """`name` in small letters, digits and underscores, a letter first, and no keyword."""
-    found = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if not found or not found[0].isalpha() or found in _KEYWORDS:
-        found = f"model_{found}".strip("_")
-    return found[:64].rstrip("_")
+    """`name` as an identifier: lower case letters, digits and underscores, a letter first, not a keyword."""
+    identifier = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not identifier or not identifier[0].isalpha() or identifier in _KEYWORDS:
+        identifier = f"model_{identifier}".strip("_")
+    return identifier[:64].rstrip("_")
 
 
-def usable(found: Template, artifacts: tuple[Artifact, ...], format_name: str = "") -> Artifact | None:
-    """The first file that a template can run and that failed no check; None where there is none.
+def usable(chosen: Template, artifacts: tuple[Artifact, ...], format_name: str = "") -> Artifact | None:
+    """The first model file that a template can run and that failed no check, or None.
 
-    It may be one that its own runtime did not run here: Core ML runs on macOS only, and the verdict of its
-    files is `evaluated`, or `skipped` where no evaluator ran them, either.
+    Files that this host cannot run in their own runtime, such as Core ML packages, count too.
     """
-    wanted = (format_name,) if format_name else found.formats
-    return next((each for each in artifacts if each.format in wanted and each.verdict != "fail"), None)
+    accepted = (format_name,) if format_name else chosen.formats
+    candidates = (artifact for artifact in artifacts if artifact.format in accepted)
+    return next((artifact for artifact in candidates if artifact.verdict != "fail"), None)
 
 
 def write(
-    folder: Path, goal: Path, artifact: Artifact, target: Target, contract: Contract, choice: Choice
+    folder: Path, out: Path, artifact: Artifact, target: Target, contract: Contract, choice: Choice
 ) -> str:
-    """Render `choice.template` for a file of the bundle in `folder` into `goal`, which must not exist; the
-    command that tests it, there."""
-    found = template.load(choice.template)
+    """Render `choice.template` for a model file of the bundle in `folder` into `out`, which must not exist.
+
+    Returns the command that tests the app in `out`.
+    """
+    chosen = template.load(choice.template)
     name = Path(artifact.file).stem.removesuffix(f"-{artifact.scheme}")
-    made = App(
+    app = App(
         name=name,
         title=target.title,
         slug=slug(name),
@@ -120,29 +123,29 @@ def write(
         expected=expected.read(folder) if (folder / expected.FILE).is_file() else Expected(),
         versions=bundle.versions(),
     )
-    template.render(found.name, made, goal)
-    _place_model(folder / artifact.file, goal / found.named(found.model, made), contract)
-    _place_golden(folder / bundle.GOLDEN, goal / found.named(found.golden, made), made.file)
-    return found.named(found.selftest, made)
+    template.render(chosen.name, app, out)
+    _copy_model(folder / artifact.file, out / chosen.named(chosen.model, app), contract)
+    _copy_golden(folder / bundle.GOLDEN, out / chosen.named(chosen.golden, app), app.file)
+    return chosen.named(chosen.selftest, app)
 
 
-def _place_model(path: Path, folder: Path, contract: Contract) -> None:
+def _copy_model(path: Path, folder: Path, contract: Contract) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     copy = shutil.copytree if path.is_dir() else shutil.copyfile
     copy(path, folder / path.name)
-    for each in sorted(path.parent.glob(f"{path.name}.data")):  # the weights of a large ONNX file
-        shutil.copyfile(each, folder / each.name)
-    lines = "".join(f"{on_one_line(each)}\n" for each in contract.labels)
+    for weights in sorted(path.parent.glob(f"{path.name}.data")):  # external weights of a large ONNX file
+        shutil.copyfile(weights, folder / weights.name)
+    lines = "".join(f"{on_one_line(label)}\n" for label in contract.labels)
     (folder / LABELS).write_text(lines, encoding="utf-8", newline="", errors="replace")
 
 
 def on_one_line(label: str) -> str:
-    """A label as it stands in `labels.txt`."""
+    """A label as a line of `labels.txt`: line ends and backslashes are escaped."""
     return label.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def _place_golden(golden: Path, folder: Path, file: str) -> None:
-    """The golden vectors that bear on one file, the file's own under the name `host`."""
+def _copy_golden(golden: Path, folder: Path, file: str) -> None:
+    """Copy the golden vectors of one model file; its own outputs are renamed to `host_*.npy`."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(golden.glob("*.npy")):
         name = path.name.replace(f"{file}.outputs_", "host_")
@@ -153,71 +156,71 @@ def _place_golden(golden: Path, folder: Path, file: str) -> None:
 def rendered(folder: Path, out: Path, choice: Choice, *, force: bool) -> Rendered:
     """Render an app of the bundle in `folder` into `out`.
 
-    Raises BundleError where the bundle has no file for it, or where `out` holds other files than those
-    that would be written and `force` is not given; PlanError where the choice does not hold together.
+    Raises BundleError if the bundle has no suitable model file, or if `out` has files that the app would
+    change and `force` is false; PlanError if the options contradict each other.
     """
     report, target, contract = bundle.open_bundle(folder)
-    settled, artifact = _settled(report, target, choice)
+    resolved, artifact = _resolve(report, target, choice)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".edgepack-", dir=out.parent) as scratch:
-        made = Path(scratch) / "app"
-        selftest = write(folder, made, artifact, target, contract, settled)
-        changes = compared(out, made) if out.exists() else ()
-        if changes and not force and not _untouched(folder, out):
-            told = ", ".join(f"{each.place} ({each.what})" for each in changes[:_SHOWN])
-            more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+        app = Path(scratch) / "app"
+        selftest = write(folder, app, artifact, target, contract, resolved)
+        changes = compared(out, app) if out.exists() else ()
+        if changes and not force and not _is_unmodified(folder, out):
+            listed = ", ".join(f"{change.place} ({change.what})" for change in changes[:_LISTED])
+            more = f" and {len(changes) - _LISTED} more" if len(changes) > _LISTED else ""
             raise BundleError(
-                f"{out} is not as it would be rendered: {told}{more}",
-                hint="--force replaces it; or give --out",
+                f"{out} has files that the rendered app would change: {listed}{more}",
+                hint="use --force to replace them, or --out to render elsewhere",
             )
-        bundle.put(made, out)
+        bundle.put(app, out)
     if out == folder / bundle.APP:
         bundle.record_app(folder, artifact.file)
-    return Rendered(settled.template, artifact.file, selftest, artifact.verdict == "pass", changes)
+    return Rendered(resolved.template, artifact.file, selftest, artifact.verdict == "pass", changes)
 
 
-def _untouched(folder: Path, out: Path) -> bool:
-    """Whether the app is the bundle's own, as it was built."""
-    places = {f"{bundle.APP}/{place}" for place in _places(out)}
-    inside = out == folder / bundle.APP and places <= bundle.listed(folder)
-    return inside and not any(each.startswith(f"{bundle.APP}/") for each in bundle.damage(folder))
+def _is_unmodified(folder: Path, out: Path) -> bool:
+    """Whether `out` is the app of the bundle, without changes since the build."""
+    files = {f"{bundle.APP}/{file}" for file in _files(out)}
+    inside = out == folder / bundle.APP and files <= bundle.listed(folder)
+    return inside and not any(file.startswith(f"{bundle.APP}/") for file in bundle.damage(folder))
 
 
-_SHOWN = 8
+_LISTED = 8
+"""Changed files in an error message."""
 
 
-def _settled(report: Report, target: Target, choice: Choice) -> tuple[Choice, Artifact]:
+def _resolve(report: Report, target: Target, choice: Choice) -> tuple[Choice, Artifact]:
     name = choice.template or target.template
     if not name:
-        raise PlanError(f"{target.name} has no app template of its own", hint="give --template NAME")
-    found = template.load(name)
+        raise PlanError(f"{target.name} has no app template", hint="choose one with --template NAME")
+    chosen = template.load(name)
     if choice.package:
         check_package(choice.package)
-    if choice.format and choice.format not in found.formats:
-        raise PlanError(f"{name} has no runtime for {choice.format}: it has {', '.join(found.formats)}")
-    artifact = usable(found, report.artifacts, choice.format)
+    if choice.format and choice.format not in chosen.formats:
+        raise PlanError(f"{name} has no runtime for {choice.format}: it has {', '.join(chosen.formats)}")
+    artifact = usable(chosen, report.artifacts, choice.format)
     if artifact is None:
-        wanted = choice.format or " or ".join(found.formats)
-        raise BundleError(f"the bundle has no {wanted} file without a failed check, which {name} could run")
+        accepted = choice.format or " or ".join(chosen.formats)
+        raise BundleError(f"the bundle has no {accepted} file without a failed check, which {name} needs")
     return Choice(name, artifact.format, choice.package), artifact
 
 
 def compared(old: Path, new: Path) -> tuple[Change, ...]:
-    """How the files of `new` differ from those that stand in `old`."""
-    before, after = _places(old), _places(new)
-    told = [Change(place, "new") for place in after - before]
-    told += [Change(place, "gone") for place in before - after]
-    for place in before & after:
-        if not filecmp.cmp(old / place, new / place, shallow=False):
-            told.append(Change(place, "changed"))
-    return tuple(sorted(told, key=lambda each: (_LOSS.index(each.what), each.place)))
+    """Differences of the folder `new` from `old`: those that lose a user's work come first."""
+    before, after = _files(old), _files(new)
+    changes = [Change(file, "new") for file in after - before]
+    changes += [Change(file, "gone") for file in before - after]
+    for file in before & after:
+        if not filecmp.cmp(old / file, new / file, shallow=False):
+            changes.append(Change(file, "changed"))
+    return tuple(sorted(changes, key=lambda change: (_BY_LOSS.index(change.what), change.place)))
 
 
-_LOSS = ("gone", "changed", "new")
-"""From what loses most of a user's work to what loses none."""
+_BY_LOSS = ("gone", "changed", "new")
 
 
-def _places(folder: Path) -> set[str]:
-    """The files of an app, by their place in it, but for the byte code that running it leaves there."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {path.as_posix() for path in found if "__pycache__" not in path.parts}
+def _files(folder: Path) -> set[str]:
+    """Relative paths of the files in `folder`, without byte code of Python."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in paths if "__pycache__" not in path.parts}

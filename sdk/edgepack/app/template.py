@@ -1,7 +1,7 @@
-"""Templates: folders of app code, rendered with a bundle's contract.
+"""App templates: folders of source code that are rendered for a bundle.
 
-Only files that end in `.j2` have holes; all others are copied as they are, but for the package that a
-template's sources are written in, which becomes the app's own.
+Only files that end in `.j2` are Jinja templates. All other files are copied, except that the package name of
+the template is replaced by that of the app.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from edgepack.toml import Strict
 if TYPE_CHECKING:
     import jinja2
 
-_OWN = "template.toml"
+_MANIFEST = "template.toml"
 
 
 class Template(Strict):
-    """What a template's `template.toml` says."""
+    """The `template.toml` of a template."""
 
     name: str
     """The name of the folder."""
@@ -39,43 +39,43 @@ class Template(Strict):
     platforms: Annotated[tuple[Platform, ...], Field(min_length=1)]
     """Platforms that the app runs on."""
     formats: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Formats whose runtime the app can use, the preferred first."""
+    """Formats that the app can run, in order of preference."""
     language: str
     """Programming language of the sources."""
     selftest: str
-    """The command that replays the golden vectors, run in the rendered folder."""
+    """Command that replays the golden vectors, to be run in the rendered folder."""
     model: str
     """Folder of the rendered app that holds the model file and `labels.txt`."""
     golden: str
     """Folder of the rendered app that holds the golden vectors."""
     package: str = ""
-    """Package that the sources are written in, of one part in Python; empty where the language has none."""
+    """Package name in the sources: one segment for Python, empty for languages without packages."""
     extends: str = ""
-    """Template whose files come first; own files take the place of its."""
+    """Template whose files are used too; files of this template override them."""
     only: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Files (patterns, relative to the template) that go with one format alone, by format."""
+    """By format, patterns of files (relative to the template) that are rendered for that format only."""
 
     def named(self, text: str, app: App) -> str:
-        """`text`, or a path, with the package that the sources are written in become the app's own."""
+        """`text`, or a path, with the package name of the template replaced by that of the app."""
         if not self.package:
             return text
-        own = app.package if "." in self.package else app.module
-        text = text.replace(self.package.replace(".", "/"), own.replace(".", "/"))
-        return text.replace(self.package, own)
+        package = app.package if "." in self.package else app.module
+        text = text.replace(self.package.replace(".", "/"), package.replace(".", "/"))
+        return text.replace(self.package, package)
 
 
 @dataclass(frozen=True)
 class App:
-    """What an app is rendered for."""
+    """The variables of a template."""
 
     name: str
-    """What the model is called: any text."""
+    """Name of the model: any text."""
     title: str
-    """The device: any text."""
+    """Name of the device: any text."""
     slug: str
-    """The name in small letters, digits and underscores."""
+    """The name in lower case letters, digits and underscores."""
     package: str
-    """`com.example.net`: of the app's code, and what a store knows it by."""
+    """Package and application id, such as `com.example.net`."""
     file: str
     """Name of the model file."""
     format: str
@@ -83,32 +83,34 @@ class App:
     threads: int
     contract: Contract
     tolerance: float
-    """Least cosine between a golden output and the app's."""
+    """Least cosine similarity between a golden output and that of the app."""
     expected: Expected
     versions: Mapping[str, str]
-    """Of the packages that made the model file, by name."""
+    """Versions of the packages that wrote the model file, by name."""
 
     @property
     def module(self) -> str:
-        """The package's last part as a Python package, which `_app` keeps from hiding another: `net_app` of
-        `com.example.net`, `example_app` of `com.example.app`."""
+        """Name of the Python package: a segment of `package` and `_app`, so that it shadows no other package.
+
+        `net_app` for `com.example.net`, `example_app` for `com.example.app`.
+        """
         *before, last = self.package.lower().split(".")
         return f"{before[-1] if last == 'app' else last}_app"
 
     @property
     def command(self) -> str:
-        """What the app is called on a command line: `net-app`."""
+        """Name of the console script, such as `net-app`."""
         return self.module.replace("_", "-")
 
 
 def names() -> list[str]:
-    """The templates that edgepack ships."""
-    return sorted(path.parent.name for path in resources.templates().glob(f"*/{_OWN}"))
+    """Names of the templates that edgepack ships."""
+    return sorted(path.parent.name for path in resources.templates().glob(f"*/{_MANIFEST}"))
 
 
 def load(name: str) -> Template:
-    """The template called `name`. Raises TargetError where there is none."""
-    path = resources.templates() / name / _OWN
+    """The template `name`. Raises TargetError if it does not exist."""
+    path = resources.templates() / name / _MANIFEST
     if not path.is_file():
         raise TargetError(f"there is no template '{name}': {toml.near(name, names())}")
     data = toml.read(path, TargetError)
@@ -116,51 +118,54 @@ def load(name: str) -> Template:
 
 
 def files(name: str, format_name: str) -> dict[str, Path]:
-    """The files of a template that go with a format, by their place in it, `.j2` included."""
-    found, own = {}, load(name)
-    if own.extends:
-        found.update(files(own.extends, format_name))
+    """The files of a template for a format, by their path in it, `.j2` included."""
+    found, manifest = {}, load(name)
+    if manifest.extends:
+        found.update(files(manifest.extends, format_name))
     root = resources.templates() / name
     for path in sorted(root.rglob("*")):
-        place = path.relative_to(root).as_posix()
-        if path.is_file() and place != _OWN and "__pycache__" not in path.parts:
-            found[place] = path
-    others = [pattern for key, patterns in own.only.items() if key != format_name for pattern in patterns]
-    mine = own.only.get(format_name, ())
+        relative = path.relative_to(root).as_posix()
+        if path.is_file() and relative != _MANIFEST and "__pycache__" not in path.parts:
+            found[relative] = path
+    included = manifest.only.get(format_name, ())
+    excluded = tuple(
+        pattern for key, patterns in manifest.only.items() if key != format_name for pattern in patterns
+    )
     return {
-        place: path
-        for place, path in found.items()
-        if _among(place, mine) or not _among(place, tuple(others))
+        relative: path
+        for relative, path in found.items()
+        if _matches(relative, included) or not _matches(relative, excluded)
     }
 
 
-def _among(place: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(place, pattern) for pattern in patterns)
+def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def render(name: str, app: App, folder: Path) -> None:
-    """Write the template `name` into `folder`, which must not exist, without model and golden vectors."""
-    engine, own = _engine(), load(name)
-    for place, path in files(name, app.format).items():
-        goal = folder / own.named(place, app)
-        goal.parent.mkdir(parents=True, exist_ok=True)
+    """Render the template `name` into the new folder `folder`, without model file and golden vectors."""
+    environment, manifest = _environment(), load(name)
+    for relative, path in files(name, app.format).items():
+        destination = folder / manifest.named(relative, app)
+        destination.parent.mkdir(parents=True, exist_ok=True)
         try:
             text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:  # a picture, such as an app's icon
-            shutil.copyfile(path, goal)
+        except UnicodeDecodeError:  # an image, such as the icon of an app
+            shutil.copyfile(path, destination)
             continue
-        text = own.named(text, app)
-        if goal.suffix == ".j2":
-            goal, text = goal.with_suffix(""), engine.from_string(text).render(app=app)
-        goal.write_text(text, encoding="utf-8", newline="")
-        goal.chmod(path.stat().st_mode)
+        text = manifest.named(text, app)
+        if destination.suffix == ".j2":
+            destination = destination.with_suffix("")
+            text = environment.from_string(text).render(app=app)
+        destination.write_text(text, encoding="utf-8", newline="")
+        destination.chmod(path.stat().st_mode)
 
 
-def _engine() -> jinja2.Environment:
+def _environment() -> jinja2.Environment:
     import jinja2
 
-    engine = jinja2.Environment(
+    environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
     )
-    engine.filters.update(escaping.FILTERS)
-    return engine
+    environment.filters.update(escaping.FILTERS)
+    return environment

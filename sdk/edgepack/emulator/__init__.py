@@ -1,1 +1,1 @@
-"""Emulators: they run written model files where the device itself is not at hand."""
+"""Run model files without the device: on an emulated ARM core, or in an interpreter of ML Programs."""

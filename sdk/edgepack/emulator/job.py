@@ -1,7 +1,4 @@
-"""A job: one model file to run on samples in a child process, and how that process may end.
-
-The host's runner and the emulated device's share it.
-"""
+"""A job: one model file to run on samples in a child process, on the host or on an emulated device."""
 
 from __future__ import annotations
 
@@ -14,34 +11,36 @@ import numpy as np
 
 from edgepack.arrays import Array, Sample
 
-_RAISED = re.compile(r"[\w.]*(Error|Exception|Fail|Fault|Argument): ")
+_ERROR = re.compile(r"[\w.]*(Error|Exception|Fail|Fault|Argument): ")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to run, and the float file of its format that it is timed against."""
+    """A model file, the samples to run it on, and a baseline to measure it against."""
 
     format: str
     path: str
     samples: str
+    """Path of a file of `write_samples`."""
     baseline: str = ""
+    """Path of the float file of the same format; empty for none."""
 
 
 @dataclass(frozen=True)
 class Death:
-    """Why the child ended before it was done."""
+    """A child process that failed or exceeded its time limit."""
 
     reason: str
 
 
 def write_samples(inputs: tuple[Sample, ...], path: Path) -> None:
-    """Write samples for child processes: one `.npz` entry for each sample and input."""
-    entries = {f"{row}_{n}": array for row, each in enumerate(inputs) for n, array in enumerate(each)}
+    """Write samples for a child process as `.npz`, with one entry for each sample and input."""
+    entries = {f"{row}_{n}": array for row, sample in enumerate(inputs) for n, array in enumerate(sample)}
     np.savez(path, **entries)  # type: ignore[arg-type]  # its stub takes keywords for options
 
 
 def read_samples(path: Path) -> tuple[Sample, ...]:
-    """Read what `write_samples` wrote."""
+    """Read a file of `write_samples`."""
     rows: dict[int, dict[int, Array]] = {}
     with np.load(path, allow_pickle=False) as entries:
         for key in entries.files:
@@ -51,12 +50,11 @@ def read_samples(path: Path) -> tuple[Sample, ...]:
 
 
 def reason(code: int, log: str) -> str:
-    """Why a runtime's process ended with `code`: its signal, or the last error in its log."""
+    """Why a process exited with `code`: its signal, or the last error in its log."""
     if code < 0:
         name = signal.Signals(-code).name
-        likely = " (out of memory, most likely)" if -code == signal.SIGKILL else ""
-        return f"the runtime was ended by {name}{likely}"
+        cause = " (most likely out of memory)" if -code == signal.SIGKILL else ""
+        return f"the runtime was killed by {name}{cause}"
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    raised = [line for line in lines if _RAISED.match(line)]
-    told = (raised or lines or [f"exit code {code}"])[-1]
-    return f"the runtime failed: {told}"
+    errors = [line for line in lines if _ERROR.match(line)]
+    return f"the runtime failed: {(errors or lines or [f'exit code {code}'])[-1]}"

@@ -1,4 +1,4 @@
-"""The device's ARM runtime on an x86 host: the very files of a bundle under QEMU, judged and counted."""
+"""Run the model files of a bundle in the ARM build of their runtime, under QEMU on an x86 host."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["Cost", "Entry", "Run", "Tell", "clean", "first_use", "run", "setup",
 
 
 def unsuited(target: Target, format_name: str) -> str:
-    """Why files of a format cannot be run for a target on this host, set up or not; empty if they can."""
+    """Why the emulator cannot run files of a format for a target, even after setup; empty if it can."""
     if format_name not in pins.RUNTIMES:
-        return f"{format_name} has no runtime for ARM that could be emulated here"
+        return f"{format_name} has no ARM runtime that can be emulated"
     if target.emulator is None:
         cores = ", ".join(get_args(Core))
-        return f"the target names no [emulator] cpu: add to its profile the nearest of {cores}"
+        return f"the target has no [emulator] cpu: add the most similar core to its profile ({cores})"
     return _wrong_host() or pins.unknown(pins.RUNTIMES[format_name])
 
 
 def first_use(files: Iterable[tuple[Target, str]], tell: Tell) -> str:
-    """Set the emulator up if one of `files`, each a target and a format, needs it and it is not.
+    """Set the emulator up if it is not, and if one of `files` (targets and formats) needs it.
 
-    Gives why that failed, with the command that tries again; empty where it did not.
+    Returns why that failed, with the command that tries again; empty if it did not fail.
     """
-    if cache.entry() or all(unsuited(*each) for each in files):
+    if cache.entry() or all(unsuited(target, format_name) for target, format_name in files):
         return ""
     try:
-        setup(lambda what: tell(f"set up the ARM emulator: {what}"))
+        setup(lambda step: tell(f"set up the ARM emulator: {step}"))
     except EdgepackError as cause:
         hint = f" ({cause.hint})" if cause.hint else ""
         return f"the ARM emulator is not set up: {cause}{hint}; `edgepack emulator setup` tries again"
@@ -45,21 +45,19 @@ def first_use(files: Iterable[tuple[Target, str]], tell: Tell) -> str:
 
 
 def _wrong_host() -> str:
-    here = (sys.platform, platform.machine())
-    return (
-        ""
-        if here == ("linux", "x86_64")
-        else f"the ARM emulator runs on x86_64 Linux, not on {' '.join(here)}"
-    )
+    host = (sys.platform, platform.machine())
+    if host == ("linux", "x86_64"):
+        return ""
+    return f"the ARM emulator runs on x86_64 Linux, not on {' '.join(host)}"
 
 
 def setup(tell: Tell) -> Entry:
-    """Set the emulator up, if it is not; one serves all targets. Raises EdgepackError with what is amiss."""
+    """Set the emulator up, once for all targets. Raises EdgepackError with the step that failed."""
     if problem := _wrong_host():
         raise EdgepackError(problem)
     return cache.setup(tell)
 
 
 def status() -> Entry | None:
-    """The emulator that is set up for what is installed here, or None."""
+    """The emulator that is set up for the installed runtimes, or None."""
     return cache.entry()

@@ -1,7 +1,7 @@
-"""Android's own build of a runtime (bionic, arm64-v8a), kept in the cache with the shim that runs it here.
+"""Android builds of the runtimes (bionic, arm64-v8a), in the cache with a shim that runs them over glibc.
 
-A shim between it and glibc takes the place of Android's libc (`native/android/`): what runs is the
-library that phones get, with its kernels and operators; Android itself is not there.
+The shim (`native/android/`) replaces Android's libc. Apps on phones use the same libraries, with the same
+kernels and operators. The rest of Android is not emulated.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from edgepack.emulator.arm.inference import Build
 from edgepack.errors import EdgepackError
 
 SHOWS = (
-    "Android's own libraries run over glibc here: that shows their kernels and operators, "
-    "and nothing of Android's loader, libc, JNI, NNAPI or GPU"
+    "Android's libraries run over glibc here: this tests their kernels and operators, "
+    "not Android's loader, libc, JNI, NNAPI or GPU"
 )
 _SHIM = "libc.so"
 _SYSTEM = ("libm.so", "libdl.so", "liblog.so", "libandroid.so", "libfbjni.so")
-"""What the libraries ask for besides libc; the shim is all of them."""
+"""Libraries that the runtimes link to besides libc: links to the shim."""
 _RUNNER = "runner-executorch"
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of npm that holds Android's build of a runtime."""
+    """An npm package that contains the Android build of a runtime."""
 
     runtime: pins.Runtime
     name: str
     version: str
     sha256: str
     archive: str
-    """The .aar, a zip, in it; empty where the library lies there itself."""
+    """Path of the `.aar` (a zip) in the package; empty if the library is not in one."""
     library: str
-    """In the .aar, or in the package."""
+    """Path of the library in the `.aar` or the package."""
     kept: str
-    """What the library is kept as."""
+    """File name of the library in the cache."""
     about: str
-    """The runtime with its version, as far as it is told."""
+    """The runtime and its version, as far as the package states it."""
     megabytes: tuple[int, int]
-    """Of the package, and of what is kept of it."""
+    """Size of the package, and of the files kept from it."""
     headers: str = ""
-    """The folder of its headers, where a runner is compiled against them."""
+    """Folder of the headers that the runner is compiled with; empty if it needs none."""
 
 
 PACKAGES: dict[str, Package] = {
@@ -79,13 +79,13 @@ PACKAGES: dict[str, Package] = {
         headers="package/third-party/include/",
     ),
 }
-"""By format, the newest found that hold what Maven, which is not on npm itself, has for apps:
-onnxruntime-android and executorch-android. Later packages of the second hold no library."""
+"""By format, npm packages that contain the libraries of onnxruntime-android and executorch-android on Maven.
+Later versions of the second contain no library."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What the kept libraries are."""
+    """Metadata of the libraries."""
 
     runtimes: tuple[str, ...]
     compiler: str
@@ -95,7 +95,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Libraries:
-    """Android's libraries, the shim, and a runner, on disk."""
+    """Android's libraries, the shim and a runner in the cache."""
 
     folder: Path
 
@@ -105,7 +105,7 @@ class Libraries:
         return Made(**{**plain, "runtimes": tuple(plain["runtimes"])})
 
     def build(self, format_name: str, entry: Entry) -> Build:
-        """How files of a format are run by them, ONNX Runtime's with the runner of the emulator."""
+        """The runtime build for a format. ONNX Runtime uses the runner of the emulator."""
         package = PACKAGES[format_name]
         if package.runtime == "executorch":
             return Build(package.about, self.folder / _RUNNER, (), self.folder, _SHIM)
@@ -114,34 +114,34 @@ class Libraries:
 
 
 def unsuited(format_name: str) -> str:
-    """Why files of a format are not run by Android's libraries, set up or not; empty if they are."""
+    """Why Android's libraries cannot run files of a format, even after setup; empty if they can."""
     if format_name in PACKAGES:
         return ""
-    return f"Android's own library of {format_name} is not among those that run here: {', '.join(PACKAGES)}"
+    return f"no Android library for {format_name} is available here, only for {', '.join(PACKAGES)}"
 
 
 def libraries() -> Libraries | None:
-    """Those that are set up, or None."""
-    found = cache.whole(_name())
-    return Libraries(found) if found else None
+    """The libraries that are set up, or None."""
+    folder = cache.complete(_name())
+    return Libraries(folder) if folder else None
 
 
 def setup(tell: Tell) -> Libraries:
-    """Set them up, if they are not, beside the emulator. Raises EdgepackError with what is amiss."""
-    return Libraries(cache.made(_name(), lambda draft: _fill(draft, tell), tell))
+    """Set the libraries up next to the emulator. Raises EdgepackError with the step that failed."""
+    return Libraries(cache.create(_name(), lambda draft: _fill(draft, tell), tell))
 
 
 def _name() -> str:
     parts = [repr((PACKAGES, pins.SYSROOT, pins.COMPILER, pins.ZIG))]
-    parts += [each.read_text(encoding="utf-8") for each in build.android_sources()]
+    parts += [source.read_text(encoding="utf-8") for source in build.android_sources()]
     return f"android-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 
 
 def _fill(draft: Path, tell: Tell) -> None:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for package in PACKAGES.values():
-        down, kept = package.megabytes
-        tell(f"fetching {package.about} ({down} MB, of which {kept} are kept)")
+        size, kept = package.megabytes
+        tell(f"fetching {package.about} ({size} MB, of which {kept} MB are kept)")
         _unpack(package, fetch.npm(package.name, package.version, package.sha256), draft)
     entry = cache.entry()
     if entry is None:
@@ -149,36 +149,37 @@ def _fill(draft: Path, tell: Tell) -> None:
     compiler = _compile(draft, entry, tell)
     for name in _SYSTEM:
         (draft / name).symlink_to(_SHIM)
-    size = sum(each.stat().st_size for each in draft.iterdir() if not each.is_symlink())
+    size = sum(file.stat().st_size for file in draft.iterdir() if not file.is_symlink())
     about = tuple(package.about for package in PACKAGES.values())
-    made = Made(about, compiler, time.perf_counter() - begun, size)
+    made = Made(about, compiler, time.perf_counter() - start, size)
     (draft / DONE).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
 
 
 def _compile(draft: Path, entry: Entry, tell: Tell) -> str:
-    """Compile the shim and the runner of ExecuTorch; what with."""
+    """Compile the shim and the runner of ExecuTorch. Returns the name of the compiler."""
     compiler = cache.cross_compiler(entry, draft / "cross", tell, tell)
     tell("compiling the shim for Android's libraries")
     build.shim(compiler, draft / _SHIM)
     package = PACKAGES["executorch"]
     tell(f"compiling the runner of {package.about}")
     build.android_runner(compiler, draft / package.headers, draft / package.kept, draft / _RUNNER)
-    for done in ("cross", Path(package.headers).parts[0]):
-        shutil.rmtree(draft / done, ignore_errors=True)
+    for folder in ("cross", Path(package.headers).parts[0]):
+        shutil.rmtree(draft / folder, ignore_errors=True)
     return compiler.about
 
 
 def _unpack(package: Package, data: bytes, folder: Path) -> None:
-    """The library of a package, and the headers that its runner needs."""
-    with tarfile.open(fileobj=io.BytesIO(data)) as whole:
-        library = _member(whole, package.archive or package.library)
+    """Unpack the library of a package, and the headers of its runner."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        library = _member(archive, package.archive or package.library)
         if package.archive:
-            with zipfile.ZipFile(io.BytesIO(library)) as unpacked:
-                library = unpacked.read(package.library)
+            with zipfile.ZipFile(io.BytesIO(library)) as aar:
+                library = aar.read(package.library)
         (folder / package.kept).write_bytes(library)
         if package.headers:
-            headers = [each for each in whole if each.isfile() and each.name.startswith(package.headers)]
-            whole.extractall(folder, headers, filter="data")
+            files = (member for member in archive if member.isfile())
+            headers = [member for member in files if member.name.startswith(package.headers)]
+            archive.extractall(folder, headers, filter="data")
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

@@ -1,6 +1,6 @@
-"""The emulator's cache: set up once, whole or not at all, in a folder that anyone may choose.
+"""The cache of the emulator: entries are created once and atomically.
 
-An entry is called by the hash of all that goes into it, so a changed pin or source makes a new one.
+The name of an entry is the hash of its inputs, so a changed pin or source creates a new entry.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from edgepack.errors import EdgepackError
 _DRAFT = ".draft-"
 _LAYOUT = 1
 _KEPT = ("onnxruntime/capi/libonnxruntime.so", "executorch/lib/lib", "executorch/include/")
-"""Of a runtime's wheel; the headers only until its runner is compiled."""
+"""Files that are kept from the wheel of a runtime; the headers only until its runner is compiled."""
 _LOADERS = ("usr/aarch64-linux-gnu/lib", "usr/aarch64-linux-gnu/lib64")
 
 
 def root() -> Path:
-    """The folder of all entries: in EDGEPACK_CACHE, else in the user's cache folder."""
+    """The folder of all entries: in EDGEPACK_CACHE, or else in the user's cache folder."""
     return Path(os.environ.get("EDGEPACK_CACHE") or platformdirs.user_cache_dir("edgepack")) / "emulator"
 
 
 def entry() -> Entry | None:
-    """The entry for what is installed here, or None where it is not set up."""
-    found = whole(_name())
-    return Entry(found) if found else None
+    """The entry for the installed runtimes, or None if it is not set up."""
+    folder = complete(_name())
+    return Entry(folder) if folder else None
 
 
 def setup(tell: Tell) -> Entry:
@@ -49,56 +49,56 @@ def setup(tell: Tell) -> Entry:
 
     Raises EdgepackError where the folder cannot be written or something cannot be had.
     """
-    return Entry(made(_name(), lambda draft: _fill(Entry(draft), tell), tell))
+    return Entry(create(_name(), lambda draft: _fill(Entry(draft), tell), tell))
 
 
-def made(name: str, fill: Callable[[Path], None], tell: Tell) -> Path:
-    """The folder `name` of the cache; where it is not there, `fill` fills a draft that then becomes it.
+def create(name: str, fill: Callable[[Path], None], tell: Tell) -> Path:
+    """The folder `name` of the cache. If it does not exist, `fill` writes a draft, which is then renamed.
 
-    The draft's `made.json` is to be written last. Raises EdgepackError where the cache cannot be written.
+    `fill` must write `made.json` last. Raises EdgepackError if the cache cannot be written.
     """
     try:
         root().mkdir(parents=True, exist_ok=True)
         with _alone(tell):
-            return whole(name) or _make(name, fill)
+            return complete(name) or _create(name, fill)
     except OSError as cause:
-        hint = "set EDGEPACK_CACHE to a folder with some 500 MB of space that you may write"
+        hint = "set EDGEPACK_CACHE to a writable folder with 500 MB of free space"
         raise EdgepackError(f"the emulator's folder cannot be written: {cause}", hint=hint) from cause
 
 
-def whole(name: str) -> Path | None:
-    """The folder `name` of the cache, or None where it is not there as a whole."""
+def complete(name: str) -> Path | None:
+    """The folder `name` of the cache, or None if it does not exist or is incomplete."""
     folder = root() / name
     return folder if (folder / DONE).is_file() else None
 
 
 def clean() -> list[Path]:
-    """Remove all entries, old ones and drafts too; the folders that were removed."""
+    """Remove all entries and drafts. Returns the removed folders."""
     if not root().is_dir():
         return []
     with _alone(lambda _: None):
-        found = [each for each in root().iterdir() if each.is_dir()]
-        for each in found:
-            shutil.rmtree(each)
-    return found
+        folders = [path for path in root().iterdir() if path.is_dir()]
+        for folder in folders:
+            shutil.rmtree(folder)
+    return folders
 
 
 def _name() -> str:
     parts = [str(_LAYOUT), repr((pins.QEMU, pins.SYSROOT, pins.COMPILER, pins.ZIG))]
     parts += [f"{name} {version} {pins.WHEELS[name][version]}" for name, version in pins.versions().items()]
-    parts += [each.read_text(encoding="utf-8") for each in _native()]
+    parts += [source.read_text(encoding="utf-8") for source in _native_sources()]
     return f"arm-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 
 
-def _native() -> list[Path]:
-    """The sources of the runners and the counter."""
-    own = sorted(each for each in build.NATIVE.iterdir() if each.is_file())
-    return [*own, build.APP / "ort.h"]
+def _native_sources() -> list[Path]:
+    """The sources of the runners and of the instruction counter."""
+    files = sorted(path for path in build.NATIVE.iterdir() if path.is_file())
+    return [*files, build.APP / "ort.h"]
 
 
 @contextmanager
 def _alone(tell: Tell) -> Iterator[None]:
-    """One process at a time; a process that dies leaves the lock free."""
+    """Lock the cache. The operating system releases the lock of a process that dies."""
     with (root() / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,77 +108,78 @@ def _alone(tell: Tell) -> Iterator[None]:
         yield
 
 
-def _make(name: str, fill: Callable[[Path], None]) -> Path:
-    for left in root().glob(f"{_DRAFT}*"):  # by a set-up that was killed: we hold the lock
-        shutil.rmtree(left)
+def _create(name: str, fill: Callable[[Path], None]) -> Path:
+    for abandoned in root().glob(f"{_DRAFT}*"):  # of a setup that was killed: we hold the lock
+        shutil.rmtree(abandoned)
     draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=root()))
     try:
         fill(draft)
-        goal = root() / name
+        folder = root() / name
         draft.chmod(0o755)
-        draft.rename(goal)
+        draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return goal
+    return folder
 
 
 def _fill(draft: Entry, tell: Tell) -> None:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     notes: list[str] = []
 
-    def told(note: str) -> None:
+    def keep(note: str) -> None:
         notes.append(note)
         tell(note)
 
-    fetch.reach(tell)
-    _system(draft, tell, told)
+    fetch.check_index(tell)
+    _system(draft, tell, keep)
     for runtime, version in pins.versions().items():
         tell(f"fetching {runtime} {version} for aarch64")
         _runtime(draft, runtime, version)
-    compiler = _runners(draft, tell, told)
-    no_counts = build.counter(draft.counter) or _refused(draft)
+    compiler = _runners(draft, tell, keep)
+    no_counts = build.counter(draft.counter) or _try_counter(draft)
     made = Made(
         qemu=_qemu_version(draft),
         versions=pins.versions(),
         compiler=compiler,
         no_counts=no_counts,
-        seconds=time.perf_counter() - begun,
-        bytes=sum(each.stat().st_size for each in draft.folder.rglob("*") if each.is_file()),
+        seconds=time.perf_counter() - start,
+        bytes=sum(path.stat().st_size for path in draft.folder.rglob("*") if path.is_file()),
         notes=tuple(notes),
     )
     (draft.folder / DONE).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
 
 
-def _system(draft: Entry, tell: Tell, told: Tell) -> None:
-    """QEMU and ARM's C and C++ libraries: Debian's, else those of this host."""
+def _system(draft: Entry, tell: Tell, keep: Tell) -> None:
+    """Add QEMU and the C and C++ libraries for ARM: those of Debian, or else of this host."""
     if problem := fetch.cannot_unpack():
-        _borrow(draft, problem)
-        told(f"{problem}: taking qemu-aarch64 and aarch64 libraries of this host")
+        _link_host(draft, problem)
+        keep(f"{problem}: using qemu-aarch64 and the aarch64 libraries of this host")
         return
     tell("fetching QEMU and the libraries of an aarch64 system (16 MB)")
-    whole = draft.folder / "whole"
-    fetch.debian((*pins.QEMU, *pins.SYSROOT), whole, told)
-    (whole / "usr/aarch64-linux-gnu/lib").rename(draft.libraries)
-    for kept in (draft.qemu, draft.qemu_libraries):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        (whole / kept.relative_to(draft.folder / "qemu")).rename(kept)
-    shutil.rmtree(whole)
+    unpacked = draft.folder / "whole"
+    fetch.debian((*pins.QEMU, *pins.SYSROOT), unpacked, keep)
+    (unpacked / "usr/aarch64-linux-gnu/lib").rename(draft.libraries)
+    for path in (draft.qemu, draft.qemu_libraries):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (unpacked / path.relative_to(draft.folder / "qemu")).rename(path)
+    shutil.rmtree(unpacked)
 
 
-def _borrow(draft: Entry, problem: str) -> None:
+def _link_host(draft: Entry, problem: str) -> None:
+    """Link to QEMU and the libraries of this host. Raises EdgepackError if it has none."""
     qemu = shutil.which("qemu-aarch64")
-    found = [Path("/", each) for each in _LOADERS if Path("/", each, machine.LOADER).exists()]
-    if not qemu or not found:
-        absent = "qemu-aarch64 on the PATH" if not qemu else f"libraries of aarch64 in /{_LOADERS[0]}"
+    libraries = [Path("/", path) for path in _LOADERS if Path("/", path, machine.LOADER).exists()]
+    if not qemu or not libraries:
+        absent = "qemu-aarch64 on the PATH" if not qemu else f"aarch64 libraries in /{_LOADERS[0]}"
         raise EdgepackError(
             f"{problem}, and there is no {absent}",
-            hint="install your system's packages of QEMU's user emulation and of the aarch64 cross compiler",
+            hint="install the system packages of QEMU user emulation and of the aarch64 cross compiler",
         )
     draft.qemu.parent.mkdir(parents=True)
     draft.qemu_libraries.mkdir(parents=True)
     draft.qemu.symlink_to(qemu)
-    draft.libraries.symlink_to(found[0])
+    draft.libraries.symlink_to(libraries[0])
 
 
 def _runtime(draft: Entry, runtime: pins.Runtime, version: str) -> None:
@@ -190,10 +191,10 @@ def _runtime(draft: Entry, runtime: pins.Runtime, version: str) -> None:
     shutil.rmtree(folder)
 
 
-def _runners(draft: Entry, tell: Tell, told: Tell) -> str:
-    """Compile the runners; what with."""
+def _runners(draft: Entry, tell: Tell, keep: Tell) -> str:
+    """Compile the runners. Returns the name of the compiler."""
     cross = draft.folder / "cross"
-    compiler = cross_compiler(draft, cross, tell, told)
+    compiler = cross_compiler(draft, cross, tell, keep)
     for runtime in pins.WHEELS:
         tell(f"compiling the runner of {runtime}")
         build.runner(runtime, compiler, draft.folder / runtime, draft.runner(runtime))
@@ -202,41 +203,41 @@ def _runners(draft: Entry, tell: Tell, told: Tell) -> str:
     return compiler.about
 
 
-def cross_compiler(entry: Entry, folder: Path, tell: Tell, told: Tell) -> build.Compiler:
-    """The cross compiler on the PATH; else Debian's, or Zig for the libraries of `entry`, put into `folder`.
+def cross_compiler(entry: Entry, folder: Path, tell: Tell, keep: Tell) -> build.Compiler:
+    """The cross compiler on the PATH; or else that of Debian, or Zig, downloaded into `folder`.
 
-    Raises EdgepackError where none can be had.
+    Raises EdgepackError if none is available.
     """
-    if found := build.cross():
-        return found
+    if compiler := build.cross():
+        return compiler
     if problem := fetch.cannot_unpack():
         headers = build.headers()
-        tell(f"{problem}: fetching Zig to compile with, for now only (101 MB)")
+        tell(f"{problem}: fetching Zig as a temporary compiler (101 MB)")
         fetch.zig(folder)
         return build.zig(folder, entry.libraries, headers)
-    tell("fetching a cross compiler, for now only (48 MB)")
-    fetch.debian((*pins.COMPILER, *pins.SYSROOT), folder, told)
+    tell("fetching a temporary cross compiler (48 MB)")
+    fetch.debian((*pins.COMPILER, *pins.SYSROOT), folder, keep)
     return build.unpacked(folder)
 
 
-def _refused(draft: Entry) -> str:
-    """Why QEMU does not take the counter, tried on the ARM loader's own version; empty where it does."""
+def _try_counter(draft: Entry) -> str:
+    """Run the ARM loader with the counter plugin. Returns why QEMU rejects it; empty if it does not."""
     line = machine.line(draft, machine.MODELS["cortex-a53"].name, draft.folder, counts="tried.txt")
-    ended = _run_tried(draft, [*line, str(draft.libraries / machine.LOADER), "--version"])
+    process = _run(draft, [*line, str(draft.libraries / machine.LOADER), "--version"])
     (draft.folder / "tried.txt").unlink(missing_ok=True)
-    if ended.returncode == 0:
+    if process.returncode == 0:
         return ""
-    return f"QEMU does not take the counter: {(ended.stderr.strip().splitlines() or ['no word'])[-1]}"
+    return f"QEMU rejects the counter: {(process.stderr.strip().splitlines() or ['no error message'])[-1]}"
 
 
 def _qemu_version(draft: Entry) -> str:
-    ended = _run_tried(draft, [str(draft.qemu), "--version"])
-    if ended.returncode:
-        raise EdgepackError(f"QEMU does not start: {ended.stderr.strip()}")
-    return ended.stdout.splitlines()[0]
+    process = _run(draft, [str(draft.qemu), "--version"])
+    if process.returncode:
+        raise EdgepackError(f"QEMU does not start: {process.stderr.strip()}")
+    return process.stdout.splitlines()[0]
 
 
-def _run_tried(draft: Entry, line: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(draft: Entry, line: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         line,
         cwd=draft.folder,

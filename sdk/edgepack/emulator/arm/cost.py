@@ -1,6 +1,6 @@
-"""The cost of an inference as the emulator counts it: instructions and memory, never time.
+"""The cost of an inference as the emulator counts it: instructions and memory traffic, not time.
 
-Instructions are not cycles: a core's caches, clock and pipelines are not emulated.
+Instructions are not cycles: caches, clock and pipelines of a core are not emulated.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from pathlib import Path
 from edgepack.report import Cost
 
 WARM_UP = 3
-"""First inferences, which are not counted: runtimes pack weights and lay memory out in them."""
+"""Inferences before the counted ones: runtimes pack weights and allocate memory in them."""
 COUNTED = 4
-"""Last inferences, which are counted: all of one sample, since what is computed may hang on the values.
+"""Counted inferences, all of the same sample, because the work may depend on values.
 
-Now and then ONNX Runtime 1.32 takes 340 instructions more for one inference, and 110 for the next.
+ONNX Runtime 1.32 occasionally runs 340 more instructions in one inference, and 110 more in the next.
 """
 
 _DELEGATE = "delegate"
-_KINDS = tuple(each.name for each in fields(Cost) if each.name != "spread")
+_COUNTERS = tuple(field.name for field in fields(Cost) if field.name != "spread")
 
 
 def read(path: Path) -> Cost | None:
-    """The least costly of the inferences that are counted; None where the counter wrote too little.
+    """The cheapest of the counted inferences, or None if the file has too few.
 
-    The file has a line an inference.
+    The file has one line for each inference.
     """
     inferences = [row for row in _rows(path) if _DELEGATE not in row]
-    steady = [{kind: int(row[kind]) for kind in _KINDS} for row in inferences[WARM_UP:][-COUNTED:]]
+    steady = [{name: int(row[name]) for name in _COUNTERS} for row in inferences[WARM_UP:][-COUNTED:]]
     if not steady:
         return None
-    taken = [row["instructions"] for row in steady]
-    least = steady[taken.index(min(taken))]
-    return Cost(**least, spread=(max(taken) - min(taken)) / min(taken))
+    instructions = [row["instructions"] for row in steady]
+    least = steady[instructions.index(min(instructions))]
+    return Cost(**least, spread=(max(instructions) - min(instructions)) / min(instructions))
 
 
 def delegates(path: Path) -> Mapping[str, int]:
-    """Instructions of the last inference within each delegate, of the two whose calls are marked."""
+    """Instructions within each delegate, of the last of the two inferences with marked calls."""
     rows = [row for row in _rows(path) if _DELEGATE in row]
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for row in rows[len(rows) // 2 :]:
-        found[row[_DELEGATE]] += int(row["instructions"])
-    return found
+        counts[row[_DELEGATE]] += int(row["instructions"])
+    return counts
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""An emulator that is set up: its folder in the cache, what it was made of, and where its parts are."""
+"""An entry of the cache: an emulator that is set up, its metadata and the paths of its parts."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from pathlib import Path
 from edgepack.emulator.arm import pins
 
 DONE = "made.json"
-"""Written last: a folder without it is not whole."""
+"""Metadata, written last: a folder without it is incomplete."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What an entry was made of."""
+    """Metadata of an entry."""
 
     qemu: str
-    """Its own word on its version."""
+    """First line of `qemu-aarch64 --version`."""
     versions: dict[pins.Runtime, str]
     compiler: str
     no_counts: str
-    """Why nothing can be counted; empty where it can."""
+    """Why instructions cannot be counted; empty if they can."""
     seconds: float
+    """Duration of the setup."""
     bytes: int
     notes: tuple[str, ...]
+    """Deviations from the pinned packages."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A whole emulator on disk."""
+    """A complete emulator on disk."""
 
     folder: Path
 
@@ -48,7 +50,7 @@ class Entry:
 
     @property
     def libraries(self) -> Path:
-        """The ARM system's own libraries."""
+        """The C and C++ libraries of the ARM system."""
         return self.folder / "lib"
 
     @property
@@ -59,5 +61,5 @@ class Entry:
         return self.folder / f"runner-{runtime}"
 
     def library(self, runtime: pins.Runtime) -> Path:
-        """The folder of a runtime's own libraries."""
+        """The folder of the libraries of a runtime."""
         return self.folder / runtime / ("lib" if runtime == "executorch" else "capi")

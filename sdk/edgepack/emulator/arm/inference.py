@@ -1,4 +1,4 @@
-"""The device: one model file by the device's own build of its runtime, on the device's emulated core."""
+"""Run one model file on the emulated core of a target, in the ARM build of its runtime."""
 
 from __future__ import annotations
 
@@ -19,52 +19,54 @@ from edgepack.report import Cost
 from edgepack.target import Target
 
 _SYSTEM, _SAMPLES, _OUTPUTS, _COUNTS, _LOG = "system", "samples.bin", "outputs.bin", "counts.txt", "log.txt"
-_TELLING = (
+_CAUSES = (
     "Missing operator",
     "Program identifier",
     "Serialization Format version identifier",
     "Failed to create",
 )
-"""What ExecuTorch logs, of an operator, a file's form or XNNPACK's refusal, before it fails with a number."""
+"""Log lines of ExecuTorch that name the cause, before it fails with an error number only: a missing operator,
+an unknown file version, or a subgraph that XNNPACK rejects."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a file did on the emulated device."""
+    """The result of a model file on the emulated device."""
 
     outputs: tuple[Sample, ...]
     cost: Cost | None
     no_cost: str
-    """Why nothing was counted; empty where it was."""
+    """Why nothing was counted; empty if `cost` is not None."""
     about: str
-    """What was emulated, in words."""
+    """The emulated core, for the user."""
     runtime: str
-    """The runtime that ran it, with its version."""
+    """Name and version of the runtime."""
     seconds: float
     delegates: Mapping[str, int] = field(default_factory=dict)
-    """Instructions of an inference within each delegate; empty where the runtime tells of none."""
+    """Instructions of an inference within each delegate; empty if the runtime marks none."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """A build of a runtime, and what runs files by it."""
+    """A build of a runtime, and the program that runs model files with it."""
 
     name: str
     runner: Path
     given: tuple[str, ...]
-    """What the runner takes before the file."""
+    """Arguments of the runner before the model file."""
     folder: Path
-    """Where its libraries are."""
+    """Folder of its libraries."""
     preload: str = ""
+    """Library that is loaded first; empty for none."""
 
 
 def run(
     job: Job, target: Target, scratch: Path, time_limit: float, *, samples: int = 8, by: Build | None = None
 ) -> Run | Death:
-    """Run the first `samples` samples of `job` with `scratch`, which is made anew, as the folder.
+    """Run the first `samples` samples of `job` in the folder `scratch`, which is replaced.
 
-    `by` is the runtime's build, by default the one for aarch64 Linux.
-    Raises EdgepackError where the emulator is not set up.
+    `by` is the build of the runtime, by default that for aarch64 Linux; `time_limit` is in seconds.
+    Raises EdgepackError if the emulator is not set up.
     """
     entry = cache.entry()
     if entry is None or target.emulator is None:
@@ -72,24 +74,25 @@ def run(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     machine.write(target, entry, scratch / _SYSTEM)
-    given = jobs.read_samples(Path(job.samples))[:samples]
-    fed = (*given, *[given[-1]] * max(cost.COUNTED - 1, cost.WARM_UP + cost.COUNTED - len(given)))
-    tensors.write(fed, scratch / _SAMPLES)
+    inputs = jobs.read_samples(Path(job.samples))[:samples]
+    # the last sample is repeated: all counted inferences compute the same
+    repeats = max(cost.COUNTED - 1, cost.WARM_UP + cost.COUNTED - len(inputs))
+    tensors.write((*inputs, *[inputs[-1]] * repeats), scratch / _SAMPLES)
     (scratch / _model(job)).symlink_to(Path(job.path).resolve())
-    begun = time.perf_counter()
+    start = time.perf_counter()
     by = by or _for_linux(job, entry)
-    death = _run(_line(job, target, entry, by), entry, scratch, time_limit)
-    if death:
-        return death
+    failure = _run(_line(job, target, entry, by), entry, scratch, time_limit)
+    if failure:
+        return failure
     no_cost = entry.made.no_counts
-    counted = None if no_cost else cost.read(scratch / _COUNTS)
+    counts = None if no_cost else cost.read(scratch / _COUNTS)
     return Run(
-        outputs=tensors.read(scratch / _OUTPUTS)[: len(given)],
-        cost=counted,
+        outputs=tensors.read(scratch / _OUTPUTS)[: len(inputs)],
+        cost=counts,
         no_cost=no_cost,
         about=machine.about(target),
         runtime=by.name,
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - start,
         delegates={} if no_cost else cost.delegates(scratch / _COUNTS),
     )
 
@@ -97,13 +100,13 @@ def run(
 def _for_linux(job: Job, entry: Entry) -> Build:
     runtime = pins.RUNTIMES[job.format]
     folder = entry.library(runtime)
-    given = folder.glob("libonnxruntime.so*") if runtime == "onnxruntime" else ()
+    arguments = folder.glob("libonnxruntime.so*") if runtime == "onnxruntime" else ()
     name = f"{runtime} {entry.made.versions[runtime]}"
-    return Build(name, entry.runner(runtime), tuple(map(str, given)), folder)
+    return Build(name, entry.runner(runtime), tuple(map(str, arguments)), folder)
 
 
 def _line(job: Job, target: Target, entry: Entry, by: Build) -> list[str]:
-    """The command; all that is the run's own is named from its folder, so that counts repeat."""
+    """The command. Paths of the run are relative to its folder, so that instruction counts repeat."""
     assert target.emulator is not None
     counts = "" if entry.made.no_counts else _COUNTS
     line = machine.line(entry, target.emulator.cpu, Path(_SYSTEM), counts=counts)
@@ -130,16 +133,16 @@ def _run(line: list[str], entry: Entry, scratch: Path, time_limit: float) -> Dea
         try:
             code = child.wait(time_limit)
         except subprocess.TimeoutExpired:
-            return Death(f"no end after {time_limit:.0f} s on the emulated device: stopped")
+            return Death(f"stopped at the time limit of {time_limit:.0f} s on the emulated device")
         finally:
             child.kill()
             child.wait()
     if code:
-        return Death(f"{jobs.reason(code, _told(scratch / _LOG))} (on the emulated device)")
+        return Death(f"{jobs.reason(code, _sorted_log(scratch / _LOG))} (on the emulated device)")
     return None
 
 
-def _told(log: Path) -> str:
-    """The log, a line that tells of the cause last."""
+def _sorted_log(log: Path) -> str:
+    """The log, with the lines that name a cause last."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(sorted(lines, key=lambda line: any(word in line for word in _TELLING)))
+    return "\n".join(sorted(lines, key=lambda line: any(cause in line for cause in _CAUSES)))

@@ -1,7 +1,7 @@
-"""The machine that is emulated: QEMU's model of a core, and the files by which runtimes know it.
+"""The emulated machine: QEMU's model of a core, and the system files that describe it to runtimes.
 
-ONNX Runtime and XNNPACK choose their kernels by /proc/cpuinfo and /sys/devices/system/cpu; without
-files of its own the emulated program reads those of the x86 host.
+ONNX Runtime and XNNPACK choose kernels by /proc/cpuinfo and /sys/devices/system/cpu. Without these files the
+emulated program would read those of the x86 host.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +17,22 @@ from edgepack.emulator.arm.entry import Entry
 from edgepack.target import Core, Target
 
 LOADER = "ld-linux-aarch64.so.1"
+_ARCHITECTURES: Mapping[str, str] = {"aarch64": "8"}
+"""Version of the ARM architecture in /proc/cpuinfo, by the `arch` of a profile."""
 _CORES = "0\n"
-"""One core: counts repeat only where one thread runs."""
+"""One core: instruction counts repeat only with one thread."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A core that QEMU 7.2 has (`-cpu help`, target/arm/cpu64.c), with its main ID register's parts."""
+    """A core of QEMU 7.2 (`-cpu help`, target/arm/cpu64.c), with the fields of its main ID register."""
 
     name: Core
     part: str
     variant: str
     revision: str
     features: frozenset[str]
-    """As Linux names them in /proc/cpuinfo."""
+    """Names of /proc/cpuinfo."""
 
 
 _V80 = frozenset(["fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "cpuid"])
@@ -46,17 +49,17 @@ MODELS: dict[Core, Model] = {
 
 
 def lacking(target: Target) -> tuple[str, ...]:
-    """Features of a target's processor that its emulated core has not: their kernels are not shown."""
+    """Features of a target's processor that its emulated core lacks: kernels that use them are not tested."""
     model = MODELS[_core(target)]
-    return tuple(each for each in target.cpu.isa if each not in model.features)
+    return tuple(feature for feature in target.cpu.isa if feature not in model.features)
 
 
 def about(target: Target) -> str:
-    """What is emulated for a target, in words, with what that does not show."""
+    """Description of the emulated core, with the features of the target that it lacks."""
     core, absent = _core(target), lacking(target)
     if not absent:
         return f"one {core}"
-    return f"one {core}, which stands in for {target.cpu.model} and has no {', '.join(absent)}"
+    return f"one {core} in place of {target.cpu.model}, without {', '.join(absent)}"
 
 
 def _core(target: Target) -> Core:
@@ -65,15 +68,15 @@ def _core(target: Target) -> Core:
 
 
 def write(target: Target, entry: Entry, folder: Path) -> None:
-    """Lay out the emulated system's root in `folder`: its libraries, one core, and its features."""
+    """Write the root of the emulated system into `folder`: libraries, and one core with its features."""
     model = MODELS[_core(target)]
-    has = " ".join(each for each in target.cpu.isa if each in model.features)
+    features = " ".join(feature for feature in target.cpu.isa if feature in model.features)
     lines = {
         "processor": "0",
         "BogoMIPS": "108.00",
-        "Features": has,
+        "Features": features,
         "CPU implementer": "0x41",
-        "CPU architecture": "8",
+        "CPU architecture": _ARCHITECTURES[target.cpu.arch],
         "CPU variant": model.variant,
         "CPU part": model.part,
         "CPU revision": model.revision,
@@ -89,20 +92,20 @@ def write(target: Target, entry: Entry, folder: Path) -> None:
 
 
 def line(entry: Entry, core: Core, system: Path, *, counts: str = "") -> list[str]:
-    """The command that runs an ARM program; `counts`: the file for what is counted, none if empty."""
-    found = [*_fixed(), str(entry.qemu), "-cpu", core, "-seed", "1", "-L", str(system)]
-    found += ["-U", "LD_LIBRARY_PATH"]
+    """The command that runs an ARM program. `counts` is the file for instruction counts; empty for none."""
+    command = [*_without_randomization(), str(entry.qemu), "-cpu", core, "-seed", "1", "-L", str(system)]
+    command += ["-U", "LD_LIBRARY_PATH"]
     if counts:
-        found += ["-plugin", f"{_escaped(str(entry.counter))},out={_escaped(counts)}"]
-    return found
+        command += ["-plugin", f"{_escaped(str(entry.counter))},out={_escaped(counts)}"]
+    return command
 
 
 def _escaped(value: str) -> str:
-    return value.replace(",", ",,")  # as QEMU reads options
+    return value.replace(",", ",,")  # QEMU separates options with single commas
 
 
 def environment(entry: Entry) -> dict[str, str]:
-    """All that QEMU and the program see of the user's environment: nothing, so that counts repeat."""
+    """The environment of QEMU and the program: nothing of the user's, so that counts repeat."""
     return {
         "LD_LIBRARY_PATH": str(entry.qemu_libraries),
         "ORT_DISABLE_TELEMETRY": "1",
@@ -111,10 +114,10 @@ def environment(entry: Entry) -> dict[str, str]:
 
 
 @functools.cache
-def _fixed() -> tuple[str, ...]:
-    """What keeps addresses the same in all runs; nothing where the host's sandbox forbids it."""
-    fixed = ("setarch", "x86_64", "--addr-no-randomize")
-    if not shutil.which(fixed[0]):
+def _without_randomization() -> tuple[str, ...]:
+    """Command that disables address space randomization; empty if the host does not permit it."""
+    command = ("setarch", "x86_64", "--addr-no-randomize")
+    if not shutil.which(command[0]):
         return ()
-    ended = subprocess.run([*fixed, "true"], capture_output=True)
-    return fixed if ended.returncode == 0 else ()
+    process = subprocess.run([*command, "true"], capture_output=True)
+    return command if process.returncode == 0 else ()

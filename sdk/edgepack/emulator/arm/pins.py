@@ -1,4 +1,4 @@
-"""What the ARM emulator is made of: every package by version and sha256."""
+"""The packages of the ARM emulator, pinned by version and sha256."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ QEMU = (
         "7ff85197685d89e150e342b29a59aab1beee400050ba7da73de81cd999ffee5a",
     ),
 )
-"""The emulator; dynamic, since a static one takes no plugin, and 7.2, since later ones count otherwise."""
+"""QEMU: linked dynamically, because the static build has no plugins; 7.2, because later versions count
+differently."""
 
 SYSROOT = (
     Debian(
@@ -52,7 +53,7 @@ SYSROOT = (
         "9cba984b64d0cf11698978fc5e0fe93c7441d29b9f42f70f1c6c734cc9e2ea41",
     ),
 )
-"""The libraries of an aarch64 Linux that the runtimes ask for."""
+"""The libraries of aarch64 Linux that the runtimes link to."""
 
 COMPILER = (
     Debian(
@@ -95,10 +96,10 @@ COMPILER = (
     Debian("libmpfr6", "4.2.0-1", "37b7a2b4e78890b6a074777f27b96c84f58e81558ba08410c2b6c0ca4a4ad77b"),
     Debian("libjansson4", "2.14-2", "3fc9742f9f1a37bcb9931df6074b4d1483419ef832ad5349f47323e75fc27864"),
 )
-"""What compiles the runners where the host has no cross compiler; not kept once they are built."""
+"""Cross compiler for hosts without one; removed when the runners are built."""
 
 ZIG = ("0.17.1", "ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54")
-"""The same where there is no Debian archive: version and sha256 of PyPI's ziglang for x86_64 Linux."""
+"""Compiler for hosts without a Debian archive: version and sha256 of ziglang on PyPI for x86_64 Linux."""
 
 WHEELS: dict[Runtime, dict[str, str]] = {
     "onnxruntime": {
@@ -110,25 +111,25 @@ WHEELS: dict[Runtime, dict[str, str]] = {
         "1.5.1": "8ee02348a3ea80ddf770822911ebf78da616b73afce0fbaaa79f23311c88c66a",
     },
 }
-"""sha256 of the aarch64 wheel for CPython 3.11 (its C++ libraries ask for no Python), by version."""
+"""sha256 of the aarch64 wheel for CPython 3.11, by version; its C++ libraries do not depend on Python."""
 
 RUNTIMES: dict[str, Runtime] = {"onnx": "onnxruntime", "executorch": "executorch"}
-"""The runtime that runs a format's files on ARM, by the format's name."""
+"""The runtime that runs files of a format on ARM, by the name of the format."""
 
 
 def unknown(runtime: Runtime) -> str:
-    """Why the device's build of a runtime is not at hand; empty where it is."""
+    """Why the installed version of a runtime cannot be emulated; empty if it can."""
     version = _installed(runtime)
     if not version or version in WHEELS[runtime]:
         return ""
     return (
-        f"the ARM emulator knows {runtime} {', '.join(WHEELS[runtime])}, "
-        f"not the {version} that is installed here and in the app"
+        f"the ARM emulator has {runtime} {', '.join(WHEELS[runtime])}, "
+        f"but not the installed version {version}"
     )
 
 
 def versions() -> dict[Runtime, str]:
-    """The versions to run: those installed here, that apps ship too; the newest known of what is not."""
+    """The versions to emulate: those that are installed and that apps use; else the newest known."""
     return {
         runtime: installed if (installed := _installed(runtime)) in known else list(known)[-1]
         for runtime, known in WHEELS.items()

@@ -1,4 +1,4 @@
-"""Samples as the runners read and write them; the form is told in `native/samples.h`."""
+"""Samples in the file format of the runners, which `native/samples.h` documents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write(samples: tuple[Sample, ...], path: Path) -> None:
 
 
 def read(path: Path) -> tuple[Sample, ...]:
-    """What a runner wrote. Raises ValueError where the file ends too early."""
+    """Read the samples that a runner wrote. Raises ValueError if the file is truncated."""
     samples: list[Sample] = []
     sample: list[Array] = []
     with path.open("rb") as file:
