@@ -75,8 +75,8 @@ def test_another_build_s_counts_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "it: Invalid JSON"),
-        ("[]", "it: "),
+        ("{", "file: Invalid JSON"),
+        ("[]", "file: "),
         (json.dumps(exported(count="x")), "count: "),
         (json.dumps({**exported(), "more": 1}), "more: "),
         (json.dumps(exported(top_score=[])), "top_score: "),

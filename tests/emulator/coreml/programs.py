@@ -15,14 +15,14 @@ with quiet():
     from coremltools.converters.mil.mil import Function, Program
 
     from edgepack.emulator import coreml
-    from edgepack.emulator.coreml.operation import Given, Value
+    from edgepack.emulator.coreml.operation import Inputs, Value
 
 gc.freeze()  # coremltools collects garbage on each conversion: half a second over its own modules
 
 
-def given(**values: Value | None) -> Given:
+def given(**values: Value | None) -> Inputs:
     """What an operation is handed, no input of it a constant."""
-    return Given(values)
+    return Inputs(values)
 
 
 def written(body: Callable[..., Any], specs: Mapping[str, Any], opset: int, path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_state_is_kept_from_run_to_run(tmp_path: Path) -> None:
     answers = [next(iter(program.run(x, state=each).values())).tolist() for each in (kept, kept, other)]
     assert answers == [[[2, 4]], [[4, 8]], [[2, 4]]]
     assert kept["total"].tolist() == [[2, 4]]
-    with pytest.raises(BundleError, match="keeps state"):
+    with pytest.raises(BundleError, match="has states"):
         program.run(x)
 
 
@@ -255,7 +255,7 @@ def test_a_picture_goes_in_and_labels_with_scores_come_out(tmp_path: Path, layou
     assert scores == pytest.approx(dict(zip(labels, expected)), abs=1e-5)
     with pytest.raises(BundleError, match="takes 8 × 8, not 8 × 9"):
         program.run({"picture": Image.new("RGB", (9, 8))})
-    with pytest.raises(BundleError, match="takes a PIL picture, not ndarray"):
+    with pytest.raises(BundleError, match="takes a PIL image, not ndarray"):
         program.run({"picture": fed})
 
 
@@ -300,7 +300,7 @@ def test_inputs_that_do_not_fit_are_refused(plain: Path) -> None:
     program = coreml.read(plain)
     x = np.zeros(2, np.float32)
     for inputs, told in (
-        ({}, "input 'x' of 'main' is not given"),
+        ({}, "input 'x' of 'main' is missing"),
         ({"x": x, "y": x}, "'main' has no input y"),
         ({"x": "text"}, "takes an array of numbers"),
         ({"x": np.zeros(3)}, "input 'x' takes 2, not 3"),
@@ -329,7 +329,7 @@ def test_what_is_no_ml_program_is_refused(plain: Path, tmp_path: Path) -> None:
     spec = Model_pb2.Model(specificationVersion=4)
     spec.neuralNetwork.SetInParent()
     (tmp_path / "old.mlmodel").write_bytes(spec.SerializeToString())
-    with pytest.raises(BundleError, match="of the kind neuralNetwork; only ML Programs are evaluated"):
+    with pytest.raises(BundleError, match="type neuralNetwork; only ML Programs can be evaluated"):
         coreml.read(tmp_path / "old.mlmodel")
     (tmp_path / "noise.mlmodel").write_bytes(b"\x07noise")
     with pytest.raises(BundleError, match="is not a Core ML model, or is damaged"):

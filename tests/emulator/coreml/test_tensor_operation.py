@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from single_op import Constants, agree, computed, drawn, same
 
-from edgepack.emulator.coreml.operation import Given
+from edgepack.emulator.coreml.operation import Inputs
 from edgepack.emulator.coreml.ops import tensor_operation
 
 
@@ -105,7 +105,7 @@ def test_pad(mode: str, pad: list[int]) -> None:
 def test_range_1d(start: float, end: float, step: float) -> None:
     kind = np.int32 if isinstance(step, int) else np.float32
     numbers = {"start": kind(start), "end": kind(end), "step": kind(step)}
-    ours = tensor_operation.range_1d(Given({name: torch.tensor(each) for name, each in numbers.items()}))
+    ours = tensor_operation.range_1d(Inputs({name: torch.tensor(each) for name, each in numbers.items()}))
     same(ours.numpy(), np.arange(start, end, step).astype(kind))
 
 

@@ -1,11 +1,11 @@
-"""Core ML's ML Programs evaluated in torch, where there is no Core ML.
+"""An interpreter of ML Programs (Core ML) in torch, for hosts without Core ML.
 
     program = coreml.read(Path("net.mlpackage"))
-    outputs = program.run({"image": picture})
+    outputs = program.run({"image": image})
 
-It shows what the file computes: its weights as they are stored, every operation, fp16 rounded after each.
-It cannot show the Neural Engine's own arithmetic, speed or placement, nor that Core ML's compiler takes
-the file.
+It computes with the stored weights, runs every operation, and rounds results to fp16 where the program
+declares it. It does not reproduce the arithmetic, speed or placement of the Neural Engine, and does not test
+whether the compiler of Core ML accepts the file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures as Core ML takes and gives them: PIL outside, planes of 0..255 inside."""
+"""Convert between images of PIL and tensors with the pixel layout of Core ML."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 from PIL import Image
 
 _MODES = {"RGB": "RGB", "BGR": "RGB", "GRAYSCALE": "L", "GRAYSCALE_FLOAT16": "F"}
-"""PIL's mode of each of Core ML's colour spaces; Core ML turns other pictures into it."""
+"""Mode of PIL for each color space of Core ML. Images in other modes are converted."""
 
 
 @dataclass(frozen=True)
 class ColorSpace:
-    """How a feature's pictures lie in memory, by the name of Core ML's colour space."""
+    """A color space of Core ML: the pixel layout of an image feature."""
 
     name: str
 
-    def tensor(self, picture: Image.Image) -> torch.Tensor:
-        """A picture as [1, channels, height, width], 0..255 (grey in fp16: its own numbers), fp32."""
-        pixels = np.array(picture.convert(_MODES[self.name]), np.float32)
+    def tensor(self, image: Image.Image) -> torch.Tensor:
+        """[1, channels, height, width] in fp32: 0 to 255, or the values of an image in GRAYSCALE_FLOAT16."""
+        pixels = np.array(image.convert(_MODES[self.name]), np.float32)
         if pixels.ndim == 2:
             return torch.from_numpy(pixels)[None, None]
         planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
         return planes.flip(1) if self.name == "BGR" else planes
 
-    def picture(self, planes: torch.Tensor) -> Image.Image:
-        """[1, channels, height, width] as a picture; 8-bit ones rounded, and held within 0..255."""
+    def image(self, planes: torch.Tensor) -> Image.Image:
+        """An image from [1, channels, height, width]. 8-bit pixels are rounded and clamped."""
         pixels = planes[0].flip(0) if self.name == "BGR" else planes[0]
         if self.name == "GRAYSCALE_FLOAT16":
             return Image.fromarray(pixels[0].numpy())

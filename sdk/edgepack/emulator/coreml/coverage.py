@@ -1,6 +1,6 @@
-"""Which operations of ML Programs are evaluated, and by whom.
+"""The operations of ML Programs that are evaluated, and what evaluates them.
 
-`python -m edgepack.emulator.coreml.coverage` prints OPERATIONS.md, which lies beside this file.
+`python -m edgepack.emulator.coreml.coverage` prints OPERATIONS.md.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 from edgepack.emulator.coreml import constexpr, ops
 
 Evaluated: TypeAlias = Literal["torch", "coremltools", "missing"]
-"""By edgepack's own code in torch or NumPy, by coremltools' own decompression, or not at all."""
+"""By edgepack in torch or NumPy, by the decompression of coremltools, or not at all."""
 
 _INTERNAL = "_"
 _DIALECT = "coreml_update_state"
-"""The one operation of packages that coremltools does not count among its core ones."""
+"""An operation of packages that is not among the core operations of coremltools."""
 
 
 def coverage() -> dict[str, Evaluated]:
-    """Every operation of the iOS15 to iOS18 opsets by its MIL type, sorted."""
+    """All operations of the opsets iOS15 to iOS18 by MIL type, sorted."""
     newest = AvailableTarget.iOS18
     core = {name for name, versions in SSAOpRegistry.core_ops.items() if newest in versions}
     named = sorted(name for name in {*core, _DIALECT} if not name.startswith(_INTERNAL))
@@ -37,7 +37,7 @@ def _evaluated(name: str) -> Evaluated:
 _ABOUT: dict[Evaluated, str] = {
     "torch": "edgepack, in torch or NumPy",
     "coremltools": "coremltools' own decompression",
-    "missing": "**not evaluated**: an error names it and its place",
+    "missing": "**not evaluated**: an error names the operation",
 }
 _PARTLY = {
     "conv_quantized": "`linear`; `lut` is an error, because the operation has no table",
@@ -46,25 +46,26 @@ _PARTLY = {
     "random_normal": "the distribution, not Core ML's numbers",
     "random_uniform": "the distribution, not Core ML's numbers",
 }
-"""What is not the whole of an operation."""
+"""Restrictions of operations that are not evaluated completely."""
 
 
 def page() -> str:
-    """The table of the docs: every operation, the first opset that has it, who evaluates it, and what not."""
-    found = coverage()
-    counts = [f"{sum(by == who for by in found.values())} by {about}" for who, about in _ABOUT.items()]
+    """The page of the docs: all operations, their first opset, what evaluates them, and restrictions."""
+    operations = coverage()
+    evaluators = list(operations.values())
+    counts = [f"{evaluators.count(evaluator)} by {about}" for evaluator, about in _ABOUT.items()]
     lines = [
         "# Operations of ML Programs",
         "",
-        f"Who evaluates the {len(found)} operations of coremltools' iOS 15 to 18 opsets: "
-        f"{', '.join(counts[:-1])}, {list(found.values()).count('missing')} not evaluated.",
+        f"Who evaluates the {len(operations)} operations of coremltools' iOS 15 to 18 opsets: "
+        f"{', '.join(counts[:-1])}, {evaluators.count('missing')} not evaluated.",
         "Printed by `python -m edgepack.emulator.coreml.coverage`.",
         "",
         "| operation | since | evaluated by | restriction |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {_since(name)} | {_ABOUT[by]} | {_PARTLY.get(name, '')} |"
-            for name, by in found.items()
+            f"| {name} | {_since(name)} | {_ABOUT[evaluator]} | {_PARTLY.get(name, '')} |"
+            for name, evaluator in operations.items()
         ),
     ]
     return "\n".join(lines) + "\n"
@@ -72,7 +73,7 @@ def page() -> str:
 
 def _since(name: str) -> str:
     versions = SSAOpRegistry.core_ops.get(name, {})
-    first = min((each.name for each in versions), default="iOS18")
+    first = min((target.name for target in versions), default="iOS18")
     return first.replace("iOS", "iOS ")
 
 

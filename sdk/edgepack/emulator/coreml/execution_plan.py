@@ -1,4 +1,4 @@
-"""A pymil function becomes steps: constants dense and bound, values in slots, last uses known."""
+"""Translate a pymil function into an execution plan: steps, decompressed constants, and slots for values."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ _DTYPES: Mapping[str, torch.dtype] = {
     "int64": torch.int64,
     "uint32": torch.int64,
 }
-"""What MIL types are computed in; every other integer in int32."""
+"""Types of computation for MIL types; int32 for all other integers."""
 _NARROW = {"float16": "float32", "uint16": "int32", "uint32": "int64"}
-"""NumPy types that torch cannot compute with."""
+"""NumPy types that torch does not support, or that the interpreter does not use."""
 
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """A function, ready to run."""
+    """An executable function."""
 
     block: Block
     inputs: tuple[str, ...]
-    """Names of the block's inputs."""
+    """Names of the inputs of the block."""
     dtypes: Mapping[str, torch.dtype]
-    """Types of inputs and states as the program declares them."""
+    """Declared types of inputs and states."""
     states: Mapping[str, tuple[int, ...]]
-    """Shapes of those inputs that are states."""
+    """Shapes of the inputs that are states."""
     shapes: Mapping[str, Shape]
     outputs: tuple[str, ...]
     constants: Values
 
 
 def plan_function(function: Any, table: Mapping[str, Op], opset: int) -> ExecutionPlan:
-    """The steps of a pymil `Function`, whose operations are all in `table`."""
+    """The execution plan of a pymil `Function`, whose operations must all be in `table`."""
     planner = _Planner(table, opset)
     block = planner.block(function, list(function.inputs.values()))
-    given = function.inputs
+    inputs = function.inputs
     return ExecutionPlan(
         block=block,
-        inputs=tuple(given),
-        dtypes={name: _dtype(each) for name, each in given.items()},
-        states={name: tuple(_declared(each)) for name, each in given.items() if _is_state(each)},
-        shapes={name: _shape(each) for name, each in given.items()},
-        outputs=tuple(each.name for each in function.outputs),
+        inputs=tuple(inputs),
+        dtypes={name: _dtype(variable) for name, variable in inputs.items()},
+        states={name: _declared(variable) for name, variable in inputs.items() if _is_state(variable)},
+        shapes={name: _shape(variable) for name, variable in inputs.items()},
+        outputs=tuple(variable.name for variable in function.outputs),
         constants=planner.constants,
     )
 
 
 @dataclass
 class _Planner:
-    """Gives every variable of a function its slot."""
+    """Assigns slots to the variables of a function."""
 
     table: Mapping[str, Op]
     opset: int
@@ -72,63 +72,64 @@ class _Planner:
     constants: Values = field(default_factory=dict)
 
     def block(self, block: Any, inputs: list[Any]) -> Block:
-        entries = tuple(self._slot(each) for each in inputs)
-        steps = [self._step(each) for each in block.operations if not constexpr.is_constant(each)]
-        outputs = tuple(self._slot(each) for each in block.outputs)
-        return Block(entries, tuple(self._dropping(entries, steps, outputs)), outputs)
+        entries = tuple(self._slot(variable) for variable in inputs)
+        operations = (operation for operation in block.operations if not constexpr.is_constant(operation))
+        steps = [self._step(operation) for operation in operations]
+        outputs = tuple(self._slot(variable) for variable in block.outputs)
+        return Block(entries, tuple(self._with_expiry(entries, steps, outputs)), outputs)
 
     def _slot(self, variable: Any) -> Slot:
-        """Where a variable is kept; a constant is put there at once."""
+        """The slot of a variable. The value of a constant is evaluated at its first use."""
         if variable not in self.slots:
             self.slots[variable] = len(self.slots)
             if _is_constant(variable):
-                self.constants[self.slots[variable]] = as_value(constexpr.held(variable))
+                self.constants[self.slots[variable]] = as_value(constexpr.evaluate(variable))
         return self.slots[variable]
 
     def _step(self, operation: Any) -> Step:
-        fixed: dict[str, Value | None] = dict.fromkeys(operation.input_spec.input_types)
-        fed: list[tuple[str, Slot | tuple[Slot, ...]]] = []
-        for name, given in operation.inputs.items():
-            if not _is_constant(given):
-                fed.append((name, self._kept(given)))
-            elif isinstance(given, (tuple, list)):
-                fixed[name] = tuple(self.constants[self._slot(each)] for each in given)
+        constants: dict[str, Value | None] = dict.fromkeys(operation.input_spec.input_types)
+        variables: list[tuple[str, Slot | tuple[Slot, ...]]] = []
+        for name, argument in operation.inputs.items():
+            if not _is_constant(argument):
+                variables.append((name, self._slots(argument)))
+            elif isinstance(argument, (tuple, list)):
+                constants[name] = tuple(self.constants[self._slot(item)] for item in argument)
             else:
-                fixed[name] = self.constants[self._slot(given)]
+                constants[name] = self.constants[self._slot(argument)]
         return Step(
             kind=operation.op_type,
             name=operation.name,
             compute=self.table[operation.op_type],
-            fixed=fixed,
-            fed=tuple(fed),
-            gives=tuple(self._slot(each) for each in operation.outputs),
-            names=tuple(each.name for each in operation.outputs),
-            dtypes=tuple(_dtype(each) for each in operation.outputs),
-            shapes=tuple(_shape(each) for each in operation.outputs),
+            constants=constants,
+            variables=tuple(variables),
+            outputs=tuple(self._slot(output) for output in operation.outputs),
+            names=tuple(output.name for output in operation.outputs),
+            dtypes=tuple(_dtype(output) for output in operation.outputs),
+            shapes=tuple(_shape(output) for output in operation.outputs),
             opset=self.opset,
-            blocks=tuple(self.block(each, each.inputs) for each in operation.blocks),
-            constants=frozenset(fixed) - {name for name, _ in fed},
+            blocks=tuple(self.block(block, block.inputs) for block in operation.blocks),
+            constant_names=frozenset(constants) - {name for name, _ in variables},
         )
 
-    def _kept(self, given: Any) -> Slot | tuple[Slot, ...]:
-        if isinstance(given, (tuple, list)):
-            return tuple(self._slot(each) for each in given)
-        return self._slot(given)
+    def _slots(self, argument: Any) -> Slot | tuple[Slot, ...]:
+        if isinstance(argument, (tuple, list)):
+            return tuple(self._slot(item) for item in argument)
+        return self._slot(argument)
 
-    def _dropping(
+    def _with_expiry(
         self, entries: tuple[Slot, ...], steps: list[Step], outputs: tuple[Slot, ...]
     ) -> Iterator[Step]:
-        """The steps, each told which of the block's own values are used by no later one."""
-        own = {*entries, *(slot for step in steps for slot in step.gives)}
-        last = {slot: step for step in steps for slot in {*step.gives, *_uses(step)} & own}
+        """The steps, with the values of the block that no later step reads."""
+        own = {*entries, *(slot for step in steps for slot in step.outputs)}
+        last = {slot: step for step in steps for slot in {*step.outputs, *_uses(step)} & own}
         for step in steps:
-            done = [slot for slot, user in last.items() if user is step and slot not in outputs]
-            yield replace(step, drops=tuple(done))
+            expired = [slot for slot, user in last.items() if user is step and slot not in outputs]
+            yield replace(step, expired=tuple(expired))
 
 
 def _uses(step: Step) -> Iterator[Slot]:
-    """Slots that a step reads, by its inner blocks, too."""
-    for _, slots in step.fed:
+    """Slots that a step or its inner blocks read."""
+    for _, slots in step.variables:
         yield from (slots,) if isinstance(slots, int) else slots
     for block in step.blocks:
         yield from block.outputs
@@ -136,10 +137,10 @@ def _uses(step: Step) -> Iterator[Slot]:
             yield from _uses(inner)
 
 
-def _is_constant(given: Any) -> bool:
-    if isinstance(given, (tuple, list)):
-        return all(_is_constant(each) for each in given)
-    return given.op is not None and constexpr.is_constant(given.op)
+def _is_constant(argument: Any) -> bool:
+    if isinstance(argument, (tuple, list)):
+        return all(_is_constant(item) for item in argument)
+    return argument.op is not None and constexpr.is_constant(argument.op)
 
 
 def _is_state(variable: Any) -> bool:
@@ -147,7 +148,7 @@ def _is_state(variable: Any) -> bool:
 
 
 def _dtype(variable: Any) -> torch.dtype:
-    """The type of a tensor or of a list's elements; fp32 for what is no number."""
+    """The type of a tensor or of the elements of a list; fp32 for strings and dictionaries."""
     kind = variable.sym_type
     if types.is_state(kind):
         kind = kind.wrapped_type()
@@ -170,14 +171,14 @@ def _shape(variable: Any) -> Shape:
     return tuple(None if is_symbolic(size) else int(size) for size in _declared(variable))
 
 
-def as_value(given: Any) -> Value:
-    """A pymil constant as what operations compute with."""
-    if isinstance(given, str):
-        return given
-    if hasattr(given, "ls"):  # pymil's own list
-        return tuple(as_value(each) for each in given.ls)
-    array = np.asarray(given)
+def as_value(constant: Any) -> Value:
+    """A pymil constant as a value of the interpreter."""
+    if isinstance(constant, str):
+        return constant
+    if hasattr(constant, "ls"):  # a list of pymil
+        return tuple(as_value(item) for item in constant.ls)
+    array = np.asarray(constant)
     if array.dtype.kind in "US":
-        return tuple(str(each) for each in array.ravel())
+        return tuple(str(text) for text in array.ravel())
     plain = array.astype(_NARROW.get(array.dtype.name, array.dtype.name))
     return torch.from_numpy(np.ascontiguousarray(plain).reshape(array.shape))

@@ -1,4 +1,4 @@
-"""What a function of a model takes and gives, as its description says, and values across that border."""
+"""Features: the inputs and outputs of a function, and the conversion of their values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUMPY: Mapping[str, type[np.generic]] = {
     "INT8": np.int8,
 }
 Sizes: TypeAlias = tuple[tuple[int, int | None], ...]
-"""Least and most of each dimension; None where there is no most."""
+"""Minimum and maximum of each dimension; None for no maximum."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +32,29 @@ class Feature:
 
     name: str
     dtype: type[np.generic] | None = None
-    """Of an array; None where it is none, or where it is not told."""
+    """Type of an array; None for other kinds, and if the model does not declare it."""
     shapes: tuple[Sizes, ...] = ()
-    """Shapes that are accepted, one of them; of a picture, height and width. Empty: any."""
+    """Accepted shapes; those of an image are (height, width). Empty for any shape."""
     color_space: ColorSpace | None = None
     optional: bool = False
     default: float = 0.0
-    """What fills an input that is optional and not given."""
+    """Value of all elements of an absent optional input."""
 
     def tensor(self, value: Any) -> torch.Tensor:
-        """A value as the program takes it. Raises BundleError where it is not of this kind or shape."""
+        """An input value as a tensor. Raises BundleError if its kind or shape does not match."""
         if self.color_space is None:
             return self._array(value)
         if not isinstance(value, Image.Image):
-            raise BundleError(f"input '{self.name}' takes a PIL picture, not {type(value).__name__}")
+            raise BundleError(f"input '{self.name}' takes a PIL image, not {type(value).__name__}")
         self._check((value.height, value.width))
         return self.color_space.tensor(value)
 
     def filled(self) -> torch.Tensor:
-        """What the program computes with where an optional input is left out."""
+        """The value of an absent optional input."""
         return torch.full([least for least, _ in self.shapes[0]], self.default)
 
-    def answer(self, value: Value) -> Any:
-        """A value as Core ML's `predict` gives it: a label, scores by label, a picture or an array."""
+    def output(self, value: Value) -> Any:
+        """An output value as in `predict` of Core ML: a label, scores by label, an image or an array."""
         if isinstance(value, str):
             return value
         if isinstance(value, tuple):
@@ -63,7 +63,7 @@ class Feature:
             assert isinstance(scores, torch.Tensor)
             return dict(zip(_plain(keys), scores.reshape(-1).tolist(), strict=True))
         if self.color_space is not None:
-            return self.color_space.picture(value)
+            return self.color_space.image(value)
         if self.dtype is None:
             return value.item() if value.dim() == 0 else value.numpy()
         return value.numpy().astype(self.dtype)
@@ -77,16 +77,16 @@ class Feature:
         return torch.from_numpy(wide)
 
     def _check(self, shape: tuple[int, ...]) -> None:
-        if self.shapes and not any(_within(shape, each) for each in self.shapes):
-            told = " or ".join(_told(each) for each in self.shapes)
-            raise BundleError(f"input '{self.name}' takes {told}, not {' × '.join(map(str, shape))}")
+        if self.shapes and not any(_within(shape, sizes) for sizes in self.shapes):
+            accepted = " or ".join(_text(sizes) for sizes in self.shapes)
+            raise BundleError(f"input '{self.name}' takes {accepted}, not {' × '.join(map(str, shape))}")
 
 
 def _plain(keys: Value) -> list[Any]:
-    """Labels as they are, or as whole numbers."""
+    """Labels as strings or integers."""
     if isinstance(keys, torch.Tensor):
         return keys.reshape(-1).tolist()
-    return [each.item() if isinstance(each, torch.Tensor) else each for each in keys]
+    return [key.item() if isinstance(key, torch.Tensor) else key for key in keys]
 
 
 def _within(shape: tuple[int, ...], sizes: Sizes) -> bool:
@@ -95,50 +95,50 @@ def _within(shape: tuple[int, ...], sizes: Sizes) -> bool:
     )
 
 
-def _told(sizes: Sizes) -> str:
+def _text(sizes: Sizes) -> str:
     return " × ".join(
         str(least) if least == most else f"{least}..{'' if most is None else most}" for least, most in sizes
     )
 
 
-def read_feature(told: Any) -> Feature:
-    """A `FeatureDescription` of a specification."""
-    kind = told.type.WhichOneof("Type")
+def read_feature(description: Any) -> Feature:
+    """The feature of a `FeatureDescription` in a specification."""
+    kind = description.type.WhichOneof("Type")
     if kind == "imageType":
-        return _picture(told.name, told.type.imageType)
+        return _image(description.name, description.type.imageType)
     if kind == "multiArrayType":
-        return _array(told)
-    return Feature(told.name)
+        return _array(description)
+    return Feature(description.name)
 
 
-def _picture(name: str, told: Any) -> Feature:
-    space = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(told.colorSpace)
-    flexible = told.WhichOneof("SizeFlexibility")
-    shapes: tuple[Sizes, ...] = (_exact((told.height, told.width)),)
-    if flexible == "enumeratedSizes":
-        shapes = tuple(_exact((each.height, each.width)) for each in told.enumeratedSizes.sizes)
-    elif flexible == "imageSizeRange":
-        ranges = told.imageSizeRange
+def _image(name: str, image: Any) -> Feature:
+    space = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(image.colorSpace)
+    flexibility = image.WhichOneof("SizeFlexibility")
+    shapes: tuple[Sizes, ...] = (_exact((image.height, image.width)),)
+    if flexibility == "enumeratedSizes":
+        shapes = tuple(_exact((size.height, size.width)) for size in image.enumeratedSizes.sizes)
+    elif flexibility == "imageSizeRange":
+        ranges = image.imageSizeRange
         shapes = ((_range(ranges.heightRange), _range(ranges.widthRange)),)
     return Feature(name, shapes=shapes, color_space=ColorSpace(space))
 
 
-def _array(told: Any) -> Feature:
-    array = told.type.multiArrayType
-    name = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(array.dataType)
-    flexible = array.WhichOneof("ShapeFlexibility")
+def _array(description: Any) -> Feature:
+    array = description.type.multiArrayType
+    dtype = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(array.dataType)
+    flexibility = array.WhichOneof("ShapeFlexibility")
     shapes: tuple[Sizes, ...] = (_exact(tuple(array.shape)),) if array.shape else ()
-    if flexible == "enumeratedShapes":
-        shapes = tuple(_exact(tuple(each.shape)) for each in array.enumeratedShapes.shapes)
-    elif flexible == "shapeRange":
-        shapes = (tuple(_range(each) for each in array.shapeRange.sizeRanges),)
-    held = array.WhichOneof("defaultOptionalValue")
+    if flexibility == "enumeratedShapes":
+        shapes = tuple(_exact(tuple(shape.shape)) for shape in array.enumeratedShapes.shapes)
+    elif flexibility == "shapeRange":
+        shapes = (tuple(_range(sizes) for sizes in array.shapeRange.sizeRanges),)
+    default = array.WhichOneof("defaultOptionalValue")
     return Feature(
-        told.name,
-        _NUMPY.get(name),
+        description.name,
+        _NUMPY.get(dtype),
         shapes,
-        optional=told.type.isOptional,
-        default=float(getattr(array, held)) if held else 0.0,
+        optional=description.type.isOptional,
+        default=float(getattr(array, default)) if default else 0.0,
     )
 
 
@@ -146,5 +146,5 @@ def _exact(shape: tuple[int, ...]) -> Sizes:
     return tuple((size, size) for size in shape)
 
 
-def _range(told: Any) -> tuple[int, int | None]:
-    return told.lowerBound, told.upperBound if told.upperBound >= 0 else None
+def _range(sizes: Any) -> tuple[int, int | None]:
+    return sizes.lowerBound, sizes.upperBound if sizes.upperBound >= 0 else None

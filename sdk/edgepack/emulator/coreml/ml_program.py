@@ -1,7 +1,7 @@
-"""ML Programs of `.mlpackage` and `.mlmodel` files: read once, run often.
+"""Read ML Programs from `.mlpackage` and `.mlmodel` files, and run their functions.
 
-coremltools' own reader gives the operations with their defaults; shapes are those of the run, not those
-that it infers.
+The reader of coremltools supplies operations and their default inputs. Shapes are those of the run, not those
+that coremltools infers.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from edgepack.errors import BundleError
 from edgepack.silence import quiet
 
 State: TypeAlias = dict[str, torch.Tensor]
-"""What a function keeps from run to run, by name."""
+"""The states of a function, by name; kept between runs."""
 
 _OPSETS = {"CoreML5": 15, "CoreML6": 16, "CoreML7": 17, "CoreML8": 18}
 _VERSIONS = {15: 6, 16: 7, 17: 8, 18: 9}
-"""The specification version that brought each opset."""
+"""Specification version of each opset."""
 _WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
 class Function:
-    """One of a program's functions."""
+    """A function of a program."""
 
     name: str
     inputs: tuple[Feature, ...]
@@ -42,53 +42,53 @@ class Function:
     planned: ExecutionPlan
 
     def fresh_state(self) -> State:
-        """All zeros, as Core ML makes it; empty where the function keeps none."""
+        """States of zeros, as in Core ML; empty if the function has none."""
         shapes, dtypes = self.planned.states, self.planned.dtypes
         empty = {name: torch.zeros(shape) for name, shape in shapes.items()}
         return {name: interpreter.typed(value, dtypes[name]) for name, value in empty.items()}
 
     def run(self, inputs: Mapping[str, Any], state: State | None, watch: Watch | None) -> dict[str, Any]:
-        """Outputs by name, as Core ML's `predict` gives them. See `Program.run`."""
-        given = {**self._fed(inputs), **self._held(state)}
+        """Outputs by name. See `Program.run`."""
+        arguments = {**self._tensors(inputs), **self._states(state)}
         values: Values = dict(self.planned.constants)
         if watch is not None:
-            for name, value in given.items():
-                interpreter.tell(watch, name, value)
+            for name, value in arguments.items():
+                interpreter.report(watch, name, value)
         with torch.no_grad():
-            entries = [given[name] for name in self.planned.inputs]
+            entries = [arguments[name] for name in self.planned.inputs]
             results = interpreter.run(self.planned.block, values, watch, *entries)
-        found = dict(zip(self.planned.outputs, results, strict=True))
-        return {each.name: each.answer(found[each.name]) for each in self.outputs}
+        by_name = dict(zip(self.planned.outputs, results, strict=True))
+        return {entry.name: entry.output(by_name[entry.name]) for entry in self.outputs}
 
-    def _fed(self, inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        if unknown := inputs.keys() - {each.name for each in self.inputs}:
+    def _tensors(self, inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        if unknown := inputs.keys() - {entry.name for entry in self.inputs}:
             raise BundleError(f"'{self.name}' has no input {', '.join(sorted(unknown))}")
-        fed = {}
-        for each in self.inputs:
-            if each.name not in inputs and not each.optional:
-                raise BundleError(f"input '{each.name}' of '{self.name}' is not given")
-            value = each.tensor(inputs[each.name]) if each.name in inputs else each.filled()
-            fed[each.name] = interpreter.typed(value, self.planned.dtypes[each.name])
-        return fed
+        tensors = {}
+        for entry in self.inputs:
+            if entry.name not in inputs and not entry.optional:
+                raise BundleError(f"input '{entry.name}' of '{self.name}' is missing")
+            value = entry.tensor(inputs[entry.name]) if entry.name in inputs else entry.filled()
+            tensors[entry.name] = interpreter.typed(value, self.planned.dtypes[entry.name])
+        return tensors
 
-    def _held(self, state: State | None) -> State:
+    def _states(self, state: State | None) -> State:
         if self.planned.states and state is None:
-            raise BundleError(f"'{self.name}' keeps state: give it one that fresh_state() made")
+            raise BundleError(f"'{self.name}' has states: pass a state from fresh_state()")
         return {name: (state or {})[name] for name in self.planned.states}
 
 
 @dataclass(frozen=True)
 class Program:
-    """A model of ML Program kind."""
+    """An ML Program."""
 
     functions: Mapping[str, Function]
     default: str
-    """The function that is run where none is named."""
+    """The function that runs by default."""
     metadata: Mapping[str, str]
-    """What its author put in, by key."""
+    """User-defined metadata, by key."""
 
     def fresh_state(self, function: str = "") -> State:
-        """A state to hand to every run of `function` that shall remember the runs before it."""
+        """A new state of `function`, to be passed to each of its runs."""
         return self._function(function).fresh_state()
 
     def run(
@@ -98,12 +98,12 @@ class Program:
         state: State | None = None,
         watch: Watch | None = None,
     ) -> dict[str, Any]:
-        """Outputs by name, as Core ML's `predict` gives them.
+        """Outputs by name, as in `predict` of Core ML.
 
-        inputs: by name, arrays and, where the model takes pictures, PIL pictures.
-        state: changed by the run.
-        watch: told every float by the name of its value, inputs too.
-        Raises BundleError where inputs do not fit, or an operation cannot be computed, which it names.
+        inputs: arrays and PIL images, by name.
+        state: modified by the run.
+        watch: called with the name and value of each float tensor, inputs too.
+        Raises BundleError if inputs do not match, or with the name of an operation that fails.
         """
         return self._function(function).run(inputs, state, watch)
 
@@ -115,71 +115,72 @@ class Program:
 
 
 def read(path: Path) -> Program:
-    """The program in a file. Raises BundleError where it is none, or has an operation that is not known."""
+    """Read a file. Raises BundleError if it is not an ML Program, or has an unknown operation."""
     spec, folder = specification(path)
     kind = spec.WhichOneof("Type")
     if kind != "mlProgram":
         raise BundleError(
-            f"{path} is of the kind {kind}; only ML Programs are evaluated",
-            hint="a model converted for iOS 15 or later is one",
+            f"{path} has the model type {kind}; only ML Programs can be evaluated",
+            hint="convert the model for iOS 15 or later",
         )
     return _program(spec, folder / _WEIGHTS, path)
 
 
 def _program(spec: Any, weights: Path, path: Path) -> Program:
-    program, told = spec.mlProgram, spec.description
-    described = {each.name: each for each in told.functions} or {"main": told}
-    default = told.defaultFunctionName or next(iter(described))
+    program, description = spec.mlProgram, spec.description
+    descriptions = {entry.name: entry for entry in description.functions} or {"main": description}
+    default = description.defaultFunctionName or next(iter(descriptions))
     functions = {}
     for name, function in program.functions.items():
         _check(function, name)
         opset = _opset(function.opset, name)
-        planned = execution_plan.plan_function(
-            _loaded(program, name, opset, weights, path), ops.table(), opset
+        loaded = _load(program, name, opset, weights, path)
+        functions[name] = Function(
+            name,
+            inputs=tuple(feature.read_feature(entry) for entry in descriptions[name].input),
+            outputs=tuple(feature.read_feature(entry) for entry in descriptions[name].output),
+            planned=execution_plan.plan_function(loaded, ops.table(), opset),
         )
-        here = described[name]
-        given, answers = (tuple(map(feature.read_feature, some)) for some in (here.input, here.output))
-        functions[name] = Function(name, given, answers, planned)
-    return Program(functions, default, dict(told.metadata.userDefined))
+    return Program(functions, default, dict(description.metadata.userDefined))
 
 
 def _opset(name: str, function: str) -> int:
     if name not in _OPSETS:
-        raise BundleError(f"function '{function}' is of the opset {name}; known are {', '.join(_OPSETS)}")
+        raise BundleError(f"function '{function}' has the opset {name}; known are {', '.join(_OPSETS)}")
     return _OPSETS[name]
 
 
-def _loaded(program: Any, name: str, opset: int, weights: Path, path: Path) -> Any:
-    """One function as pymil, by the rules of its own opset."""
-    alone = MIL_pb2.Program(version=program.version)
-    alone.functions[name].CopyFrom(program.functions[name])
+def _load(program: Any, name: str, opset: int, weights: Path, path: Path) -> Any:
+    """One function as a pymil `Function`, read by the rules of its opset."""
+    single = MIL_pb2.Program(version=program.version)
+    single.functions[name].CopyFrom(program.functions[name])
     try:
         with quiet():
-            return load.load_mil_proto(alone, _VERSIONS[opset], str(weights)).functions[name]
-    except Exception as cause:  # damaged bytes end in any error of coremltools
+            return load.load_mil_proto(single, _VERSIONS[opset], str(weights)).functions[name]
+    except Exception as cause:  # coremltools raises any exception for a damaged file
         raise BundleError(f"{path}: function '{name}' cannot be read: {cause}") from cause
 
 
 def _check(function: Any, name: str) -> None:
-    """Raise BundleError where an operation is neither in the table nor a constant."""
+    """Raise BundleError for an operation that is neither in the table nor a constant."""
     known = ops.table()
     for block in function.block_specializations.values():
         for operation in _operations(block):
             kind = operation.type
-            if kind not in known and not _constant(kind):
-                told = operation.attributes["name"].immediateValue.tensor.strings.values
-                where = told[0] if told else operation.outputs[0].name
+            if kind not in known and not _is_constant(kind):
+                names = operation.attributes["name"].immediateValue.tensor.strings.values
+                example = names[0] if names else operation.outputs[0].name
                 raise BundleError(
-                    f"operation '{kind}' is not known; '{where}' of function '{name}' is one",
-                    hint="the README names the operations that are not evaluated",
+                    f"operation '{kind}' is not known; '{example}' of function '{name}' is one",
+                    hint="the documentation lists the operations that are evaluated",
                 )
 
 
 _TRANSLATED = "write_state"
-"""coremltools' reader makes coreml_update_state of it."""
+"""The reader of coremltools translates it to coreml_update_state."""
 
 
-def _constant(kind: str) -> bool:
+def _is_constant(kind: str) -> bool:
     return kind in ("const", _TRANSLATED) or kind.startswith("constexpr_")
 
 

@@ -1,4 +1,4 @@
-"""One operation of an ML Program: the inputs it is given, and what a way to compute it looks like."""
+"""The interface between operations and the interpreter: inputs and values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TypeAlias, TypeVar
 import torch
 
 Value: TypeAlias = "torch.Tensor | str | tuple[Value, ...]"
-"""Numbers of any rank, scalars included, are tensors; texts are texts; lists and tuples are tuples.
+"""Numbers of any rank are tensors, scalars too; strings are strings; lists and tuples are tuples.
 
-A dictionary, as `classify` gives it, is two: its keys, a tuple, and its values, a tensor. 16-bit unsigned
-numbers are held as int32, and those of less than 8 bits as 8."""
+A dictionary, the output of `classify`, is a tuple of its keys and a tensor of its values. uint16 is stored as
+int32, and integers of less than 8 bits as 8 bits."""
 
 Shape: TypeAlias = tuple[int | None, ...]
 
@@ -20,14 +20,14 @@ _Read = TypeVar("_Read", list[int], float, bool)
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """The inputs of one operation, evaluated, with coremltools' defaults for those the program leaves out.
+class Inputs:
+    """The evaluated inputs of one operation, with the defaults of coremltools for absent ones.
 
-    Floats are always float32; whole numbers and flags keep the type the program gives them.
+    Floats are always float32. Integers and booleans have the type of the program.
 
-    `dtypes` and `shapes`: of the outputs, as the program declares them; None where a size is symbolic.
-    `opset`: 15 to 18, for iOS15 to iOS18.
-    `settled`: what was read from constants already; one mapping for all runs of an operation.
+    `dtypes` and `shapes` are those of the outputs in the program; symbolic sizes are None.
+    `opset` is 15 to 18, for iOS15 to iOS18.
+    `cache` contains the Python values of constant inputs, for all runs of an operation.
     """
 
     values: Mapping[str, Value | None]
@@ -36,76 +36,76 @@ class Given:
     shapes: tuple[Shape, ...] = ()
     opset: int = 15
     blocks: tuple[Callable[..., tuple[Value, ...]], ...] = ()
-    """The inner programs of `cond` and `while_loop`: called with their inputs, they give their outputs."""
-    settled: dict[str, list[int] | float | bool] = field(default_factory=dict)
+    """The blocks of `cond` and `while_loop`, as functions from inputs to outputs."""
+    cache: dict[str, list[int] | float | bool] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        """A tensor that must be there. Raises KeyError where the program gives none."""
+        """A required tensor. Raises KeyError if it is absent."""
         value = self.values[name]
         if not isinstance(value, torch.Tensor):
             raise KeyError(name)
         return value
 
     def get(self, name: str) -> torch.Tensor | None:
-        """A tensor, or None where neither the program nor coremltools gives one."""
+        """A tensor, or None if it is absent and has no default."""
         return None if self.values.get(name) is None else self[name]
 
     def has(self, name: str) -> bool:
-        """Whether the program or coremltools gives this input."""
+        """Whether this input is present or has a default."""
         return self.values.get(name) is not None
 
     def ints(self, name: str) -> list[int]:
-        """A tensor of whole numbers as a list; of a scalar, a list of one."""
-        known = self.settled.get(name)
-        return known if isinstance(known, list) else self._settle(name, _ints(self[name]))
+        """A tensor of integers as a list; a scalar is a list of one."""
+        known = self.cache.get(name)
+        return known if isinstance(known, list) else self._cached(name, _ints(self[name]))
 
     def integer(self, name: str) -> int:
-        """A whole number."""
+        """An integer."""
         return self.ints(name)[0]
 
     def number(self, name: str) -> float:
-        """A number."""
-        known = self.settled.get(name)
-        return known if isinstance(known, float) else self._settle(name, float(self[name].item()))
+        """A float."""
+        known = self.cache.get(name)
+        return known if isinstance(known, float) else self._cached(name, float(self[name].item()))
 
     def flag(self, name: str) -> bool:
-        """A yes or no."""
-        known = self.settled.get(name)
-        return known if isinstance(known, bool) else self._settle(name, bool(self[name].item()))
+        """A boolean."""
+        known = self.cache.get(name)
+        return known if isinstance(known, bool) else self._cached(name, bool(self[name].item()))
 
     def text(self, name: str) -> str:
-        """A word, such as "same_lower"."""
+        """A string, such as "same_lower"."""
         value = self.values[name]
         if not isinstance(value, str):
             raise KeyError(name)
         return value
 
     def several(self, name: str) -> tuple[torch.Tensor, ...]:
-        """A list of tensors; one tensor alone is a list of one."""
+        """A list of tensors; a tensor is a list of one."""
         return tuple(_flat(self.values[name]))
 
     def shape(self, output: int = 0) -> Shape:
-        """What the program declares of an output; None where a size is symbolic."""
+        """The declared shape of an output; symbolic sizes are None."""
         return self.shapes[output]
 
-    def _settle(self, name: str, value: _Read) -> _Read:
+    def _cached(self, name: str, value: _Read) -> _Read:
         if name in self.constants:
-            self.settled[name] = value
+            self.cache[name] = value
         return value
 
 
-Op: TypeAlias = Callable[[Given], Value]
-"""Computes an operation. A tuple is its outputs in the program's order; so a list that is the only output
-comes in a tuple of one."""
+Op: TypeAlias = Callable[[Inputs], Value]
+"""Implementation of an operation. A tuple contains the outputs in the order of the program, so that a single
+output that is a list is in a tuple of one."""
 
 
 def _ints(value: torch.Tensor) -> list[int]:
-    return [int(each) for each in value.reshape(-1).tolist()]
+    return [int(number) for number in value.reshape(-1).tolist()]
 
 
 def _flat(value: Value | None) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, tuple):
-        for each in value:
-            yield from _flat(each)
+        for item in value:
+            yield from _flat(item)

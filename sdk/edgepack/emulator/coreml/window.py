@@ -1,26 +1,26 @@
-"""The window that convolutions and pools move over the axes behind batch and channel."""
+"""The sliding window of convolutions and pools, over the axes after batch and channel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edgepack.emulator.coreml.operation import Given
+from edgepack.emulator.coreml.operation import Inputs
 
 Pairs = list[tuple[int, int]]
-"""Elements before and after each axis."""
+"""Padding before and after each axis."""
 
 
-def pads(given: Given, sizes: Sequence[int], extents: Sequence[int], strides: Sequence[int]) -> Pairs:
-    """Padding by `pad_type`: valid, custom, same (the odd element behind), same_lower (in front).
+def pads(inputs: Inputs, sizes: Sequence[int], extents: Sequence[int], strides: Sequence[int]) -> Pairs:
+    """Padding by `pad_type`: valid, custom, same (an odd element is at the end) or same_lower (at the start).
 
-    sizes: of the input; extents: of the kernel with its dilation. Same gives ceil(size / stride) outputs,
-    as TensorFlow's SAME does.
+    `sizes` are those of the input, `extents` those of the dilated kernel. With `same` the output has
+    ceil(size / stride) elements, like SAME in TensorFlow.
     """
-    kind = given.text("pad_type").lower()
+    kind = inputs.text("pad_type").lower()
     if kind == "valid":
         return [(0, 0)] * len(sizes)
     if kind == "custom":
-        flat = given.ints("pad")
+        flat = inputs.ints("pad")
         return list(zip(flat[::2], flat[1::2]))
     totals = [
         max(0, -(-size // stride) * stride - size + extent - stride)
@@ -31,10 +31,10 @@ def pads(given: Given, sizes: Sequence[int], extents: Sequence[int], strides: Se
 
 
 def extent(kernel: Sequence[int], dilations: Sequence[int]) -> list[int]:
-    """Elements that a kernel spans along each axis."""
+    """Sizes of a dilated kernel."""
     return [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations)]
 
 
 def flat(pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """Pairs in the order that `torch.nn.functional.pad` takes: the last axis first."""
-    return [each for pair in reversed(list(pairs)) for each in pair]
+    """Padding in the order of `torch.nn.functional.pad`: the last axis first."""
+    return [size for pair in reversed(list(pairs)) for size in pair]

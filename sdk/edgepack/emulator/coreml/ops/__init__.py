@@ -1,6 +1,6 @@
-"""The operations of ML Programs in torch, one module a kind, as Apple's reference sorts them.
+"""The operations of ML Programs in torch, in modules named like those of coremltools (`mil/ops/defs`).
 
-A module of this package is found by its name and ends in `OPS`: operations by their MIL type.
+Each module ends with `OPS`: its operations by their MIL type. Modules are discovered, not listed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from edgepack.emulator.coreml.operation import Op
 
 @cache
 def table() -> Mapping[str, Op]:
-    """Every operation that is computed in torch, by its MIL type."""
-    found: dict[str, Op] = {}
+    """All operations that are implemented in torch, by their MIL type."""
+    operations: dict[str, Op] = {}
     for module in pkgutil.iter_modules(__path__):
-        found |= cast("Mapping[str, Op]", importlib.import_module(f"{__name__}.{module.name}").OPS)
-    return found
+        operations |= cast("Mapping[str, Op]", importlib.import_module(f"{__name__}.{module.name}").OPS)
+    return operations

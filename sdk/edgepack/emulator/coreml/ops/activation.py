@@ -7,111 +7,111 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.nn import functional
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 _SIGMOID_GELU = 1.702
 
 
-def clamped_relu(given: Given) -> torch.Tensor:
-    """x, or alpha * x where it is below 0, and no more than beta."""
-    return _leaky(given["x"], given["alpha"]).clamp(max=given.number("beta"))
+def clamped_relu(inputs: Inputs) -> torch.Tensor:
+    """min(x, beta) for x >= 0, else alpha * x."""
+    return _leaky(inputs["x"], inputs["alpha"]).clamp(max=inputs.number("beta"))
 
 
-def elu(given: Given) -> torch.Tensor:
-    """x, or alpha * (e^x - 1) where it is below 0."""
-    return functional.elu(given["x"], given.number("alpha"))
+def elu(inputs: Inputs) -> torch.Tensor:
+    """x for x >= 0, else alpha * (e^x - 1)."""
+    return functional.elu(inputs["x"], inputs.number("alpha"))
 
 
-def gelu(given: Given) -> torch.Tensor:
-    """x times the normal distribution at x, or one of its two approximations (Hendrycks, Gimpel 2016)."""
-    x, mode = given["x"], given.text("mode")
+def gelu(inputs: Inputs) -> torch.Tensor:
+    """x * Φ(x), or one of its two approximations (Hendrycks, Gimpel 2016)."""
+    x, mode = inputs["x"], inputs.text("mode")
     if mode == "SIGMOID_APPROXIMATION":
         return x * torch.sigmoid(_SIGMOID_GELU * x)
     return functional.gelu(x, approximate="tanh" if mode == "TANH_APPROXIMATION" else "none")
 
 
-def leaky_relu(given: Given) -> torch.Tensor:
-    """x, or alpha * x where it is below 0."""
-    return _leaky(given["x"], given["alpha"])
+def leaky_relu(inputs: Inputs) -> torch.Tensor:
+    """x for x >= 0, else alpha * x."""
+    return _leaky(inputs["x"], inputs["alpha"])
 
 
-def linear_activation(given: Given) -> torch.Tensor:
+def linear_activation(inputs: Inputs) -> torch.Tensor:
     """alpha * x + beta."""
-    return given["alpha"] * given["x"] + given["beta"]
+    return inputs["alpha"] * inputs["x"] + inputs["beta"]
 
 
-def prelu(given: Given) -> torch.Tensor:
-    """x, or alpha * x where it is below 0; `alpha` [channels]."""
-    return _leaky(given["x"], _by_channel(given, "alpha"))
+def prelu(inputs: Inputs) -> torch.Tensor:
+    """x for x >= 0, else alpha * x; `alpha` [channels]."""
+    return _leaky(inputs["x"], _by_channel(inputs, "alpha"))
 
 
-def relu(given: Given) -> torch.Tensor:
+def relu(inputs: Inputs) -> torch.Tensor:
     """max(x, 0)."""
-    return functional.relu(given["x"])
+    return functional.relu(inputs["x"])
 
 
-def relu6(given: Given) -> torch.Tensor:
+def relu6(inputs: Inputs) -> torch.Tensor:
     """min(max(x, 0), 6)."""
-    return functional.relu6(given["x"])
+    return functional.relu6(inputs["x"])
 
 
-def scaled_tanh(given: Given) -> torch.Tensor:
+def scaled_tanh(inputs: Inputs) -> torch.Tensor:
     """alpha * tanh(beta * x)."""
-    return given["alpha"] * torch.tanh(given["beta"] * given["x"])
+    return inputs["alpha"] * torch.tanh(inputs["beta"] * inputs["x"])
 
 
-def sigmoid(given: Given) -> torch.Tensor:
+def sigmoid(inputs: Inputs) -> torch.Tensor:
     """1 / (1 + e^-x)."""
-    return torch.sigmoid(given["x"])
+    return torch.sigmoid(inputs["x"])
 
 
-def sigmoid_hard(given: Given) -> torch.Tensor:
-    """alpha * x + beta, held between 0 and 1."""
-    return (given["alpha"] * given["x"] + given["beta"]).clamp(0, 1)
+def sigmoid_hard(inputs: Inputs) -> torch.Tensor:
+    """alpha * x + beta, clamped to [0, 1]."""
+    return (inputs["alpha"] * inputs["x"] + inputs["beta"]).clamp(0, 1)
 
 
-def silu(given: Given) -> torch.Tensor:
+def silu(inputs: Inputs) -> torch.Tensor:
     """x * sigmoid(x)."""
-    return functional.silu(given["x"])
+    return functional.silu(inputs["x"])
 
 
-def softmax(given: Given) -> torch.Tensor:
-    """e^x over its sum along `axis`."""
-    return torch.softmax(given["x"], given.integer("axis"))
+def softmax(inputs: Inputs) -> torch.Tensor:
+    """e^x divided by its sum along `axis`."""
+    return torch.softmax(inputs["x"], inputs.integer("axis"))
 
 
-def softplus(given: Given) -> torch.Tensor:
+def softplus(inputs: Inputs) -> torch.Tensor:
     """log(1 + e^x)."""
-    return functional.softplus(given["x"])
+    return functional.softplus(inputs["x"])
 
 
-def softplus_parametric(given: Given) -> torch.Tensor:
+def softplus_parametric(inputs: Inputs) -> torch.Tensor:
     """alpha * log(1 + e^(beta * x)); `alpha` and `beta` [channels]."""
-    return _by_channel(given, "alpha") * functional.softplus(_by_channel(given, "beta") * given["x"])
+    return _by_channel(inputs, "alpha") * functional.softplus(_by_channel(inputs, "beta") * inputs["x"])
 
 
-def softsign(given: Given) -> torch.Tensor:
+def softsign(inputs: Inputs) -> torch.Tensor:
     """x / (1 + |x|)."""
-    return functional.softsign(given["x"])
+    return functional.softsign(inputs["x"])
 
 
-def thresholded_relu(given: Given) -> torch.Tensor:
-    """x, or 0 where it is below alpha."""
-    x = given["x"]
-    return torch.where(x >= given["alpha"], x, 0)
+def thresholded_relu(inputs: Inputs) -> torch.Tensor:
+    """x for x >= alpha, else 0."""
+    x = inputs["x"]
+    return torch.where(x >= inputs["alpha"], x, 0)
 
 
 def _leaky(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     return torch.where(x >= 0, x, slope * x)
 
 
-def _by_channel(given: Given, name: str) -> torch.Tensor:
-    """A vector, along the second dimension of x."""
-    return given[name].reshape(-1, *[1] * (given["x"].dim() - 2))
+def _by_channel(inputs: Inputs, name: str) -> torch.Tensor:
+    """A vector [channels], reshaped to broadcast along the second dimension of x."""
+    return inputs[name].reshape(-1, *[1] * (inputs["x"].dim() - 2))
 
 
-_ALL: tuple[Callable[[Given], torch.Tensor], ...] = (
+_ALL: tuple[Callable[[Inputs], torch.Tensor], ...] = (
     *(clamped_relu, elu, gelu, leaky_relu, linear_activation, prelu, relu, relu6, scaled_tanh, sigmoid),
     *(sigmoid_hard, silu, softmax, softplus, softplus_parametric, softsign, thresholded_relu),
 )
-OPS: Mapping[str, Op] = {each.__name__: each for each in _ALL}
+OPS: Mapping[str, Op] = {op.__name__: op for op in _ALL}

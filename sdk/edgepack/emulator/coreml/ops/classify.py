@@ -1,4 +1,4 @@
-"""A classifier's answer."""
+"""The output of a classifier."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from edgepack.emulator.coreml.operation import Given, Op, Value
+from edgepack.emulator.coreml.operation import Inputs, Op, Value
 
 
-def classify(given: Given) -> tuple[Value, Value]:
-    """The likeliest class, and all classes with their probabilities."""
-    scores, classes = given["probabilities"].reshape(-1), given.values["classes"]
+def classify(inputs: Inputs) -> tuple[Value, Value]:
+    """The most probable class, and all classes with their probabilities."""
+    scores, classes = inputs["probabilities"].reshape(-1), inputs.values["classes"]
     assert isinstance(classes, tuple | Tensor)
     return classes[int(scores.argmax())], (classes, scores)
 

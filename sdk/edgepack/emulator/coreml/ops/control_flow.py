@@ -6,78 +6,78 @@ from collections.abc import Mapping
 
 import torch
 
-from edgepack.emulator.coreml.operation import Given, Op, Value
+from edgepack.emulator.coreml.operation import Inputs, Op, Value
 
 _DTYPES = {"fp16": torch.float32, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}
 
 
-def cond(given: Given) -> tuple[Value, ...]:
-    """What the first block gives where `pred` is true, else what the second does."""
-    return given.blocks[0 if given.flag("pred") else 1]()
+def cond(inputs: Inputs) -> tuple[Value, ...]:
+    """The outputs of the first block if `pred` is true, else those of the second."""
+    return inputs.blocks[0 if inputs.flag("pred") else 1]()
 
 
-def while_loop(given: Given) -> tuple[Value, ...]:
-    """`loop_vars` through the second block again and again, while the first block says so."""
-    keep_on, body = given.blocks
-    held = given.values["loop_vars"]
-    assert isinstance(held, tuple)
-    while _true(keep_on(*held)[0]):
-        held = body(*held)
-    return held
+def while_loop(inputs: Inputs) -> tuple[Value, ...]:
+    """Replace `loop_vars` by the outputs of the second block while the first block returns true."""
+    condition, body = inputs.blocks
+    variables = inputs.values["loop_vars"]
+    assert isinstance(variables, tuple)
+    while _is_true(condition(*variables)[0]):
+        variables = body(*variables)
+    return variables
 
 
-def _true(answer: Value) -> bool:
-    return isinstance(answer, torch.Tensor) and bool(answer)
+def _is_true(value: Value) -> bool:
+    return isinstance(value, torch.Tensor) and bool(value)
 
 
-def select(given: Given) -> torch.Tensor:
+def select(inputs: Inputs) -> torch.Tensor:
     """`a` where `cond` is true, else `b`."""
-    return torch.where(given["cond"], given["a"], given["b"])
+    return torch.where(inputs["cond"], inputs["a"], inputs["b"])
 
 
-def make_list(given: Given) -> tuple[Value]:
-    """A list of zeros; where the program leaves the elements' shape open, they are empty until written."""
-    sizes = given.values["elem_shape"]
+def make_list(inputs: Inputs) -> tuple[Value]:
+    """A list of zeros. Elements whose shape the program does not declare are empty until they are written."""
+    sizes = inputs.values["elem_shape"]
     assert isinstance(sizes, tuple)
     known = [int(size) for size in sizes if isinstance(size, torch.Tensor)]
     shape = known if len(known) == len(sizes) else [0]
-    empty = torch.zeros(shape, dtype=_DTYPES[given.text("dtype")])
-    elements: Value = (empty,) * given.integer("init_length")
+    empty = torch.zeros(shape, dtype=_DTYPES[inputs.text("dtype")])
+    elements: Value = (empty,) * inputs.integer("init_length")
     return (elements,)
 
 
-def list_length(given: Given) -> torch.Tensor:
-    """How many elements a list has."""
-    return torch.tensor(len(given.several("ls")), dtype=torch.int32)
+def list_length(inputs: Inputs) -> torch.Tensor:
+    """The number of elements of a list."""
+    return torch.tensor(len(inputs.several("ls")), dtype=torch.int32)
 
 
-def list_write(given: Given) -> tuple[Value]:
-    """The list with one element replaced; a list grows by what is written past its end."""
-    return _written(given.several("ls"), [(given.integer("index"), given["value"])])
+def list_write(inputs: Inputs) -> tuple[Value]:
+    """The list with one element replaced. An index past the end extends the list."""
+    return _written(inputs.several("ls"), [(inputs.integer("index"), inputs["value"])])
 
 
-def list_scatter(given: Given) -> tuple[Value]:
-    """The list with several elements replaced, the rows of `value`."""
-    return _written(given.several("ls"), list(zip(given.ints("indices"), given["value"].unbind())))
+def list_scatter(inputs: Inputs) -> tuple[Value]:
+    """The list with several elements replaced by the rows of `value`."""
+    return _written(inputs.several("ls"), list(zip(inputs.ints("indices"), inputs["value"].unbind())))
 
 
-def _written(held: tuple[torch.Tensor, ...], writes: list[tuple[int, torch.Tensor]]) -> tuple[Value]:
-    new = list(held)
+def _written(elements: tuple[torch.Tensor, ...], writes: list[tuple[int, torch.Tensor]]) -> tuple[Value]:
+    new = list(elements)
     for index, value in writes:
         new += [torch.zeros_like(value) for _ in range(index + 1 - len(new))]
         new[index] = value
     return (tuple(new),)
 
 
-def list_read(given: Given) -> torch.Tensor:
+def list_read(inputs: Inputs) -> torch.Tensor:
     """One element."""
-    return given.several("ls")[given.integer("index")]
+    return inputs.several("ls")[inputs.integer("index")]
 
 
-def list_gather(given: Given) -> torch.Tensor:
+def list_gather(inputs: Inputs) -> torch.Tensor:
     """Several elements as one tensor [indices, *element]."""
-    held = given.several("ls")
-    return torch.stack([held[index] for index in given.ints("indices")])
+    elements = inputs.several("ls")
+    return torch.stack([elements[index] for index in inputs.ints("indices")])
 
 
 OPS: Mapping[str, Op] = {

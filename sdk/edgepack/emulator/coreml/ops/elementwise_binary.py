@@ -1,4 +1,4 @@
-"""Operations on two tensors, broadcast as NumPy does (`iOS15/elementwise_binary.py` in coremltools)."""
+"""Operations on two tensors with the broadcasting of NumPy (`iOS15/elementwise_binary.py` in coremltools)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 
-def real_div(given: Given) -> torch.Tensor:
-    """x / y; of whole numbers, rounded towards zero, since the result is whole, too."""
-    x, y = given["x"], given["y"]
+def real_div(inputs: Inputs) -> torch.Tensor:
+    """x / y; integer results are rounded towards zero."""
+    x, y = inputs["x"], inputs["y"]
     return x / y if x.is_floating_point() else torch.div(x, y, rounding_mode="trunc")
 
 
 def _binary(compute: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Op:
-    return lambda given: compute(given["x"], given["y"])
+    return lambda inputs: compute(inputs["x"], inputs["y"])
 
 
 _BINARY: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {

@@ -1,4 +1,4 @@
-"""Operations on each element alone (`mil/ops/defs/*/elementwise_unary.py` in coremltools)."""
+"""Elementwise operations on one tensor (`mil/ops/defs/*/elementwise_unary.py` in coremltools)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 _UNARY: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "abs": torch.abs,
@@ -43,41 +43,41 @@ _CAST = {
 _UNSIGNED_16 = 0xFFFF
 
 
-def cast(given: Given) -> torch.Tensor:
-    """Another type: floats lose their fraction, whole numbers what has no room; fp16 is rounded after."""
-    x, dtype = given["x"], given.text("dtype")
+def cast(inputs: Inputs) -> torch.Tensor:
+    """Convert to another type: fractions are cut off, integers wrap; the interpreter rounds to fp16."""
+    x, dtype = inputs["x"], inputs.text("dtype")
     if dtype == "uint16":
         return x.to(torch.int32) & _UNSIGNED_16
     return x.to(_CAST[dtype])
 
 
-def clip(given: Given) -> torch.Tensor:
-    """`x` held between `alpha` and `beta`."""
-    return given["x"].clamp(given.number("alpha"), given.number("beta"))
+def clip(inputs: Inputs) -> torch.Tensor:
+    """x clamped to [alpha, beta]."""
+    return inputs["x"].clamp(inputs.number("alpha"), inputs.number("beta"))
 
 
-def inverse(given: Given) -> torch.Tensor:
+def inverse(inputs: Inputs) -> torch.Tensor:
     """1 / (x + epsilon)."""
-    return torch.reciprocal(given["x"] + given["epsilon"])
+    return torch.reciprocal(inputs["x"] + inputs["epsilon"])
 
 
-def log(given: Given) -> torch.Tensor:
+def log(inputs: Inputs) -> torch.Tensor:
     """Natural logarithm of x + epsilon."""
-    return torch.log(given["x"] + given["epsilon"])
+    return torch.log(inputs["x"] + inputs["epsilon"])
 
 
-def rsqrt(given: Given) -> torch.Tensor:
+def rsqrt(inputs: Inputs) -> torch.Tensor:
     """1 / sqrt(x + epsilon)."""
-    return torch.rsqrt(given["x"] + given["epsilon"])
+    return torch.rsqrt(inputs["x"] + inputs["epsilon"])
 
 
-def threshold(given: Given) -> torch.Tensor:
-    """`x`, but no less than `alpha`."""
-    return torch.maximum(given["x"], given["alpha"])
+def threshold(inputs: Inputs) -> torch.Tensor:
+    """max(x, alpha)."""
+    return torch.maximum(inputs["x"], inputs["alpha"])
 
 
 def _unary(compute: Callable[[torch.Tensor], torch.Tensor]) -> Op:
-    return lambda given: compute(given["x"])
+    return lambda inputs: compute(inputs["x"])
 
 
 OPS: Mapping[str, Op] = {

@@ -1,4 +1,4 @@
-"""Products of matrices."""
+"""Matrix products."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 
-def linear(given: Given) -> Tensor:
-    """x of [*, in] times a weight of [out, in], transposed, and a bias of [out]."""
-    x, weight = _alike(given, "x", "weight")
-    bias = given.get("bias")
+def linear(inputs: Inputs) -> Tensor:
+    """x weightᵀ + bias; x is [*, in], `weight` [out, in] and `bias` [out]."""
+    x, weight = _alike(inputs, "x", "weight")
+    bias = inputs.get("bias")
     return functional.linear(x, weight, None if bias is None else bias.to(x.dtype))
 
 
-def matmul(given: Given) -> Tensor:
-    """A product with NumPy's broadcasting; a transposition does nothing to a vector."""
-    x, y = _alike(given, "x", "y")
-    return torch.matmul(_turned(x, given.flag("transpose_x")), _turned(y, given.flag("transpose_y")))
+def matmul(inputs: Inputs) -> Tensor:
+    """A matrix product with the broadcasting of NumPy; vectors are not transposed."""
+    x, y = _alike(inputs, "x", "y")
+    return torch.matmul(_turned(x, inputs.flag("transpose_x")), _turned(y, inputs.flag("transpose_y")))
 
 
-def einsum(given: Given) -> Tensor:
-    """A sum of products by an equation; axes of size 1 are broadcast."""
-    return torch.einsum(given.text("equation"), *given.several("values"))
+def einsum(inputs: Inputs) -> Tensor:
+    """Einstein summation; axes of size 1 are broadcast."""
+    return torch.einsum(inputs.text("equation"), *inputs.several("values"))
 
 
-def _alike(given: Given, first: str, second: str) -> tuple[Tensor, Tensor]:
+def _alike(inputs: Inputs, first: str, second: str) -> tuple[Tensor, Tensor]:
     """Both in the output's type: since iOS17 a constant may have another."""
-    kind = torch.float32 if given.dtypes[0].is_floating_point else given.dtypes[0]
-    return given[first].to(kind), given[second].to(kind)
+    kind = torch.float32 if inputs.dtypes[0].is_floating_point else inputs.dtypes[0]
+    return inputs[first].to(kind), inputs[second].to(kind)
 
 
 def _turned(x: Tensor, wanted: bool) -> Tensor:

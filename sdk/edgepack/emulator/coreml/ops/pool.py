@@ -1,4 +1,4 @@
-"""Pools over 1 to 3 dimensions: x of [n, channels, *sizes]."""
+"""Pooling in 1 to 3 dimensions: x is [n, channels, *sizes]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 from torch.nn import functional
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 from edgepack.emulator.coreml.window import Pairs, flat, pads
 
 _AVERAGE: Mapping[int, Callable[..., Tensor]] = {
@@ -23,42 +23,42 @@ _MAXIMUM: Mapping[int, Callable[..., Tensor]] = {
 }
 
 
-def max_pool(given: Given) -> Tensor:
-    """The greatest of each window; padding never wins."""
-    pairs, overhang = _paddings(given)
-    return _pooled(given, _MAXIMUM, _padded(_padded(given["x"], pairs, -math.inf), overhang, -math.inf))
+def max_pool(inputs: Inputs) -> Tensor:
+    """The maximum of each window; padding is -∞."""
+    pairs, overhang = _paddings(inputs)
+    return _pooled(inputs, _MAXIMUM, _padded(_padded(inputs["x"], pairs, -math.inf), overhang, -math.inf))
 
 
-def avg_pool(given: Given) -> Tensor:
-    """The mean of each window, with or without the padding; never of what `ceil_mode` lets overhang."""
-    pairs, overhang = _paddings(given)
-    x = given["x"]
-    means = _pooled(given, _AVERAGE, _padded(_padded(x, pairs, 0), overhang, 0))
-    outside = not given.flag("exclude_padding_from_average")
+def avg_pool(inputs: Inputs) -> Tensor:
+    """The mean of each window, with or without the padding, but without the overhang of `ceil_mode`."""
+    pairs, overhang = _paddings(inputs)
+    x = inputs["x"]
+    means = _pooled(inputs, _AVERAGE, _padded(_padded(x, pairs, 0), overhang, 0))
+    outside = not inputs.flag("exclude_padding_from_average")
     if not _any(overhang) and (outside or not _any(pairs)):
         return means
     inside = _padded(x.new_ones(1, 1, *x.shape[2:]), pairs, float(outside))
-    return means / _pooled(given, _AVERAGE, _padded(inside, overhang, 0))
+    return means / _pooled(inputs, _AVERAGE, _padded(inside, overhang, 0))
 
 
-def l2_pool(given: Given) -> Tensor:
-    """The root of the sum of squares of each window."""
-    pairs, overhang = _paddings(given)
-    squares = _padded(_padded(given["x"].square(), pairs, 0), overhang, 0)
-    return (_pooled(given, _AVERAGE, squares) * math.prod(given.ints("kernel_sizes"))).sqrt()
+def l2_pool(inputs: Inputs) -> Tensor:
+    """The Euclidean norm of each window."""
+    pairs, overhang = _paddings(inputs)
+    squares = _padded(_padded(inputs["x"].square(), pairs, 0), overhang, 0)
+    return (_pooled(inputs, _AVERAGE, squares) * math.prod(inputs.ints("kernel_sizes"))).sqrt()
 
 
-def _paddings(given: Given) -> tuple[Pairs, Pairs]:
-    """What the program pads, and what `ceil_mode` lets the last windows overhang."""
-    sizes, kernel, strides = given["x"].shape[2:], given.ints("kernel_sizes"), given.ints("strides")
-    pairs = pads(given, sizes, kernel, strides)
-    if not given.flag("ceil_mode"):
+def _paddings(inputs: Inputs) -> tuple[Pairs, Pairs]:
+    """The padding of the program, and the overhang of the last windows with `ceil_mode`."""
+    sizes, kernel, strides = inputs["x"].shape[2:], inputs.ints("kernel_sizes"), inputs.ints("strides")
+    pairs = pads(inputs, sizes, kernel, strides)
+    if not inputs.flag("ceil_mode"):
         return pairs, [(0, 0)] * len(pairs)
     return pairs, [(0, _overhang(*each)) for each in zip(sizes, pairs, kernel, strides)]
 
 
 def _overhang(size: int, pair: tuple[int, int], kernel: int, stride: int) -> int:
-    """Elements that the last window lacks, where a window that begins in the padding behind is dropped."""
+    """Elements that the last window overhangs. A window that starts in the padding at the end is dropped."""
     padding = pair[0] + pair[1]
     full = size + padding
     steps = -(-(full - kernel) // stride)
@@ -71,9 +71,9 @@ def _padded(x: Tensor, pairs: Pairs, value: float) -> Tensor:
     return functional.pad(x, flat(pairs), value=value) if _any(pairs) else x
 
 
-def _pooled(given: Given, pool: Mapping[int, Callable[..., Tensor]], x: Tensor) -> Tensor:
-    kernel: Sequence[int] = given.ints("kernel_sizes")
-    return pool[len(kernel)](x, kernel, given.ints("strides"))
+def _pooled(inputs: Inputs, pool: Mapping[int, Callable[..., Tensor]], x: Tensor) -> Tensor:
+    kernel: Sequence[int] = inputs.ints("kernel_sizes")
+    return pool[len(kernel)](x, kernel, inputs.ints("strides"))
 
 
 def _any(pairs: Pairs) -> bool:

@@ -1,4 +1,4 @@
-"""Activations to whole numbers and back (`iOS17/quantization_ops.py` in coremltools)."""
+"""Quantization and dequantization of activations (`iOS17/quantization_ops.py` in coremltools)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from collections.abc import Mapping
 
 import torch
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 
-def quantize(given: Given) -> torch.Tensor:
-    """round(input / scale) + zero point, held within int8 or uint8; ties to even."""
-    held = torch.iinfo(given.dtypes[0])
-    codes = torch.round(given["input"] / _along(given, "scale")) + _zero_point(given)
-    return codes.clamp(held.min, held.max).to(given.dtypes[0])
+def quantize(inputs: Inputs) -> torch.Tensor:
+    """round(input / scale) + zero point, clamped to int8 or uint8; halves are rounded to even."""
+    held = torch.iinfo(inputs.dtypes[0])
+    codes = torch.round(inputs["input"] / _along(inputs, "scale")) + _zero_point(inputs)
+    return codes.clamp(held.min, held.max).to(inputs.dtypes[0])
 
 
-def dequantize(given: Given) -> torch.Tensor:
+def dequantize(inputs: Inputs) -> torch.Tensor:
     """scale * (input - zero point)."""
-    return _along(given, "scale") * (given["input"].float() - _zero_point(given))
+    return _along(inputs, "scale") * (inputs["input"].float() - _zero_point(inputs))
 
 
-def _zero_point(given: Given) -> torch.Tensor | float:
-    return _along(given, "zero_point").float() if given.has("zero_point") else 0.0
+def _zero_point(inputs: Inputs) -> torch.Tensor | float:
+    return _along(inputs, "zero_point").float() if inputs.has("zero_point") else 0.0
 
 
-def _along(given: Given, name: str) -> torch.Tensor:
-    """A scalar, or a vector along `axis` of the input."""
-    value, x = given[name], given["input"]
+def _along(inputs: Inputs, name: str) -> torch.Tensor:
+    """A scalar, or a vector reshaped to broadcast along `axis` of the input."""
+    value, x = inputs[name], inputs["input"]
     if value.dim() == 0:
         return value
     sizes = [1] * x.dim()
-    sizes[given.integer("axis")] = -1
+    sizes[inputs.integer("axis")] = -1
     return value.reshape(sizes)
 
 

@@ -1,6 +1,6 @@
-"""Random numbers: of the named distribution, never those that Core ML draws.
+"""Random numbers: of the same distribution as Core ML's, but not the same numbers.
 
-A seed of -1 draws from torch's own generator, any other gives the same numbers again.
+A seed of -1 uses the global generator of torch; results with any other seed repeat.
 """
 
 from __future__ import annotations
@@ -10,40 +10,40 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 
-def random_bernoulli(given: Given) -> Tensor:
-    """1 with a probability, else 0."""
-    return (_uniform(given) < given["prob"]).float()
+def random_bernoulli(inputs: Inputs) -> Tensor:
+    """1 with probability `prob`, else 0."""
+    return (_uniform(inputs) < inputs["prob"]).float()
 
 
-def random_categorical(given: Given) -> Tensor:
-    """Indices drawn by the logits or probabilities of the last axis, with replacement."""
-    x = given["x"]
-    weights = x.softmax(-1) if given.text("mode") == "logits" else x
+def random_categorical(inputs: Inputs) -> Tensor:
+    """Indices sampled by the logits or probabilities of the last axis, with replacement."""
+    x = inputs["x"]
+    weights = x.softmax(-1) if inputs.text("mode") == "logits" else x
     rows = weights.reshape(-1, x.shape[-1])
-    drawn = torch.multinomial(rows, given.integer("size"), replacement=True, generator=_generator(given))
+    drawn = torch.multinomial(rows, inputs.integer("size"), replacement=True, generator=_generator(inputs))
     return drawn.view(*x.shape[:-1], -1).float()
 
 
-def random_normal(given: Given) -> Tensor:
-    """A normal distribution."""
-    drawn = torch.randn(given.ints("shape"), generator=_generator(given))
-    return given["mean"] + given["stddev"] * drawn
+def random_normal(inputs: Inputs) -> Tensor:
+    """The normal distribution."""
+    drawn = torch.randn(inputs.ints("shape"), generator=_generator(inputs))
+    return inputs["mean"] + inputs["stddev"] * drawn
 
 
-def random_uniform(given: Given) -> Tensor:
-    """An even distribution from `low` to before `high`."""
-    return given["low"] + (given["high"] - given["low"]) * _uniform(given)
+def random_uniform(inputs: Inputs) -> Tensor:
+    """The uniform distribution on [low, high)."""
+    return inputs["low"] + (inputs["high"] - inputs["low"]) * _uniform(inputs)
 
 
-def _uniform(given: Given) -> Tensor:
-    return torch.rand(given.ints("shape"), generator=_generator(given))
+def _uniform(inputs: Inputs) -> Tensor:
+    return torch.rand(inputs.ints("shape"), generator=_generator(inputs))
 
 
-def _generator(given: Given) -> torch.Generator | None:
-    seed = given.integer("seed")
+def _generator(inputs: Inputs) -> torch.Generator | None:
+    seed = inputs.integer("seed")
     return None if seed == -1 else torch.Generator().manual_seed(seed)
 
 

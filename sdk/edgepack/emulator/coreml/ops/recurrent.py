@@ -1,7 +1,7 @@
-"""Recurrent layers: x of [time, n, in], states of [n, hidden].
+"""Recurrent layers: x is [time, n, in], states are [n, hidden].
 
-A reversed layer gives its steps in the order in which it takes them, the last moment of x first; the
-backward half of a bidirectional one gives them in the order of x. Activations have Core ML's constants.
+The output of a reversed layer is in the order of its steps, which start at the end of x. The backward half of
+a bidirectional layer is in the order of x. Activations have the constants of Core ML.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 _State = tuple[Tensor, ...]
 _Step = Callable[[Tensor, _State], _State]
@@ -28,27 +28,27 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def rnn(given: Given) -> tuple[Tensor, ...]:
-    """h = activation(W x + R h + b). Gives the steps or the last one, and the last state."""
-    activation = _ACTIVATIONS[given.text("activation")]
-    recurrent = given["weight_hh"]
+def rnn(inputs: Inputs) -> tuple[Tensor, ...]:
+    """h = activation(W x + R h + b). Outputs are all steps or the last, and the last state."""
+    activation = _ACTIVATIONS[inputs.text("activation")]
+    recurrent = inputs["weight_hh"]
 
     def step(x: Tensor, state: _State) -> _State:
         return (activation(x + functional.linear(state[0], recurrent)),)
 
-    projected = functional.linear(given["x"], given["weight_ih"], given.get("bias"))
-    return _answer(given, _scan(_ordered(given, projected), (given["initial_h"],), step))
+    projected = functional.linear(inputs["x"], inputs["weight_ih"], inputs.get("bias"))
+    return _outputs(inputs, _scan(_ordered(inputs, projected), (inputs["initial_h"],), step))
 
 
-def gru(given: Given) -> tuple[Tensor, ...]:
-    """A gated recurrent unit of gates reset, output, update.
+def gru(inputs: Inputs) -> tuple[Tensor, ...]:
+    """A gated recurrent unit with gates in the order reset, output, update.
 
-    The reset gate falls on the state before its matrix product; with iOS18's `reset_after` on the product
-    and its bias behind it, as in torch.
+    The reset gate multiplies the state before its matrix product; with `reset_after` of iOS18, it multiplies
+    the product and its bias, as in torch.
     """
-    inner, outer = (_ACTIVATIONS[given.text(name)] for name in ("recurrent_activation", "activation"))
-    weights, bias = given["weight_hh"].chunk(3), _bias(given, "bias")
-    after = given.has("reset_after") and given.flag("reset_after")
+    inner, outer = (_ACTIVATIONS[inputs.text(name)] for name in ("recurrent_activation", "activation"))
+    weights, bias = inputs["weight_hh"].chunk(3), _bias(inputs, "bias")
+    after = inputs.has("reset_after") and inputs.flag("reset_after")
     early, late = (torch.zeros_like(bias[1]), bias[1]) if after else (bias[1], None)
 
     def step(x: Tensor, state: _State) -> _State:
@@ -59,32 +59,33 @@ def gru(given: Given) -> tuple[Tensor, ...]:
         output = outer(to_output + early + (product * reset if after else product))
         return ((1 - update) * output + update * h,)
 
-    projected = functional.linear(given["x"], given["weight_ih"], given.get("input_bias"))
-    return _answer(given, _scan(_ordered(given, projected), (given["initial_h"],), step))
+    projected = functional.linear(inputs["x"], inputs["weight_ih"], inputs.get("input_bias"))
+    return _outputs(inputs, _scan(_ordered(inputs, projected), (inputs["initial_h"],), step))
 
 
-def lstm(given: Given) -> tuple[Tensor, ...]:
-    """A long short-term memory of gates input, forget, output, cell, with peepholes and a clipped cell.
+def lstm(inputs: Inputs) -> tuple[Tensor, ...]:
+    """A long short-term memory with gates in the order input, forget, output, cell, and with peepholes.
 
-    Gives the steps or the last one, the last state and the last cell; both directions side by side.
+    Outputs are all steps or the last, the last state and the last cell; both directions are concatenated.
     """
-    states = given["initial_h"], given["initial_c"]
-    if given.text("direction") != "bidirectional":
-        return _answer(given, _scan(_ordered(given, _projected(given, "")), states, _lstm_step(given, "")))
+    states = inputs["initial_h"], inputs["initial_c"]
+    if inputs.text("direction") != "bidirectional":
+        frames = _ordered(inputs, _projected(inputs, ""))
+        return _outputs(inputs, _scan(frames, states, _lstm_step(inputs, "")))
     ahead, behind = zip(*(state.chunk(2, -1) for state in states))
-    first, one = _scan(_projected(given, ""), ahead, _lstm_step(given, ""))
-    second, other = _scan(_projected(given, "_back").flip(0), behind, _lstm_step(given, "_back"))
+    first, one = _scan(_projected(inputs, ""), ahead, _lstm_step(inputs, ""))
+    second, other = _scan(_projected(inputs, "_back").flip(0), behind, _lstm_step(inputs, "_back"))
     last = tuple(torch.cat(pair, -1) for pair in zip(one, other))
-    return _answer(given, (torch.cat([first, second.flip(0)], -1), last))
+    return _outputs(inputs, (torch.cat([first, second.flip(0)], -1), last))
 
 
-def _lstm_step(given: Given, side: str) -> _Step:
+def _lstm_step(inputs: Inputs, side: str) -> _Step:
     names = ("recurrent_activation", "cell_activation", "activation")
-    gate, cell, outer = (_ACTIVATIONS[given.text(name)] for name in names)
-    recurrent = given[f"weight_hh{side}"]
-    peephole = given.get(f"peephole{side}")
+    gate, cell, outer = (_ACTIVATIONS[inputs.text(name)] for name in names)
+    recurrent = inputs[f"weight_hh{side}"]
+    peephole = inputs.get(f"peephole{side}")
     peepholes = (0.0, 0.0, 0.0) if peephole is None else peephole.chunk(3)
-    clip = given.number("clip") if given.has("clip") else torch.inf
+    clip = inputs.number("clip") if inputs.has("clip") else torch.inf
 
     def step(x: Tensor, state: _State) -> _State:
         h, c = state
@@ -96,21 +97,21 @@ def _lstm_step(given: Given, side: str) -> _Step:
     return step
 
 
-def _projected(given: Given, side: str) -> Tensor:
-    return functional.linear(given["x"], given[f"weight_ih{side}"], given.get(f"bias{side}"))
+def _projected(inputs: Inputs, side: str) -> Tensor:
+    return functional.linear(inputs["x"], inputs[f"weight_ih{side}"], inputs.get(f"bias{side}"))
 
 
-def _bias(given: Given, name: str) -> tuple[Tensor, ...]:
-    bias = given.get(name)
-    return (given["weight_hh"].new_zeros(len(given["weight_hh"])) if bias is None else bias).chunk(3)
+def _bias(inputs: Inputs, name: str) -> tuple[Tensor, ...]:
+    bias = inputs.get(name)
+    return (inputs["weight_hh"].new_zeros(len(inputs["weight_hh"])) if bias is None else bias).chunk(3)
 
 
-def _ordered(given: Given, projected: Tensor) -> Tensor:
-    return projected.flip(0) if given.text("direction") == "reverse" else projected
+def _ordered(inputs: Inputs, projected: Tensor) -> Tensor:
+    return projected.flip(0) if inputs.text("direction") == "reverse" else projected
 
 
 def _scan(frames: Tensor, state: _State, step: _Step) -> tuple[Tensor, _State]:
-    """Every step's first state, [time, n, hidden], and the last states."""
+    """The first state of each step, [time, n, hidden], and the last states."""
     steps = []
     for frame in frames:
         state = step(frame, state)
@@ -118,9 +119,9 @@ def _scan(frames: Tensor, state: _State, step: _Step) -> tuple[Tensor, _State]:
     return torch.stack(steps), state
 
 
-def _answer(given: Given, scanned: tuple[Tensor, _State]) -> tuple[Tensor, ...]:
+def _outputs(inputs: Inputs, scanned: tuple[Tensor, _State]) -> tuple[Tensor, ...]:
     steps, last = scanned
-    return (steps if given.flag("output_sequence") else last[0][None], *last)
+    return (steps if inputs.flag("output_sequence") else last[0][None], *last)
 
 
 OPS: Mapping[str, Op] = {"gru": gru, "lstm": lstm, "rnn": rnn}

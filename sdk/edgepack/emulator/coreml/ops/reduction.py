@@ -1,4 +1,4 @@
-"""Reductions over axes; whole numbers stay whole, their fractions cut off, as in coremltools."""
+"""Reductions over axes. Integer results are truncated, as in coremltools."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 _Fold = Callable[[Tensor, list[int], bool], Tensor]
 
 
 def _over_axes(fold: _Fold) -> Op:
-    def reduce(given: Given) -> Tensor:
-        x = given["x"]
-        axes = given.ints("axes") if given.has("axes") else list(range(x.dim()))
-        if not axes:  # torch takes an empty list for all axes
+    def reduce(inputs: Inputs) -> Tensor:
+        x = inputs["x"]
+        axes = inputs.ints("axes") if inputs.has("axes") else list(range(x.dim()))
+        if not axes:  # an empty list means all axes in torch
             return fold(x[..., None], [-1], False).to(x.dtype)
-        return fold(x, axes, given.flag("keep_dims")).to(x.dtype)
+        return fold(x, axes, inputs.flag("keep_dims")).to(x.dtype)
 
     return reduce
 
 
 def _over_axis(choose: Callable[..., Tensor]) -> Op:
-    def reduce(given: Given) -> Tensor:
-        return choose(given["x"], given.integer("axis"), given.flag("keep_dims")).to(given.dtypes[0])
+    def reduce(inputs: Inputs) -> Tensor:
+        return choose(inputs["x"], inputs.integer("axis"), inputs.flag("keep_dims")).to(inputs.dtypes[0])
 
     return reduce
 
 
 def _exact(x: Tensor) -> Tensor:
-    """Whole numbers as floats that hold them, for what is no whole number."""
+    """Integers as float64, for reductions whose results are not integers."""
     return x if x.is_floating_point() else x.double()
 
 

@@ -1,4 +1,4 @@
-"""States: tensors that outlive a run (`iOS18/states.py` and `coreml_dialect/ops.py` in coremltools)."""
+"""States: tensors kept between runs (`iOS18/states.py` and `coreml_dialect/ops.py` in coremltools)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 
 import torch
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 
-def read_state(given: Given) -> torch.Tensor:
-    """What a state holds; a copy, which later writes do not change."""
-    return given["input"].clone()
+def read_state(inputs: Inputs) -> torch.Tensor:
+    """A copy of a state, which later writes do not change."""
+    return inputs["input"].clone()
 
 
-def coreml_update_state(given: Given) -> torch.Tensor:
-    """Write `value` into a state, and hand it on."""
-    given["state"].copy_(given["value"])
-    return given["value"]
+def coreml_update_state(inputs: Inputs) -> torch.Tensor:
+    """Write `value` into a state, and return it."""
+    inputs["state"].copy_(inputs["value"])
+    return inputs["value"]
 
 
 OPS: Mapping[str, Op] = {"read_state": read_state, "coreml_update_state": coreml_update_state}

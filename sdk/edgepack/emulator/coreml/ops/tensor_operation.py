@@ -1,4 +1,4 @@
-"""Tensors made, joined, parted, ordered and selected."""
+"""Creation, concatenation, splitting, sorting and selection of tensors."""
 
 from __future__ import annotations
 
@@ -9,83 +9,83 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgepack.emulator.coreml.operation import Given, Op, Value
+from edgepack.emulator.coreml.operation import Inputs, Op, Value
 from edgepack.emulator.coreml.window import flat
 
 
-def argsort(given: Given) -> Tensor:
-    """Indices that sort an axis; the first of equals comes first."""
-    return _sorted(given, given.integer("axis"))[1].to(given.dtypes[0])
+def argsort(inputs: Inputs) -> Tensor:
+    """Indices that sort an axis; the sort is stable."""
+    return _sorted(inputs, inputs.integer("axis"))[1].to(inputs.dtypes[0])
 
 
-def band_part(given: Given) -> Tensor:
-    """The band of each innermost matrix between `lower` and `upper` diagonals; a negative one keeps all."""
-    x, lower, upper = given["x"], given.integer("lower"), given.integer("upper")
+def band_part(inputs: Inputs) -> Tensor:
+    """The band of the innermost matrices with `lower` and `upper` diagonals; negative numbers keep all."""
+    x, lower, upper = inputs["x"], inputs.integer("lower"), inputs.integer("upper")
     below = torch.arange(x.shape[-2])[:, None] - torch.arange(x.shape[-1])
     kept = (below <= (lower if lower >= 0 else math.inf)) & (-below <= (upper if upper >= 0 else math.inf))
     return torch.where(kept, x, torch.zeros_like(x))
 
 
-def concat(given: Given) -> Tensor:
-    """Tensors joined along an axis, one after the other or interleaved; scalars become a vector."""
-    values, axis = given.several("values"), given.integer("axis")
+def concat(inputs: Inputs) -> Tensor:
+    """Concatenate tensors along an axis, optionally interleaved; scalars become a vector."""
+    values, axis = inputs.several("values"), inputs.integer("axis")
     if values[0].dim() == 0:
         return torch.stack(values)
-    if not given.flag("interleave"):
+    if not inputs.flag("interleave"):
         return torch.cat(values, axis)
     axis %= values[0].dim()
     return torch.stack(values, axis + 1).flatten(axis, axis + 1)
 
 
-def cumsum(given: Given) -> Tensor:
+def cumsum(inputs: Inputs) -> Tensor:
     """Sums up to each element of an axis, with or without it, from the front or from the back."""
-    x, axis = given["x"], given.integer("axis")
-    x = x.flip(axis) if given.flag("reverse") else x
+    x, axis = inputs["x"], inputs.integer("axis")
+    x = x.flip(axis) if inputs.flag("reverse") else x
     sums = x.cumsum(axis).to(x.dtype)
-    if given.flag("exclusive"):
+    if inputs.flag("exclusive"):
         before = sums.narrow(axis, 0, sums.shape[axis] - 1)
         sums = torch.cat([torch.zeros_like(x.narrow(axis, 0, 1)), before], axis)
-    return sums.flip(axis) if given.flag("reverse") else sums
+    return sums.flip(axis) if inputs.flag("reverse") else sums
 
 
-def fill(given: Given) -> Tensor:
-    """One value in a shape."""
-    return given["value"].expand(given.ints("shape")).clone()
+def fill(inputs: Inputs) -> Tensor:
+    """A tensor of one value."""
+    return inputs["value"].expand(inputs.ints("shape")).clone()
 
 
-def fill_like(given: Given) -> Tensor:
-    """One value in another tensor's shape."""
-    return given["value"].expand(given["ref_tensor"].shape).clone()
+def fill_like(inputs: Inputs) -> Tensor:
+    """A tensor of one value, with the shape of another tensor."""
+    return inputs["value"].expand(inputs["ref_tensor"].shape).clone()
 
 
-def flatten2d(given: Given) -> Tensor:
-    """A matrix: what stands before an axis, and what stands from it on."""
-    x, axis = given["x"], given.integer("axis")
+def flatten2d(inputs: Inputs) -> Tensor:
+    """A matrix: the axes before `axis`, and those from it on, are flattened."""
+    x, axis = inputs["x"], inputs.integer("axis")
     return x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
 
 
-def identity(given: Given) -> tuple[Value]:
-    """What it is given, a list too."""
-    value = given.values["x"]
+def identity(inputs: Inputs) -> tuple[Value]:
+    """The input, which may be a list."""
+    value = inputs.values["x"]
     assert value is not None
     return (value,)
 
 
-def non_maximum_suppression(given: Given) -> tuple[Tensor, ...]:
-    """Boxes of [n, B, 4] as (x, y, width, height) about centers, the best first, without those they overlap.
+def non_maximum_suppression(inputs: Inputs) -> tuple[Tensor, ...]:
+    """Sort boxes by score, and drop those that overlap a better one.
 
-    Gives boxes, scores of [n, B, K], indices (-1 where none is left) and, before iOS17, how many there are;
-    since iOS17 boxes and scores are [n, 4, B] and [n, K, B]. Where the threshold lets no box pass, the
-    best one does.
+    Boxes are [n, B, 4], with center x, center y, width and height; scores are [n, B, K]. Since iOS17 both
+    are transposed: [n, 4, B] and [n, K, B]. Outputs are boxes, scores, indices (-1 after the last box) and,
+    before iOS17, the number of boxes. If no score reaches the threshold, the best box is kept.
     """
-    last = given.opset >= 17
-    boxes, scores = (given[name].mT if last else given[name] for name in ("boxes", "scores"))
+    last = inputs.opset >= 17
+    boxes, scores = (inputs[name].mT if last else inputs[name] for name in ("boxes", "scores"))
     best, kinds = scores.max(-1)
-    overlaps = _overlap(boxes) > given.number("iou_threshold")
-    if given.flag("per_class_suppression"):
+    overlaps = _overlap(boxes) > inputs.number("iou_threshold")
+    if inputs.flag("per_class_suppression"):
         overlaps &= kinds[:, :, None] == kinds[:, None]
-    least = -math.inf if last else given.number("score_threshold")
-    chosen = _suppressed(best, overlaps, least, given.integer("max_boxes"))
+    least = -math.inf if last else inputs.number("score_threshold")
+    chosen = _suppressed(best, overlaps, least, inputs.integer("max_boxes"))
     there = (chosen >= 0)[..., None]
     found = [
         torch.where(there, x.take_along_dim(chosen.clamp(min=0)[..., None], 1), torch.zeros(()))
@@ -96,78 +96,78 @@ def non_maximum_suppression(given: Given) -> tuple[Tensor, ...]:
     return *found, chosen.to(torch.int32), there.sum((1, 2)).to(torch.int32)
 
 
-def non_zero(given: Given) -> Tensor:
-    """Places of the elements that are not zero, [number, rank]."""
-    return (given["x"] != 0).nonzero().to(torch.int32)
+def non_zero(inputs: Inputs) -> Tensor:
+    """Indices of the elements that are not zero, [number, rank]."""
+    return (inputs["x"] != 0).nonzero().to(torch.int32)
 
 
-def one_hot(given: Given) -> Tensor:
-    """`on_value` at each index along a new axis, `off_value` elsewhere, and where an index lies outside."""
-    indices, axis = given["indices"].long(), given.integer("axis")
-    places = torch.arange(given.integer("one_hot_vector_size"))
-    hot = torch.where(indices[..., None] == places, given["on_value"], given["off_value"])
+def one_hot(inputs: Inputs) -> Tensor:
+    """`on_value` at each index along a new axis, `off_value` elsewhere; indices may be out of bounds."""
+    indices, axis = inputs["indices"].long(), inputs.integer("axis")
+    places = torch.arange(inputs.integer("one_hot_vector_size"))
+    hot = torch.where(indices[..., None] == places, inputs["on_value"], inputs["off_value"])
     return hot.movedim(-1, axis)
 
 
-def pad(given: Given) -> Tensor:
-    """The last axes padded by a value, by their edge, or by their mirror image without the edge."""
-    x, amounts, mode = given["x"], given.ints("pad"), given.text("mode")
+def pad(inputs: Inputs) -> Tensor:
+    """Pad the last axes with a constant, with their edge, or with their reflection without the edge."""
+    x, amounts, mode = inputs["x"], inputs.ints("pad"), inputs.text("mode")
     pairs = list(zip(amounts[::2], amounts[1::2]))
     if mode == "constant":
-        return functional.pad(x, flat(pairs), value=given.number("constant_val"))
+        return functional.pad(x, flat(pairs), value=inputs.number("constant_val"))
     for axis, pair in enumerate(pairs, start=x.dim() - len(pairs)):
         if any(pair):
             x = x.index_select(axis, _repeated(x.shape[axis], pair, mode))
     return x
 
 
-def range_1d(given: Given) -> Tensor:
-    """Numbers from `start` to before `end`."""
-    start, end, step = (given[name].item() for name in ("start", "end", "step"))
-    return torch.arange(start, end, step, dtype=given["start"].dtype)
+def range_1d(inputs: Inputs) -> Tensor:
+    """Numbers from `start` up to `end`, exclusive."""
+    start, end, step = (inputs[name].item() for name in ("start", "end", "step"))
+    return torch.arange(start, end, step, dtype=inputs["start"].dtype)
 
 
-def shape(given: Given) -> Tensor:
+def shape(inputs: Inputs) -> Tensor:
     """The sizes of a tensor."""
-    return torch.tensor(given["x"].shape, dtype=torch.int32)
+    return torch.tensor(inputs["x"].shape, dtype=torch.int32)
 
 
-def split(given: Given) -> tuple[Tensor, ...]:
-    """Parts of an axis, of equal or of named sizes."""
-    x, axis = given["x"], given.integer("axis")
-    if given.has("split_sizes"):
-        return torch.split(x, given.ints("split_sizes"), axis)
-    return torch.tensor_split(x, given.integer("num_splits"), axis)
+def split(inputs: Inputs) -> tuple[Tensor, ...]:
+    """Split an axis into equal parts or into `split_sizes`."""
+    x, axis = inputs["x"], inputs.integer("axis")
+    if inputs.has("split_sizes"):
+        return torch.split(x, inputs.ints("split_sizes"), axis)
+    return torch.tensor_split(x, inputs.integer("num_splits"), axis)
 
 
-def stack(given: Given) -> Tensor:
-    """Tensors joined along a new axis."""
-    return torch.stack(given.several("values"), given.integer("axis"))
+def stack(inputs: Inputs) -> Tensor:
+    """Stack tensors along a new axis."""
+    return torch.stack(inputs.several("values"), inputs.integer("axis"))
 
 
-def tile(given: Given) -> Tensor:
-    """Each axis repeated."""
-    return given["x"].repeat(given.ints("reps"))
+def tile(inputs: Inputs) -> Tensor:
+    """Repeat each axis."""
+    return inputs["x"].repeat(inputs.ints("reps"))
 
 
-def topk(given: Given) -> Value:
-    """The greatest or least k of an axis and, unless iOS16's `return_indices` is off, where they stand."""
-    axis, k = given.integer("axis"), given.integer("k")
-    size = k if k >= 0 else given["x"].shape[axis]
-    values, order = (each.narrow(axis, 0, size) for each in _sorted(given, axis))
-    if given.has("return_indices") and not given.flag("return_indices"):
+def topk(inputs: Inputs) -> Value:
+    """The k largest or smallest elements of an axis and, unless `return_indices` is off, their indices."""
+    axis, k = inputs.integer("axis"), inputs.integer("k")
+    size = k if k >= 0 else inputs["x"].shape[axis]
+    values, order = (result.narrow(axis, 0, size) for result in _sorted(inputs, axis))
+    if inputs.has("return_indices") and not inputs.flag("return_indices"):
         return values
-    return values, order.to(given.dtypes[1])
+    return values, order.to(inputs.dtypes[1])
 
 
-def _sorted(given: Given, axis: int) -> tuple[Tensor, Tensor]:
-    """An axis in order, and where its elements stood; the first of equals comes first."""
-    values, order = given["x"].sort(dim=axis, descending=not given.flag("ascending"), stable=True)
+def _sorted(inputs: Inputs, axis: int) -> tuple[Tensor, Tensor]:
+    """The sorted axis and the indices of its elements, by a stable sort."""
+    values, order = inputs["x"].sort(dim=axis, descending=not inputs.flag("ascending"), stable=True)
     return values, order
 
 
 def _overlap(boxes: Tensor) -> Tensor:
-    """Intersection over union of each box with each, [n, B, B]."""
+    """Intersection over union of all pairs of boxes, [n, B, B]."""
     centers, sizes = boxes.chunk(2, -1)
     low, high = centers - sizes / 2, centers + sizes / 2
     least, most = torch.maximum(low[:, :, None], low[:, None]), torch.minimum(high[:, :, None], high[:, None])
@@ -177,7 +177,7 @@ def _overlap(boxes: Tensor) -> Tensor:
 
 
 def _suppressed(scores: Tensor, overlaps: Tensor, least: float, most: int) -> Tensor:
-    """Indices of the boxes that stay, [n, most], the best first; -1 where there are no more."""
+    """Indices of the kept boxes, [n, most], by score; -1 after the last."""
     left = torch.where(scores >= least, scores, -math.inf)
     none = (left == -math.inf).all(1, keepdim=True)
     left = torch.where(none & (scores == scores.amax(1, keepdim=True)), scores, left)
@@ -191,7 +191,7 @@ def _suppressed(scores: Tensor, overlaps: Tensor, least: float, most: int) -> Te
 
 
 def _repeated(size: int, pair: tuple[int, int], mode: str) -> Tensor:
-    """Where each element of a padded axis is read."""
+    """The source index of each element of a padded axis."""
     places = torch.arange(-pair[0], size + pair[1])
     return places.clamp(0, size - 1) if mode == "replicate" else size - 1 - (size - 1 - places.abs()).abs()
 

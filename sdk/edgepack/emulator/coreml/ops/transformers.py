@@ -8,14 +8,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from edgepack.emulator.coreml.operation import Given, Op
+from edgepack.emulator.coreml.operation import Inputs, Op
 
 
-def scaled_dot_product_attention(given: Given) -> Tensor:
-    """softmax(query keyᵀ / √E + mask) value; a mask of flags tells which keys take part."""
-    query, key, value = given["query"], given["key"], given["value"]
+def scaled_dot_product_attention(inputs: Inputs) -> Tensor:
+    """softmax(query keyᵀ / √E + mask) value. A boolean mask selects keys."""
+    query, key, value = inputs["query"], inputs["key"], inputs["value"]
     scores = query @ key.mT / math.sqrt(query.shape[-1])
-    mask = given.get("attn_mask")
+    mask = inputs.get("attn_mask")
     if mask is not None:
         scores = torch.where(mask, scores, -math.inf) if mask.dtype == torch.bool else scores + mask
     return scores.softmax(-1) @ value
