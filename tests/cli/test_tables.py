@@ -14,7 +14,7 @@ COLUMNS = [
     Column("why", shortest=8, cut="end", rank=1),
     Column("SQNR dB", "right", rank=2),
 ]
-ROWS = [
+ROWS: list[list[str | Cell]] = [
     ["mobilenet_v2-w8a8.mlpackage", "3.501", "", "it is slower than float", "35.2"],
     [Cell("☃" * 9, "bold"), "12.250", "", "shipped", "7.0"],
 ]

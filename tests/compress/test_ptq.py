@@ -106,9 +106,9 @@ def test_equalization_is_kept_only_where_it_helps() -> None:
     )
     uneven = _net(nn.ReLU)
     powers = 2.0 ** torch.arange(-8, 8)
-    uneven[0].weight.mul_(powers.reshape(-1, 1, 1, 1))
-    uneven[0].bias.mul_(powers)
-    uneven[2].weight.div_(powers.reshape(1, -1, 1, 1))
+    uneven.get_parameter("0.weight").mul_(powers.reshape(-1, 1, 1, 1))
+    uneven.get_parameter("0.bias").mul_(powers)
+    uneven.get_parameter("2.weight").div_(powers.reshape(1, -1, 1, 1))
     assert ptq.choose_recipe(Calibration(source_of(uneven, _rows()))).equalize != "none"
 
 

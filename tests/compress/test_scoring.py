@@ -49,7 +49,7 @@ def test_what_answers_nan_or_nothing_scores_worst() -> None:
     exact = ptq.score(calibration, Recipe("fp32"))
     assert (exact.sqnr_db, exact.ranking_db, exact.agreement) == (math.inf, math.inf, 100)
     broken = copy.deepcopy(net)
-    broken[0].bias[0] = math.nan
+    broken.get_parameter("0.bias")[0] = math.nan
     module = source_of(broken, _rows(2)).exported.module()
     found = scoring.score_recipe(calibration, module, Recipe("fp32"), {})
     assert found.sqnr_db == found.ranking_db == -math.inf

@@ -33,10 +33,10 @@ def _net(act: type[nn.Module]) -> nn.Sequential:
 
 def test_damage_is_told_of_the_layer_that_does_it() -> None:
     net = _net(nn.ReLU)
-    net[0].weight.div_(300)  # what it gives is drowned by what its bias gives to one channel
-    net[0].bias.zero_()[0] = 30
-    net[2].weight[:, 0] = 0
-    net[5].weight.mul_(300)
+    net.get_parameter("0.weight").div_(300)  # what it gives is drowned by what its bias gives to one channel
+    net.get_parameter("0.bias").zero_()[0] = 30
+    net.get_parameter("2.weight")[:, 0] = 0
+    net.get_parameter("5.weight").mul_(300)
     calibration = Calibration(source_of(net, _rows()))
     calibration.once(("recipe", "w8a8"), lambda: Recipe("w8a8"))
     worst, *others = sensitivity.analyze(calibration)
