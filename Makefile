@@ -30,8 +30,8 @@ lint: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@# folders whose modules share names (model, train, fetch) are checked one by one
-	for each in $(TYPED); do MYPYPATH=examples $(BIN)/mypy $$each || exit 1; done
+	@# scripts import their neighbors by bare names, which occur in several folders (model, train, fetch)
+	for path in $(TYPED); do MYPYPATH=examples $(BIN)/mypy --no-explicit-package-bases $$path || exit 1; done
 
 # Built anew each time: the reference comes from the code, of which Sphinx's cache of pages knows nothing.
 docs: $(BIN)/.installed

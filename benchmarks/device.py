@@ -23,7 +23,8 @@ from edgepack.arrays import Sample
 from edgepack.compress import ptq
 from edgepack.compress.calibration import Calibration
 from edgepack.emulator import arm
-from edgepack.evaluate import device, device_checks, host
+from edgepack.emulator.job import Death, Job, write_samples
+from edgepack.evaluate import device, device_checks
 from edgepack.model import source
 from edgepack.model.source import Source
 from edgepack.options import BuildOptions
@@ -95,7 +96,7 @@ def _net(net: Net, runs: int, say: Say) -> Iterator[Row]:
             )
             calibration = Calibration(loaded)
             recipe = ptq.choose_recipe(calibration)
-        host.write_samples(loaded.evaluation.inputs[:SAMPLES], folder / "samples.npz")
+        write_samples(loaded.evaluation.inputs[:SAMPLES], folder / "samples.npz")
         for name in TARGETS:
             for format_name in FORMATS:
                 bare: Row | None = None
@@ -113,7 +114,7 @@ def _net(net: Net, runs: int, say: Say) -> Iterator[Row]:
 def _row(
     net: Net, loaded: Source, recipe: Recipe, wanted: Target, format_name: str, path: Path, runs: int
 ) -> Row:
-    job = host.Job(format_name, str(path), str(path.parent / "samples.npz"))
+    job = Job(format_name, str(path), str(path.parent / "samples.npz"))
     ran = [_ran(job, wanted, path.parent / "run") for _ in range(runs)]
     counts = [_instructions(each) for each in ran]
     middle = statistics.median(counts)
@@ -151,9 +152,9 @@ def _here(format_name: str, path: Path, loaded: Source) -> tuple[Sample, ...]:
         return tuple(runner(sample) for sample in loaded.evaluation.inputs[:SAMPLES])
 
 
-def _ran(job: host.Job, wanted: Target, scratch: Path) -> arm.Run:
+def _ran(job: Job, wanted: Target, scratch: Path) -> arm.Run:
     found = arm.run(job, wanted, scratch, _TIME_LIMIT, samples=SAMPLES)
-    if isinstance(found, host.Death):
+    if isinstance(found, Death):
         raise FailedError([f"run {job.path} on {wanted.title}"], 1, [found.reason])
     return found
 
