@@ -74,7 +74,10 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     level = format_options.of(target, "zipped", Options).level
     program = io.BytesIO()
     torch.export.save(source.exported, program)
-    parts = {_PROGRAM: program.getvalue(), _CONTRACT: contract_metadata.written(source.contract)}
+    parts: dict[str, str | bytes] = {
+        _PROGRAM: program.getvalue(),
+        _CONTRACT: contract_metadata.written(source.contract),
+    }
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():  # ZipInfo: without the date, the same input gives the same file
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, level)
