@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from conftest import Command
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from edgepack import resources, target
 from edgepack.emulator import arm
@@ -61,6 +64,31 @@ def test_a_version_that_is_not_known_is_refused(own_cache: Path, monkeypatch: py
     reason = arm.unsuited(PI_5, "onnx")
     assert "1.0.0" in reason
     assert "installed version" in reason
+    assert "pip install 'onnxruntime==1.0.0'" in reason
+
+
+def test_the_version_that_is_installed_is_fetched(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"1.5.1": "1" * 64, "1.5.2": "2" * 64, "1.5.3": "3" * 64}
+    monkeypatch.setitem(pins.WHEELS, "executorch", known)
+    names = []
+    for installed in ("1.5.2", "1.5.1"):
+        monkeypatch.setattr(pins, "_installed", lambda runtime, version=installed: version)
+        assert pins.unknown("executorch") == ""
+        assert pins.versions()["executorch"] == installed
+        names.append(cache._name())
+    assert names[0] != names[1], "each version has an emulator of its own"
+    monkeypatch.setattr(pins, "_installed", lambda runtime: "1.5.4")
+    assert "executorch 1.5.1, 1.5.2, 1.5.3, but not the installed version 1.5.4" in pins.unknown("executorch")
+    assert pins.versions()["executorch"] == "1.5.3"
+
+
+@pytest.mark.parametrize("runtime", pins.WHEELS)
+def test_pins_are_of_versions_that_the_extras_allow(runtime: str) -> None:
+    requirements = [Requirement(text) for text in metadata.requires("edgepack") or ()]
+    allowed = next(each.specifier for each in requirements if each.name == runtime)
+    versions = list(pins.WHEELS[runtime])
+    assert all(allowed.contains(version) for version in versions)
+    assert versions == sorted(versions, key=Version), "the newest is the last"
 
 
 def test_a_changed_pin_is_another_entry(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

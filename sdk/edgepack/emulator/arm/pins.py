@@ -111,25 +111,28 @@ WHEELS: dict[Runtime, dict[str, str]] = {
         "1.5.1": "8ee02348a3ea80ddf770822911ebf78da616b73afce0fbaaa79f23311c88c66a",
     },
 }
-"""sha256 of the aarch64 wheel for CPython 3.11, by version; its C++ libraries do not depend on Python."""
+"""sha256 of the aarch64 wheel for CPython 3.11 (its C++ libraries need no Python), by version.
+
+The table has every release that edgepack's extras allow, the newest last: of ExecuTorch that is one.
+"""
 
 RUNTIMES: dict[str, Runtime] = {"onnx": "onnxruntime", "executorch": "executorch"}
 """The runtime that runs files of a format on ARM, by the name of the format."""
 
 
 def unknown(runtime: Runtime) -> str:
-    """Why the installed version of a runtime cannot be emulated; empty if it can."""
-    version = _installed(runtime)
-    if not version or version in WHEELS[runtime]:
+    """Why the emulator cannot run the installed version of a runtime; empty where it can."""
+    version, known = _installed(runtime), list(WHEELS[runtime])
+    if not version or version in known:
         return ""
     return (
-        f"the ARM emulator has {runtime} {', '.join(WHEELS[runtime])}, "
-        f"but not the installed version {version}"
+        f"the ARM emulator has {runtime} {', '.join(known)}, but not the installed version {version}: "
+        f"pip install '{runtime}=={known[-1]}'"
     )
 
 
 def versions() -> dict[Runtime, str]:
-    """The versions to emulate: those that are installed and that apps use; else the newest known."""
+    """The versions to emulate: those that are installed and that apps use; else the newest in `WHEELS`."""
     return {
         runtime: installed if (installed := _installed(runtime)) in known else list(known)[-1]
         for runtime, known in WHEELS.items()
