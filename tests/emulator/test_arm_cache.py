@@ -83,7 +83,7 @@ def test_the_version_that_is_installed_is_fetched(own_cache: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("runtime", pins.WHEELS)
-def test_pins_are_of_versions_that_the_extras_allow(runtime: str) -> None:
+def test_pins_are_of_versions_that_the_extras_allow(runtime: pins.Runtime) -> None:
     requirements = [Requirement(text) for text in metadata.requires("edgepack") or ()]
     allowed = next(each.specifier for each in requirements if each.name == runtime)
     versions = list(pins.WHEELS[runtime])
