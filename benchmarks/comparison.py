@@ -1,8 +1,8 @@
-"""The comparison: `edgepack build` of MobileNetV2 held against plain scripts that write the same files.
+"""Compare `edgepack build` of MobileNetV2 with plain scripts that write the same files.
 
-Both sides run in fresh processes, in turn, with one thread, on the same pictures. The plain side is
-four scripts, one a library. edgepack runs every file, too, and judges it, which the scripts don't:
-its time is told in two parts.
+Both run alternately in new processes, with one thread and the same images. The plain side is four scripts,
+one for each library. edgepack also runs and checks every file, which the scripts do not, so its time is split
+into two parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgepack import report
 from edgepack.errors import CHECK_FAILED
 
 TARGETS = ("pixel-8", "iphone-15")
-"""Together they take all four formats; what both take is written once."""
+"""Together they have all four formats; files that both have are written once."""
 FORMATS = ("executorch", "onnx", "coreml", "torchscript")
 
 Say = Callable[[str], None]
@@ -33,13 +33,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Side:
-    """What one side took in one run."""
+    """Measurements of one side in one run."""
 
     usage: Usage
     exports: dict[str, float]
-    """Seconds of the exports alone, by format."""
+    """Seconds of the exports only, by format."""
     megabytes: dict[str, float]
-    """Size of each file written, 10^6 bytes, by format, scheme and ending."""
+    """Size of each file in 10^6 bytes, by format, scheme and suffix."""
 
     @property
     def exporting(self) -> float:
@@ -76,12 +76,12 @@ PARTS: dict[str, Figure] = {
 
 
 def run(runs: int, say: Say) -> list[Turn]:
-    """Measure both sides `runs` times, in turn; `say` is told what is being done.
+    """Measure both sides `runs` times, alternately. `say` is called with the current step.
 
-    Raises MissingError where weights or pictures are not there, FailedError where a side fails.
+    Raises MissingError if weights or images are missing, FailedError if a side fails.
     """
     mobilenet().check()
-    say("import the libraries once, so that neither side reads them from a cold disk")
+    say("import the libraries once, so that they are in the disk cache for both sides")
     _warm_up()
     turns = []
     for number in range(1, runs + 1):
@@ -108,7 +108,7 @@ def _edgepack() -> Side:
 
 
 def build(net: Net, out: Path) -> Usage:
-    """What `edgepack build` of a network for `TARGETS` takes; its bundles are written into `out`.
+    """Measure `edgepack build` of a network for `TARGETS`, with the bundles in `out`.
 
     Raises FailedError.
     """
@@ -120,14 +120,14 @@ def build(net: Net, out: Path) -> Usage:
 
 
 def _side_of(usage: Usage, out: Path) -> Side:
-    """Exports and sizes as the bundles' reports tell them, what two targets share counted once."""
+    """Exports and sizes from the reports of the bundles. Files that targets share are counted once."""
     exports = dict.fromkeys(FORMATS, 0.0)
     seen: set[tuple[str, float]] = set()
     megabytes = {}
     for target in TARGETS:
         found = report.from_json((out / target / "report.json").read_text(encoding="utf-8"))
         for each in (tried.artifact for tried in found.tried):
-            # One export may give several files, for several targets: all tell the very same time.
+            # one export may write several files for several targets, which all have the same time
             once = (each.format, each.export_seconds)
             exports[each.format] += 0.0 if once in seen else each.export_seconds
             seen.add(once)
@@ -137,20 +137,20 @@ def _side_of(usage: Usage, out: Path) -> Side:
 
 def _plain() -> Side:
     with tempfile.TemporaryDirectory(prefix="edgepack-benchmark-") as name:
-        sides = [_script(each, Path(name) / each) for each in FORMATS]
+        sides = [_script(format_name, Path(name) / format_name) for format_name in FORMATS]
     total = sides[0].usage
-    for each in sides[1:]:
-        total += each.usage
+    for side in sides[1:]:
+        total += side.usage
     exports = {key: value for side in sides for key, value in side.exports.items()}
     return Side(total, exports, {key: value for side in sides for key, value in side.megabytes.items()})
 
 
 def _script(name: str, folder: Path) -> Side:
     folder.mkdir()
-    told = folder.with_suffix(".seconds")
-    command = [sys.executable, "-m", "benchmarks.exports", name, str(folder), str(told)]
+    duration = folder.with_suffix(".seconds")
+    command = [sys.executable, "-m", "benchmarks.exports", name, str(folder), str(duration)]
     usage = measure.run(command, folder.with_suffix(".log"))
-    seconds = float(told.read_text(encoding="utf-8"))
+    seconds = float(duration.read_text(encoding="utf-8"))
     models = [path for path in folder.iterdir() if path.stem.startswith("net-")]
     sizes = {
         f"{name} {path.stem.removeprefix('net-')} {path.suffix}": measure.size(path) / 1e6 for path in models
@@ -164,7 +164,7 @@ def tables(turns: Sequence[Turn]) -> list[Table]:
 
 
 def _compared(name: str, turns: Sequence[Turn], figure: Figure) -> tuple[str, ...]:
-    """A row: medians of both sides, then median and range of the ratios within each run."""
+    """A row: medians of both sides, and the median and range of the ratios of the runs."""
     ours, plain, ratios = _series(turns, figure)
     return (
         name,
@@ -191,9 +191,9 @@ def _totals(turns: Sequence[Turn]) -> Table:
         _headings("in all"),
         tuple(_compared(name, turns, figure) for name, figure in FIGURES.items()),
         notes=(
-            "Medians; a ratio is taken within one run. CPU time is that of all processes of a side. Where "
-            "it is far below wall time, something else kept this machine busy: go by CPU time. Memory is "
-            "that of the largest single process; the scripts run one after the other.",
+            "Medians; ratios are those of single runs. CPU time is that of all processes of a side. If it is "
+            "far below wall time, other programs used this host: compare CPU times. Memory is that of the "
+            "largest process; the scripts run one after the other.",
         ),
     )
 
@@ -205,10 +205,10 @@ def _parts(turns: Sequence[Turn]) -> Table:
         _headings("part"),
         tuple(_compared(name, turns, figure) for name, figure in PARTS.items()),
         notes=(
-            f"The rest of edgepack: start, weights, pictures, capture, float reference, {files} files run "
-            "(where this host can), timed and judged, two bundles. The rest of the scripts: start, weights "
-            "and pictures, for each anew. A script captures the model within its exports, edgepack once, "
-            "in the rest.",
+            "The rest of edgepack: start, weights, images, capture, float reference, running and checking "
+            f"{files} files (if this host can run them), two bundles. The rest of the scripts: start, "
+            "weights and images, for each script. Scripts capture the model in their exports; edgepack captures it "
+            "once, in the rest.",
         ),
     )
 
@@ -236,17 +236,17 @@ def _sizes(turn: Turn) -> Table:
 
 
 def to_json(turns: Sequence[Turn]) -> str:
-    """Every run's figures, and the ratios' median and range, as one JSON document."""
+    """Measurements of all runs, and the median and range of the ratios, as JSON."""
     ratios = {}
     for name, figure in {**FIGURES, **PARTS}.items():
         values = _series(turns, figure)[2]
         ratios[name] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
-    runs = [{"edgepack": _plainly(turn.edgepack), "plain": _plainly(turn.plain)} for turn in turns]
+    runs = [{"edgepack": _values(turn.edgepack), "plain": _values(turn.plain)} for turn in turns]
     document = {"net": mobilenet().title, "targets": TARGETS, "ratios": ratios, "runs": runs}
     return json.dumps(document, indent=2)
 
 
-def _plainly(side: Side) -> dict[str, object]:
+def _values(side: Side) -> dict[str, object]:
     return {
         "wall_seconds": side.usage.wall,
         "cpu_seconds": side.usage.cpu,

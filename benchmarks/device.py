@@ -1,7 +1,7 @@
-"""The device: what an inference takes on each emulated core, in float and int8, and whether it repeats.
+"""Instructions of an inference on each emulated core, in float and int8, and how well they repeat.
 
-Every file is run in several processes; the answers of the first are compared with this host's and with
-the float model's, the others count again.
+Every file runs in several processes. The outputs of the first are compared with those of this host and of the
+float model; the others only count instructions.
 """
 
 from __future__ import annotations
@@ -51,30 +51,29 @@ class Row:
     scheme: str
     megabytes: float
     instructions: int
-    """Of one inference, the median of the processes."""
+    """Instructions of one inference, the median of the processes."""
     spread: float
-    """Most less least instructions of the processes, over the median."""
+    """Range of the instructions of the processes, divided by the median."""
     ratio: float
-    """Instructions over those of the float file."""
+    """Instructions divided by those of the float file."""
     delegated: float | None
-    """Instructions within delegates, percent; None where the format has none."""
+    """Instructions within delegates in percent; None for formats without delegates."""
     relative: float
-    """Largest difference from this host's answers over their largest value."""
+    """Largest difference from the outputs on this host, divided by their largest value."""
     cosine: float
-    """Least cosine to this host's answers."""
+    """Least cosine similarity with the outputs on this host."""
     tops: float | None
-    """Samples with this host's top answer, percent; None where there are no classes."""
+    """Agreement with this host in percent; None for models without classes."""
     tops_float: float | None
-    """Samples with the float model's top answer, percent."""
+    """Agreement with the float model in percent."""
     seconds: float
-    """Of the first process."""
+    """Duration of the first process."""
 
 
 def run(nets: Sequence[Net], runs: int, say: Say) -> list[Row]:
     """Measure every net on every core, each file in `runs` processes.
 
-    Raises MissingError where weights, data or the emulator are not there; FailedError where a file ends
-    with an error.
+    Raises MissingError if weights, data or the emulator are missing; FailedError if a file cannot be run.
     """
     for net in nets:
         net.check()
@@ -120,7 +119,7 @@ def _row(
     middle = statistics.median(counts)
     found = device_checks.agreement(
         ran[0],
-        _here(format_name, path, loaded),
+        _host_outputs(format_name, path, loaded),
         loaded.reference,
         recipe.scheme,
         classes=loaded.contract.classes is not None,
@@ -145,8 +144,8 @@ def _row(
     )
 
 
-def _here(format_name: str, path: Path, loaded: Source) -> tuple[Sample, ...]:
-    """What the file answers on this host."""
+def _host_outputs(format_name: str, path: Path, loaded: Source) -> tuple[Sample, ...]:
+    """Outputs of the file on this host."""
     with quiet():
         runner = formats.load(format_name).load(path)
         return tuple(runner(sample) for sample in loaded.evaluation.inputs[:SAMPLES])
@@ -188,16 +187,16 @@ COLUMNS = (
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
-    """A table a network, the last with what the columns mean."""
+    """A table for each network; the last explains the columns."""
     nets = dict.fromkeys(row.net for row in rows)
     made = [
         Table(net, COLUMNS, tuple(_cells(row) for row in rows if row.net == net), words=4) for net in nets
     ]
     meaning = (
-        "Instructions: of one inference on the emulated core, no measure of time; spread: between processes. "
-        f"To host, to float: answers on {SAMPLES} samples against this host's run of the same file, and "
-        f"against the float model. Check: seconds of one process with {SAMPLES} samples. int8 by the recipe "
-        "that a search begins with."
+        "Instructions: of one inference on the emulated core, not a measure of time; spread: between "
+        f"processes. To host, to float: outputs for {SAMPLES} samples compared with those of the same file "
+        f"on this host, and of the float model. Check: seconds of one process with {SAMPLES} samples. int8 has "
+        "the first recipe of a search."
     )
     made[-1] = replace(made[-1], notes=(meaning,))
     return made

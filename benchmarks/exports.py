@@ -2,12 +2,11 @@
 
     python -m benchmarks.exports FORMAT FOLDER SECONDS
 
-writes the float and the compressed models of one format into FOLDER, and into the file SECONDS how
-long the exports took, without start, weights and pictures.
+writes the float and the compressed models of one format into FOLDER, and the duration of the exports,
+without start, weights and images, into the file SECONDS.
 
-These are what edgepack is held against. They take the same weights, the same calibration pictures
-and the same schemes; they share nothing with edgepack's code, and look at no output. The steps that
-`benchmarks.scripts` takes for other networks, too, stand by themselves.
+edgepack is compared with these scripts. They use the same weights, calibration images and schemes, but no
+code of edgepack, and check no output. `benchmarks.scripts` uses their functions for other networks.
 """
 
 from __future__ import annotations
@@ -30,15 +29,17 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def network(folder: Path) -> torch.nn.Module:
-    """The network of an example's folder with its trained weights."""
-    sys.path.insert(0, str(folder))  # a module by name: torch.export's strict mode imports it again
+    """The network in the folder of an example, with its trained weights."""
+    sys.path.insert(
+        0, str(folder)
+    )  # by name, because the strict mode of torch.export imports the module again
     net: torch.nn.Module = importlib.import_module("model").net()
     net.load_state_dict(load_file(folder / "weights.safetensors"))
     return net.eval()
 
 
-def calibration_pictures() -> list[torch.Tensor]:
-    """The calibration pictures, each float32 [1, 3, 224, 224]."""
+def calibration_images() -> list[torch.Tensor]:
+    """The calibration images, each float32 [1, 3, 224, 224]."""
     from torchvision import transforms
 
     prepare = transforms.Compose(
@@ -54,18 +55,18 @@ def calibration_pictures() -> list[torch.Tensor]:
     return [prepare(Image.open(path).convert("RGB")).unsqueeze(0) for path in files]
 
 
-def to_executorch(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) -> None:
+def to_executorch(net: torch.nn.Module, images: list[torch.Tensor], folder: Path) -> None:
     """`.pte` for XNNPACK, float and int8 by PT2E.
 
     https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-quantization.html
     """
-    exported = torch.export.export(net, (pictures[0],))
+    exported = torch.export.export(net, (images[0],))
     save_pte(exported, folder / "net-fp32.pte")
-    save_pte(pt2e(exported, pictures), folder / "net-w8a8.pte")
+    save_pte(pt2e(exported, images), folder / "net-w8a8.pte")
 
 
 def save_pte(program: torch.export.ExportedProgram, path: Path) -> None:
-    """Lower to XNNPACK and write."""
+    """Lower a program to XNNPACK and write it."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
@@ -74,7 +75,7 @@ def save_pte(program: torch.export.ExportedProgram, path: Path) -> None:
 
 
 def xnnpack_quantizer() -> Any:
-    """XNNPACK's for static int8, weights per channel."""
+    """The quantizer of XNNPACK for static int8 with weights per channel."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -84,19 +85,19 @@ def xnnpack_quantizer() -> Any:
 
 
 def pt2e(
-    exported: torch.export.ExportedProgram, pictures: Sequence[torch.Tensor]
+    exported: torch.export.ExportedProgram, images: Sequence[torch.Tensor]
 ) -> torch.export.ExportedProgram:
-    """int8 for XNNPACK by PT2E."""
+    """Quantize to int8 for XNNPACK with PT2E."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     prepared = prepare_pt2e(exported.module(), xnnpack_quantizer())
     with torch.no_grad():
-        for picture in pictures:
-            prepared(picture)
-    return torch.export.export(convert_pt2e(prepared), (pictures[0],))
+        for image in images:
+            prepared(image)
+    return torch.export.export(convert_pt2e(prepared), (images[0],))
 
 
-def to_onnx(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) -> None:
+def to_onnx(net: torch.nn.Module, images: list[torch.Tensor], folder: Path) -> None:
     """`.onnx` and `.ort`, float and int8 by static quantization, per channel.
 
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
@@ -105,18 +106,18 @@ def to_onnx(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) ->
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
     plain = folder / "net-fp32.onnx"
-    save_onnx(net, pictures[0], plain)
-    quantize_onnx(plain, pictures, folder / "net-w8a8.onnx", per_channel=True)
+    save_onnx(net, images[0], plain)
+    quantize_onnx(plain, images, folder / "net-w8a8.onnx", per_channel=True)
     convert_onnx_models_to_ort(
         folder, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True
     )
 
 
-def save_onnx(net: torch.nn.Module, picture: torch.Tensor, path: Path) -> None:
-    """Export and write; the input is `input`."""
+def save_onnx(net: torch.nn.Module, image: torch.Tensor, path: Path) -> None:
+    """Export and write; the input is named `input`."""
     torch.onnx.export(
         net,
-        (picture,),
+        (image,),
         path,
         dynamo=True,
         input_names=["input"],
@@ -126,9 +127,9 @@ def save_onnx(net: torch.nn.Module, picture: torch.Tensor, path: Path) -> None:
 
 
 def quantize_onnx(
-    plain: Path, pictures: Sequence[torch.Tensor], path: Path, *, per_channel: bool, method: str = "MinMax"
+    plain: Path, images: Sequence[torch.Tensor], path: Path, *, per_channel: bool, method: str = "MinMax"
 ) -> None:
-    """Static int8 in QDQ form; types as onnxruntime advises for x86 with VNNI: uint8 activations.
+    """Static int8 with QDQ, and uint8 activations as ONNX Runtime recommends for x86 with VNNI.
 
     `method` is the name of a `CalibrationMethod`.
     """
@@ -137,7 +138,7 @@ def quantize_onnx(
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
         def __init__(self) -> None:
-            self.rows: Iterator[torch.Tensor] = iter(pictures)
+            self.rows: Iterator[torch.Tensor] = iter(images)
 
         def get_next(self) -> dict[str, Any] | None:
             row = next(self.rows, None)
@@ -157,8 +158,8 @@ def quantize_onnx(
     prepared.unlink()
 
 
-def to_coreml(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) -> None:
-    """`.mlpackage` in fp16, with int8 weights and with a 6-bit palette; no picture is needed.
+def to_coreml(net: torch.nn.Module, images: list[torch.Tensor], folder: Path) -> None:
+    """`.mlpackage` in fp16, with int8 weights and with a 6-bit palette, which need no images.
 
     https://apple.github.io/coremltools/docs-guides/source/convert-a-torchvision-model-from-pytorch.html
     https://apple.github.io/coremltools/docs-guides/source/opt-palettization-api.html
@@ -166,12 +167,12 @@ def to_coreml(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) 
     import coremltools as ct
     import coremltools.optimize.coreml as cto
 
-    del pictures
+    del images
     labels = (mobilenet().folder.parent / "labels.txt").read_text().splitlines()
     scores = torch.nn.Sequential(net, torch.nn.Softmax(dim=1))
     with torch.no_grad():
         traced = torch.jit.trace(scores, torch.rand(1, 3, 224, 224))
-    picture = ct.ImageType(
+    image = ct.ImageType(
         name="input",
         shape=(1, 3, 224, 224),
         scale=1 / (0.226 * 255),
@@ -179,7 +180,7 @@ def to_coreml(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) 
     )
     model = ct.convert(
         traced,
-        inputs=[picture],
+        inputs=[image],
         classifier_config=ct.ClassifierConfig(labels),
         minimum_deployment_target=ct.target.iOS17,
     )
@@ -192,7 +193,7 @@ def to_coreml(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) 
     cto.palettize_weights(model, palette).save(str(folder / "net-p6.mlpackage"))
 
 
-def to_torchscript(net: torch.nn.Module, pictures: list[torch.Tensor], folder: Path) -> None:
+def to_torchscript(net: torch.nn.Module, images: list[torch.Tensor], folder: Path) -> None:
     """`.ptl` for the lite interpreter, float and int8 for qnnpack by FX graph mode.
 
     https://docs.pytorch.org/docs/stable/quantization.html
@@ -200,28 +201,28 @@ def to_torchscript(net: torch.nn.Module, pictures: list[torch.Tensor], folder: P
     from torch.ao.quantization import QConfig, QConfigMapping, default_per_channel_weight_observer
     from torch.ao.quantization.observer import HistogramObserver
 
-    save_ptl(net, pictures[0], folder / "net-fp32.ptl")
+    save_ptl(net, images[0], folder / "net-fp32.ptl")
     activation = HistogramObserver.with_args(reduce_range=False)
     mapping = QConfigMapping().set_global(QConfig(activation, default_per_channel_weight_observer))
-    save_ptl(quantize_fx(net, mapping, pictures), pictures[0], folder / "net-w8a8.ptl")
+    save_ptl(quantize_fx(net, mapping, images), images[0], folder / "net-w8a8.ptl")
 
 
-def save_ptl(module: torch.nn.Module, picture: torch.Tensor, path: Path) -> None:
+def save_ptl(module: torch.nn.Module, image: torch.Tensor, path: Path) -> None:
     """Trace, freeze and write for the lite interpreter."""
     with torch.no_grad():
-        script = torch.jit.freeze(torch.jit.trace(module, picture).eval())
+        script = torch.jit.freeze(torch.jit.trace(module, image).eval())
     script._save_for_lite_interpreter(str(path))
 
 
-def quantize_fx(net: torch.nn.Module, mapping: Any, pictures: Sequence[torch.Tensor]) -> torch.nn.Module:
-    """int8 for qnnpack by FX graph mode, as the QConfigMapping `mapping` says."""
+def quantize_fx(net: torch.nn.Module, mapping: Any, images: Sequence[torch.Tensor]) -> torch.nn.Module:
+    """Quantize to int8 for qnnpack with FX graph mode and the QConfigMapping `mapping`."""
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
     torch.backends.quantized.engine = "qnnpack"
-    prepared = prepare_fx(copy.deepcopy(net), mapping, (pictures[0],))
+    prepared = prepare_fx(copy.deepcopy(net), mapping, (images[0],))
     with torch.no_grad():
-        for picture in pictures:
-            prepared(picture)
+        for image in images:
+            prepared(image)
     quantized: torch.nn.Module = convert_fx(prepared)
     return quantized
 
@@ -239,10 +240,10 @@ def main(name: str, folder: Path, seconds: Path) -> None:
     """Run the script of one format."""
     torch.set_num_threads(1)
     net = network(mobilenet().folder)
-    pictures = [] if name in _UNCALIBRATED else calibration_pictures()
-    begun = time.perf_counter()
-    SCRIPTS[name](net, pictures, folder)
-    seconds.write_text(str(time.perf_counter() - begun), encoding="utf-8")
+    images = [] if name in _UNCALIBRATED else calibration_images()
+    start = time.perf_counter()
+    SCRIPTS[name](net, images, folder)
+    seconds.write_text(str(time.perf_counter() - start), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Formats: what every format and scheme makes of the networks at hand, from edgepack's own reports."""
+"""Size, accuracy and speed of every format and scheme for the networks of the examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgepack.report import Artifact, Report
 from edgepack.silence import captured, quiet
 
 TARGETS = ("pixel-8", "iphone-15", "jetson-orin-nano")
-"""Together they take every format in every form that is shipped."""
+"""Together they have every format, with every file type and execution provider."""
 _TOOLCHAINS = ("executorch.exir", "onnxscript", "onnxruntime.quantization", "coremltools.optimize.coreml")
 
 Say = Callable[[str], None]
@@ -27,13 +27,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One file of one network; a figure is None where this host cannot run the format."""
+    """One file of one network. Values that need a runtime which this host lacks are None."""
 
     net: str
     format: str
-    """With the execution provider, where it is not the CPU's."""
+    """With the execution provider, if it is not the CPU."""
     file: str
-    """The file's ending."""
+    """The suffix of the file."""
     scheme: str
     megabytes: float
     size_ratio: float
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """One network's files, and what they were judged on."""
+    """The files of one network, and their samples."""
 
     net: str
     evaluated_on: str
@@ -59,15 +59,15 @@ class Result:
 
 
 def run(say: Say) -> list[Result]:
-    """Build every network for `TARGETS`; `say` is told what is being done.
+    """Build every network for `TARGETS`. `say` is called with the current step.
 
-    Raises MissingError where a network's weights or data are not there, and EdgepackError.
+    Raises MissingError if weights or data of a network are missing, and EdgepackError.
     """
     nets = every()
     for net in nets:
         net.check()
     os.environ.update(measure.ENVIRONMENT)
-    say("import the toolchains, so that no conversion's time has that in it")
+    say("import the toolchains, so that no conversion time includes that")
     _import_toolchains()
     return [_result(net, say) for net in nets]
 
@@ -90,7 +90,7 @@ def _result(net: Net, say: Say) -> Result:
 
 
 def _rows(net: Net, reports: Sequence[Report]) -> tuple[Row, ...]:
-    """A row a file; what several targets share stands once."""
+    """A row for each file. Files that targets share are listed once."""
     rows: dict[tuple[str, str, str], Row] = {}
     for report in reports:
         for each in (*report.artifacts, *(tried.artifact for tried in report.tried)):
@@ -139,7 +139,7 @@ COLUMNS = (
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
-    """A table a network, then what the columns mean."""
+    """A table for each network; the last explains the columns."""
     made = [_table(result) for result in results]
     made[-1] = _explained(made[-1])
     return made
@@ -148,15 +148,15 @@ def tables(results: Sequence[Result]) -> list[Table]:
 def _table(result: Result) -> Table:
     known = [row.accuracy_float for row in result.rows if row.accuracy_float is not None]
     accuracy = f"; the float model's accuracy is {known[0]:.2f} %" if known else ""
-    notes = (f"Judged on {result.evaluated_on}, calibrated on {result.calibrated_on}{accuracy}.",)
+    notes = (f"Evaluated on {result.evaluated_on}, calibrated on {result.calibrated_on}{accuracy}.",)
     rows = tuple(_cells(row) for row in result.rows)
     return Table(result.net, COLUMNS, rows, words=3, notes=notes)
 
 
 def _explained(table: Table) -> Table:
     meaning = (
-        "Size and latency are held against the float file of the format, latency in the same runtime on this "
-        "host with one thread. Agreement: samples on which the top answer is the float model's. Conversion: "
+        "Size and latency are relative to the float file of the format; latency is measured in one runtime "
+        "on this host with one thread. Agreement: samples with the top class of the float model. Conversion: "
         "one export, all its files together. –: this host has no runtime for it."
     )
     return replace(table, notes=(*table.notes, meaning))

@@ -1,4 +1,4 @@
-"""The networks that are measured: those of `examples/`, with what has to be fetched for them."""
+"""The measured networks: those of `examples/`, with the files that must be fetched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SILERO = ROOT / "examples" / "silero_vad"
 
 
 class MissingError(Exception):
-    """A file that a benchmark needs is not there; the message says how to get it."""
+    """A file that a benchmark needs is missing; the message contains the command that fetches it."""
 
 
 @dataclass(frozen=True)
@@ -22,33 +22,33 @@ class Net:
 
     title: str
     folder: Path
-    """With the network's `edgepack.toml`."""
+    """Folder with the `edgepack.toml` of the network."""
     needs: tuple[Path, ...]
-    """Files and folders that are fetched, not committed."""
+    """Files and folders that must be fetched."""
     fetch: str
-    """The command that fetches them, run from the top of the checkout."""
+    """Command that fetches them, in the root of the checkout."""
     evaluation: str = ""
-    """Samples to judge on; empty where the example's own serve."""
+    """Evaluation samples; empty for those of the example."""
 
     def check(self) -> None:
-        """Raise MissingError where something has not been fetched."""
+        """Raise MissingError if a file has not been fetched."""
         absent = [path for path in self.needs if not path.exists()]
         if absent:
             raise MissingError(f"{self.title}: {absent[0]} is missing: run `{self.fetch}`")
 
 
 def mobilenet() -> Net:
-    """MobileNetV2 for ImageNet, judged on the example's pictures."""
+    """MobileNetV2 for ImageNet, with the images of the example."""
     return _imagenet("MobileNetV2", "mobilenet_v2")
 
 
 def every() -> tuple[Net, ...]:
-    """All of them; the Fashion-MNIST net is judged on the data set's 10,000 test pictures."""
+    """All networks; that for Fashion-MNIST is evaluated on the 10,000 test images of the data set."""
     return *imagenet(), _fashion(), _silero()
 
 
 def imagenet() -> tuple[Net, ...]:
-    """Those for ImageNet, judged on the example's pictures."""
+    """The networks for ImageNet, with the images of the example."""
     return (
         mobilenet(),
         _imagenet("EfficientNet-Lite0", "efficientnet_lite0"),

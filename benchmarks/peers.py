@@ -1,9 +1,9 @@
-"""Peers: what the libraries' own defaults make of the networks at hand, and edgepack beside them.
+"""Compare edgepack with the compression of the libraries themselves, at their defaults.
 
-Every file is written by a fresh process of its own (`benchmarks.scripts`) from the same weights and
-calibration samples, with one thread; all are run and judged as edgepack's own are: in the format's
-runtime, on the same samples, against the float torch model and the library's float file. What
-compression of weights alone costs in Core ML is told by torch (`benchmarks.dense`).
+Every file is written by a new process (`benchmarks.scripts`) from the same weights and calibration samples,
+with one thread. All are evaluated like those of edgepack: in the runtime of the format, on the same samples,
+compared with the float torch model and the float file of the library. Compressed weights of Core ML are
+evaluated in torch (`benchmarks.dense`).
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from edgepack.report import Artifact, Figures
 from edgepack.scheme import SCHEMES
 
 _JUDGING_SECONDS = 900.0
-"""A file that has not answered to all samples by then is stopped."""
+"""Time limit for the evaluation of a file."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One file as a library writes it."""
+    """A file that a library writes."""
 
     name: str
-    """Of its script in `benchmarks.scripts`."""
+    """Name of its script in `benchmarks.scripts`."""
     title: str
     format: str
     scheme: str
     float_name: str = ""
-    """The library's float file, which size and time are held against; empty where this is one."""
+    """The float file of the library, the baseline for size and time; empty if this is one."""
     note: str = ""
     package: str = ""
-    """What it needs beside the format's own toolchain."""
+    """Package that it needs besides the toolchain of the format."""
 
     def missing(self) -> str:
-        """What is not installed, and the command that brings it; empty where all is there."""
+        """What is not installed, with the command that installs it; empty if nothing is missing."""
         if self.package and importlib.util.find_spec(self.package) is None:
             return f"{self.package} not installed; pip install 'edgepack[bench]'"
         return formats.load(self.format).availability().export
@@ -60,7 +60,7 @@ class Peer:
 
 _EXPERIMENTAL = "experimental upstream"
 _UINT8 = "uint8 activations, as its documentation advises for x86"
-_DENSE = "answers are torch's with the file's weights"
+_DENSE = "evaluated in torch with the weights of the file"
 
 PEERS = (
     Peer("executorch", "executorch", "executorch", "fp32"),
@@ -96,12 +96,12 @@ PEERS = (
     Peer("torchscript", "torch.jit", "torchscript", "fp32"),
     Peer("torchscript-fx", "FX graph mode, qnnpack", "torchscript", "w8a8", "torchscript"),
 )
-"""A library's float file stands before those that are held against it."""
+"""The float file of a library comes before those that are compared with it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One file of one network; a figure is None where it could not be had, and `note` says why."""
+    """One file of one network. Missing values are None, and `note` is the reason."""
 
     title: str
     format: str
@@ -110,13 +110,13 @@ class Row:
     size_ratio: float | None = None
     figures: Figures = field(default_factory=Figures)
     usage: Usage | None = None
-    """Of the process that wrote it; for edgepack, of the whole build."""
+    """Resources of the process that wrote the file; for edgepack, of the whole build."""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One network's files, and what they were judged on."""
+    """The files of one network, and their samples."""
 
     net: str
     evaluated_on: str
@@ -125,10 +125,10 @@ class Result:
 
 
 def run(nets: Sequence[Net], say: Say) -> list[Result]:
-    """Measure every peer, then edgepack, on each of `nets`; `say` is told what is being done.
+    """Measure all peers, then edgepack, for each of `nets`. `say` is called with the current step.
 
-    A peer that fails is a row that says so. Raises MissingError where weights or pictures are not
-    there, FailedError where the float model itself cannot be run.
+    A peer that fails is a row with the reason. Raises MissingError if weights or images are missing,
+    FailedError if the float model cannot be run.
     """
     for net in nets:
         net.check()
@@ -153,7 +153,7 @@ def _result(net: Net, say: Say) -> Result:
 
 
 def _file(name: str, folder: Path) -> Path:
-    """Where the peer called `name` is written."""
+    """The path of the file of the peer `name`."""
     ending = next(formats.load(peer.format).suffix for peer in PEERS if peer.name == name)
     return folder / f"{name}{ending}"
 
@@ -183,7 +183,7 @@ def _peer(peer: Peer, net: Net, case: Case, folder: Path) -> Row:
 
 
 def _on_host(name: str, path: Path, plain: Path | None, case: Case) -> Figures | Death:
-    """How the file at `path` answers in the runtime of its format, timed against `plain`."""
+    """Evaluate the file at `path` in the runtime of its format, with the latency relative to `plain`."""
     if reason := formats.load(name).availability().run:
         return Death(f"not run: {reason}")
     job = Job(name, str(path), str(case.evaluation), str(plain) if plain else "")
@@ -192,15 +192,15 @@ def _on_host(name: str, path: Path, plain: Path | None, case: Case) -> Figures |
 
 
 def _by_torch(net: Net, path: Path, case: Case) -> Figures | Death:
-    """How torch answers with the weights of the package at `path`."""
+    """Evaluate torch with the weights of the package at `path`."""
     outputs = path.with_suffix(".npz")
     command = [sys.executable, "-m", "benchmarks.dense", str(net.folder), str(path)]
     try:
         measure.run([*command, str(case.evaluation), str(outputs)], path.with_suffix(".log"))
     except FailedError as cause:
         return Death(cause.reason)
-    answered = Run(read_samples(outputs), 0.0, None, None, None)
-    return replace(_figures(answered, case), load_seconds=None)
+    ran = Run(read_samples(outputs), 0.0, None, None, None)
+    return replace(_figures(ran, case), load_seconds=None)
 
 
 def _figures(ran: Run, case: Case) -> Figures:
@@ -208,7 +208,7 @@ def _figures(ran: Run, case: Case) -> Figures:
 
 
 def _edgepack(net: Net, folder: Path) -> list[Row]:
-    """Its compressed artifacts by default flags; what two targets share stands once."""
+    """The compressed artifacts of edgepack with default flags. Files that targets share are listed once."""
     out = folder / "bundles"
     try:
         usage = comparison.build(net, out)
@@ -254,14 +254,14 @@ COLUMNS = (
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
-    """A table a network, then what the columns mean."""
+    """A table for each network; the last explains the columns."""
     made = [_table(result) for result in results]
     meaning = (
-        "Size and latency are held against the library's float file; latency is timed in the same runtime "
-        "on this host with one thread, in turn: median of paired ratios and their quarter points. "
-        "Agreement: samples on which the top answer is the float torch model's. Seconds and peak memory are "
+        "Size and latency are relative to the float file of the library; latency is measured in one runtime "
+        "on this host with one thread, alternately: median and quartiles of paired ratios. "
+        "Agreement: samples with the top class of the float torch model. Seconds and peak memory are "
         "those of the process that writes the file, from its start; of edgepack those of one build, which "
-        "writes, runs and judges all its files. –: not to be had."
+        "writes, runs and checks all its files. –: not available."
     )
     made[-1] = replace(made[-1], notes=(*made[-1].notes, meaning))
     return made

@@ -1,10 +1,10 @@
-"""Samples: what a network's peers are calibrated and judged on, prepared once for all of them.
+"""Prepare the calibration and evaluation samples of a network, once for all peers.
 
     python -m benchmarks.samples NET FOLDER
 
-prepares the pictures of the example in the folder NET as its contract says, runs the float network on
-those to judge on, and writes both into FOLDER. It is a program of its own, as a process that measures
-others must not have torch in its memory.
+prepares the images of the example in the folder NET by its contract, runs the float network on the evaluation
+samples, and writes samples and outputs into FOLDER. This is a program of its own because the process that
+measures others must not load torch.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _CALIB, _EVAL, _REFERENCE, _FACTS = "calib.npy", "eval.npz", "reference.npz", "f
 
 @dataclass(frozen=True)
 class Case:
-    """What the program wrote, as far as a judge wants it in memory."""
+    """The files of the program, with the contents that evaluation needs."""
 
     calib: Path
     """`.npy`, float32 [samples, channels, height, width]."""
     evaluation: Path
-    """As `edgepack.evaluate.host` reads samples."""
+    """A file of `edgepack.emulator.job.write_samples`."""
     reference: tuple[Sample, ...]
-    """What the float network answers to each evaluation sample."""
+    """Outputs of the float network for each evaluation sample."""
     labels: tuple[int, ...] | None
     contract: Contract
     calibrated_on: str
@@ -40,7 +40,7 @@ class Case:
 
 
 def read(folder: Path) -> Case:
-    """What the program wrote into `folder`."""
+    """Read the files that the program wrote into `folder`."""
     facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     return Case(
         calib=folder / _CALIB,
@@ -54,7 +54,7 @@ def read(folder: Path) -> Case:
 
 
 def main(net: Path, folder: Path) -> None:
-    """Write the samples of the example in `net`, which has both sets, into `folder`."""
+    """Write the samples of the example in `net`, which must have both sets, into `folder`."""
     from edgepack import plan
     from edgepack.model import inference, source
     from edgepack.options import BuildOptions
@@ -62,7 +62,7 @@ def main(net: Path, folder: Path) -> None:
     with inference.one_thread():
         found = source.load(plan.resolve(BuildOptions(model=str(net))))
     if found.calib is None:
-        raise SystemExit(f"{net} names no calibration samples")
+        raise SystemExit(f"{net} has no calibration samples")
     np.save(folder / _CALIB, np.concatenate([sample[0] for sample in found.calib.inputs]))
     write_samples(found.evaluation.inputs, folder / _EVAL)
     write_samples(found.reference, folder / _REFERENCE)

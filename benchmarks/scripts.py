@@ -1,9 +1,9 @@
-"""The peers' scripts: one file each, as the library's documentation shows it with its defaults.
+"""Scripts of the peers: each writes one file, as in the documentation of the library, with its defaults.
 
     python -m benchmarks.scripts NAME NET SAMPLES FILE
 
-writes the network in the example's folder NET by the script NAME into FILE. SAMPLES is an `.npy` of
-calibration samples, [samples, channels, height, width]. Every script begins with the torch module.
+runs the script NAME on the network in the folder NET of an example, and writes FILE. SAMPLES is an `.npy`
+with calibration samples [samples, channels, height, width]. All scripts start from the torch module.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _pt2e(net: torch.nn.Module, samples: list[torch.Tensor], path: Path) -> None
 
 
 def _recipe(net: torch.nn.Module, samples: list[torch.Tensor], path: Path) -> None:
-    """The package's own words: executorch/export/export.py, backends/xnnpack/recipes."""
+    """Docstrings of the package: executorch/export/export.py, backends/xnnpack/recipes."""
     from executorch.backends.xnnpack.recipes import XNNPackRecipeType
     from executorch.export import ExportRecipe, export
 
@@ -141,7 +141,7 @@ SCRIPTS: dict[str, Script] = {
 
 
 def main(name: str, net: Path, samples: Path, path: Path) -> None:
-    """Run the script called `name`."""
+    """Run the script `name`."""
     torch.set_num_threads(1)
     rows = torch.from_numpy(np.load(samples)).split(1)
     SCRIPTS[name](exports.network(net), list(rows), path)

@@ -1,4 +1,4 @@
-"""Tables: shown on the terminal, or printed as Markdown."""
+"""Tables, for the terminal or as Markdown."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 _WIDTH = 140
-"""Columns where the output is no terminal."""
+"""Width if the output is not a terminal."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings; the first `words` columns are words, the others figures."""
+    """Rows of text under headings. The first `words` columns are words, the others numbers."""
 
     title: str
     columns: tuple[str, ...]
@@ -23,13 +23,13 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def markdown(self) -> str:
-        """The table in GitHub's Markdown, the title above and the notes below it."""
+        """The table in GitHub Markdown, with the title above and the notes below it."""
         ends = [":--" if n < self.words else "--:" for n in range(len(self.columns))]
         lines = [_line(self.columns), _line(ends), *(_line(row) for row in self.rows)]
         return "\n".join([f"**{self.title}**", "", *lines, "", *(f"{note}  " for note in self.notes)])
 
     def drawn(self) -> RichTable:
-        """The rows under their headings as rich draws them."""
+        """The table for rich."""
         drawn = RichTable()
         for number, column in enumerate(self.columns):
             drawn.add_column(column, justify="left" if number < self.words else "right")
