@@ -207,8 +207,8 @@ def _parts(turns: Sequence[Turn]) -> Table:
         notes=(
             "The rest of edgepack: start, weights, images, capture, float reference, running and checking "
             f"{files} files (if this host can run them), two bundles. The rest of the scripts: start, "
-            "weights and images, for each script. Scripts capture the model in their exports; edgepack captures it "
-            "once, in the rest.",
+            "weights and images, for each script. Scripts capture the model in their exports; edgepack "
+            "captures it once, in the rest.",
         ),
     )
 

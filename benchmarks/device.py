@@ -195,8 +195,8 @@ def tables(rows: Sequence[Row]) -> list[Table]:
     meaning = (
         "Instructions: of one inference on the emulated core, not a measure of time; spread: between "
         f"processes. To host, to float: outputs for {SAMPLES} samples compared with those of the same file "
-        f"on this host, and of the float model. Check: seconds of one process with {SAMPLES} samples. int8 has "
-        "the first recipe of a search."
+        "on this host, and of the float model. Check: seconds of one process with "
+        f"{SAMPLES} samples. int8 has the first recipe of a search."
     )
     made[-1] = replace(made[-1], notes=(meaning,))
     return made
