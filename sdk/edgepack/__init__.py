@@ -4,14 +4,33 @@
     report = edgepack.check("dist/raspberry-pi-5")
     description = edgepack.inspect("dist/raspberry-pi-5/model/net-w8a8.onnx")
 
-Each does what the command of its name does, and returns what the command prints.
+Every command has a function, and every type that the functions take or return is an attribute of this
+package. Types are imported when they are first used, so that `import edgepack` stays fast.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
+from edgepack.api import (
+    build,
+    check,
+    examine_host,
+    find_emulator,
+    inspect,
+    list_formats,
+    list_targets,
+    list_templates,
+    load_target,
+    make_plan,
+    measure_drift,
+    measure_sensitivity,
+    read_monitoring,
+    remove_emulator,
+    render_app,
+    setup_emulator,
+)
 from edgepack.errors import (
     BundleError,
     EdgepackError,
@@ -22,52 +41,96 @@ from edgepack.errors import (
 )
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
+    from edgepack.app.monitoring import Drift, Monitored
+    from edgepack.app.render import Change, Rendered
+    from edgepack.app.template import Template
+    from edgepack.compress.sensitivity import LayerSensitivity
+    from edgepack.delegation import Delegation
+    from edgepack.doctor import Ability, Host, Package
+    from edgepack.emulator.arm.entry import Entry
     from edgepack.formats import Description
-    from edgepack.options import BuildKeywords
+    from edgepack.options import BuildKeywords, BuildOptions, CompressionOptions, ModelKeywords
+    from edgepack.plan import Plan, TargetPlan
     from edgepack.progress import Progress
-    from edgepack.report import Report
+    from edgepack.recipe import Recipe, Step
+    from edgepack.report import Artifact, Check, Cost, Figures, Omission, Report, Tried
+    from edgepack.target import Target
 
 __all__ = [
+    "Ability",
+    "Artifact",
+    "BuildKeywords",
+    "BuildOptions",
     "BundleError",
+    "Change",
+    "Check",
+    "CompressionOptions",
+    "Cost",
+    "LayerSensitivity",
+    "Delegation",
+    "Description",
+    "Drift",
     "EdgepackError",
+    "Entry",
     "ExportError",
+    "Figures",
+    "Host",
+    "ModelKeywords",
+    "Monitored",
+    "Omission",
+    "Package",
+    "Plan",
     "PlanError",
+    "Progress",
+    "Recipe",
+    "Rendered",
+    "Report",
     "SourceError",
+    "Step",
+    "Target",
     "TargetError",
+    "TargetPlan",
+    "Template",
+    "Tried",
     "build",
     "check",
+    "examine_host",
+    "find_emulator",
     "inspect",
+    "list_formats",
+    "list_targets",
+    "list_templates",
+    "load_target",
+    "make_plan",
+    "measure_drift",
+    "measure_sensitivity",
+    "read_monitoring",
+    "remove_emulator",
+    "render_app",
+    "setup_emulator",
 ]
 
-
-def build(model: str, *, progress: Progress | None = None, **options: Unpack[BuildKeywords]) -> list[Report]:
-    """Build one bundle per target, and return their reports; `Report.passed` is the verdict.
-
-    The keywords are the fields of `BuildOptions`, one per flag of `edgepack build`. The model's
-    `edgepack.toml`, the target or the default decides what is not given. Raises an EdgepackError, and then
-    writes nothing.
-    """
-    from edgepack import options as choices
-    from edgepack import pipeline, plan
-
-    return pipeline.build(plan.resolve(choices.parse({**options, "model": model})), progress)
-
-
-def check(bundle: str | Path, *, emulator: bool = True, progress: Progress | None = None) -> Report:
-    """Run every artifact of a bundle again and compare. Raises BundleError where it is no bundle."""
-    from edgepack import verify
-
-    return verify.check(Path(bundle), progress, emulator=emulator)
+_MODULES = {
+    "app.monitoring": ("Drift", "Monitored"),
+    "app.render": ("Change", "Rendered"),
+    "app.template": ("Template",),
+    "compress.sensitivity": ("LayerSensitivity",),
+    "delegation": ("Delegation",),
+    "doctor": ("Ability", "Host", "Package"),
+    "emulator.arm.entry": ("Entry",),
+    "formats": ("Description",),
+    "options": ("BuildKeywords", "BuildOptions", "CompressionOptions", "ModelKeywords"),
+    "plan": ("Plan", "TargetPlan"),
+    "progress": ("Progress",),
+    "recipe": ("Recipe", "Step"),
+    "report": ("Artifact", "Check", "Cost", "Figures", "Omission", "Report", "Tried"),
+    "target": ("Target",),
+}
+"""Where the types are that are imported on first use."""
 
 
-def inspect(path: str | Path) -> Description:
-    """What a model file holds: inputs, outputs, operators, precision, bytes by layer.
-
-    Of a file in a bundle, with what the bundle's report tells of its delegates.
-    Raises BundleError where the file is missing, damaged, or of a kind that no format reads.
-    """
-    from edgepack import bundle
-
-    return bundle.inspect(Path(path))
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"edgepack.{module}"), name)
+    raise AttributeError(f"module 'edgepack' has no attribute '{name}'")
