@@ -1,6 +1,7 @@
 """The command.
 
-`python -m benchmarks [build | formats | peers | device] [--runs N] [--nets NET …] [--json FILE] [--markdown]`
+`python -m benchmarks [build | formats | peers | device | startup] [--runs N] [--nets NET …] [--json FILE]
+[--markdown]`
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import comparison, device, formats, peers, tables
+from benchmarks import comparison, device, formats, peers, startup, tables
 from benchmarks.measure import FailedError
 from benchmarks.nets import MissingError, every, imagenet
 from benchmarks.tables import Table
@@ -42,11 +43,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("build", "formats", "peers", "device"),
+        choices=("build", "formats", "peers", "device", "startup"),
         default="build",
         help="build: time and memory, against plain scripts; formats: every format on the examples' "
         "networks; peers: the libraries' own compression beside edgepack's; device: instructions on the "
-        "emulated cores",
+        "emulated cores; startup: quick commands, compared with importing typer and pydantic",
     )
     parser.add_argument("--runs", type=_count, default=3, metavar="N", help="of build and device; default 3")
     known = [net.folder.name for net in every()]
@@ -77,6 +78,9 @@ def _measured(arguments: argparse.Namespace) -> tuple[str, list[Table]]:
     if arguments.what == "device":
         rows = device.run([net for net in every() if net.folder.name in arguments.nets], arguments.runs, _say)
         return device.to_json(rows), device.tables(rows)
+    if arguments.what == "startup":
+        runs = startup.run(_say)
+        return startup.to_json(runs), startup.tables(runs)
     turns = comparison.run(arguments.runs, _say)
     return comparison.to_json(turns), comparison.tables(turns)
 
