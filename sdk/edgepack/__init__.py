@@ -41,24 +41,26 @@ from edgepack.errors import (
 )
 
 if TYPE_CHECKING:
-    from edgepack.app.monitoring import Drift, Monitored
+    from edgepack.app.monitoring import Drift, Monitored, Thermal, Times
     from edgepack.app.render import Change, Rendered
     from edgepack.app.template import Template
     from edgepack.compress.sensitivity import LayerSensitivity
-    from edgepack.delegation import Delegation
+    from edgepack.delegation import Delegate, Delegation, Outside
     from edgepack.doctor import Ability, Host, Package
     from edgepack.emulator.arm.entry import Entry
     from edgepack.formats import Description
-    from edgepack.options import BuildKeywords, BuildOptions, CompressionOptions, ModelKeywords
+    from edgepack.options import BuildKeywords, BuildOptions, CompressionOptions, ModelKeywords, Pruning
     from edgepack.plan import Plan, TargetPlan
     from edgepack.progress import Progress
-    from edgepack.recipe import Recipe, Step
+    from edgepack.recipe import Book, Recipe, Step
     from edgepack.report import Artifact, Check, Cost, Figures, Omission, Report, Tried
+    from edgepack.scheme import Scheme
     from edgepack.target import Target
 
 __all__ = [
     "Ability",
     "Artifact",
+    "Book",
     "BuildKeywords",
     "BuildOptions",
     "BundleError",
@@ -66,7 +68,7 @@ __all__ = [
     "Check",
     "CompressionOptions",
     "Cost",
-    "LayerSensitivity",
+    "Delegate",
     "Delegation",
     "Description",
     "Drift",
@@ -75,22 +77,28 @@ __all__ = [
     "ExportError",
     "Figures",
     "Host",
+    "LayerSensitivity",
     "ModelKeywords",
     "Monitored",
     "Omission",
+    "Outside",
     "Package",
     "Plan",
     "PlanError",
     "Progress",
+    "Pruning",
     "Recipe",
     "Rendered",
     "Report",
+    "Scheme",
     "SourceError",
     "Step",
     "Target",
     "TargetError",
     "TargetPlan",
     "Template",
+    "Thermal",
+    "Times",
     "Tried",
     "build",
     "check",
@@ -111,19 +119,20 @@ __all__ = [
 ]
 
 _MODULES = {
-    "app.monitoring": ("Drift", "Monitored"),
+    "app.monitoring": ("Drift", "Monitored", "Thermal", "Times"),
     "app.render": ("Change", "Rendered"),
     "app.template": ("Template",),
     "compress.sensitivity": ("LayerSensitivity",),
-    "delegation": ("Delegation",),
+    "delegation": ("Delegate", "Delegation", "Outside"),
     "doctor": ("Ability", "Host", "Package"),
     "emulator.arm.entry": ("Entry",),
     "formats": ("Description",),
-    "options": ("BuildKeywords", "BuildOptions", "CompressionOptions", "ModelKeywords"),
+    "options": ("BuildKeywords", "BuildOptions", "CompressionOptions", "ModelKeywords", "Pruning"),
     "plan": ("Plan", "TargetPlan"),
     "progress": ("Progress",),
-    "recipe": ("Recipe", "Step"),
+    "recipe": ("Book", "Recipe", "Step"),
     "report": ("Artifact", "Check", "Cost", "Figures", "Omission", "Report", "Tried"),
+    "scheme": ("Scheme",),
     "target": ("Target",),
 }
 """Where the types are that are imported on first use."""
@@ -134,3 +143,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(importlib.import_module(f"edgepack.{module}"), name)
     raise AttributeError(f"module 'edgepack' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -68,7 +68,8 @@ def _row(option: Any) -> list[str]:
     names = ", ".join(code(name) for name in (*option.opts, *option.secondary_opts))
     if not option.is_flag:
         names += f" {code(_metavar(option))}"
-    return [names, sentence(option.help or ""), _default(option)]
+    text, _, default = (option.help or "").partition("  [default: ")
+    return [names, sentence(text), default.removesuffix("]") or _default(option)]
 
 
 def _default(option: Any) -> str:
