@@ -161,16 +161,16 @@ def measure_drift(
 
 def list_targets() -> list[Target]:
     """The devices that edgepack ships."""
-    from edgepack import target
+    from edgepack import formats, target
 
-    return [target.load(name) for name in target.names()]
+    return [formats.load_target(name) for name in target.names()]
 
 
 def load_target(name: str) -> Target:
     """The device of this name, or of the profile at the path `name`. Raises TargetError."""
-    from edgepack import target
+    from edgepack import formats
 
-    return target.load(name)
+    return formats.load_target(name)
 
 
 def list_formats() -> list[dict[str, Any]]:
