@@ -20,6 +20,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!edgepack\.).*"),
     ("py:.*", r".*\._\w+"),
+    ("py:class", r"edgepack\.app\.template\.App"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -9,18 +9,21 @@ import edgepack
 from edgepack.options import BuildOptions
 from edgepack_reference import models
 
+_ON_FORMAT_PAGE = ("Delegate", "Delegation", "Description", "Outside", "Target")
+"""Types that the page of the format protocol documents."""
+
 
 def reference() -> str:
     """Functions, with the keywords of a build; then types; then errors."""
     found = {name: getattr(edgepack, name) for name in edgepack.__all__}
     functions = [name for name, each in found.items() if inspect.isroutine(each)]
     errors = [name for name, each in found.items() if _is_error(each)]
-    types = [name for name in found if name not in (*functions, *errors)]
+    types = [name for name in found if name not in (*functions, *errors, *_ON_FORMAT_PAGE)]
     parts = [
         "## Functions\n",
         _documented("autofunction", functions),
         "## Keywords of a build\n",
-        "`build` and `plan` take these keywords, which are the fields of `BuildOptions` and the flags of "
+        "`build` and `make_plan` take these keywords, which are the fields of `BuildOptions` and the flags of "
         "`edgepack build`. What is not given comes from `edgepack.toml`, from the target, or from the "
         "default.\n",
         models.keywords(BuildOptions, without=("model",)),
