@@ -23,8 +23,8 @@ def reference() -> str:
         "## Functions\n",
         _documented("autofunction", functions),
         "## Keywords of a build\n",
-        "`build` and `make_plan` take these keywords, which are the fields of `BuildOptions` and the flags of "
-        "`edgepack build`. What is not given comes from `edgepack.toml`, from the target, or from the "
+        "`build` and `make_plan` take these keywords, which are the fields of `BuildOptions` and the flags "
+        "of `edgepack build`. What is not given comes from `edgepack.toml`, from the target, or from the "
         "default.\n",
         models.keywords(BuildOptions, without=("model",)),
     ]
