@@ -137,9 +137,8 @@ def test_a_flag_that_is_not_given_leaves_the_choice_to_the_file(here: Path, comm
 
 
 def test_a_plan_by_keywords_and_by_options(here: Path) -> None:
-    keywords = {"targets": ["raspberry-pi-5"], "inputs": ["tensor:1x8"]}
     by_keywords = edgepack.make_plan("net.py:net", targets=["raspberry-pi-5"], inputs=["tensor:1x8"])
-    chosen = BuildOptions(model="net.py:net", **{name: tuple(each) for name, each in keywords.items()})
+    chosen = BuildOptions(model="net.py:net", targets=("raspberry-pi-5",), inputs=("tensor:1x8",))
     assert edgepack.make_plan(chosen) == by_keywords
     assert str(edgepack.make_plan(chosen, out="o").targets[0].folder) == "o/raspberry-pi-5"
     with pytest.raises(PlanError, match="unknown key 'tarkets': did you mean 'targets'"):
