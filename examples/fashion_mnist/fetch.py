@@ -1,10 +1,10 @@
-"""Bring the whole Fashion-MNIST (70,000 pictures, 31 MB) into the cache folder.
+"""Download the complete Fashion-MNIST (70,000 images, 31 MB) into the cache folder.
 
     python fetch.py                 from the Debian package dataset-fashion-mnist
-    python fetch.py --data DIR      from the four IDX files in DIR, packed (.gz) or not
+    python fetch.py --data DIR      from the four IDX files in DIR, compressed (.gz) or not
 
-It writes ``train60k.npz`` and ``eval10k.npz`` and prints where they are. The second one measures
-accuracy on all 10,000 test pictures: ``edgepack build ... --eval .../eval10k.npz``.
+It writes ``train60k.npz`` and ``eval10k.npz`` and prints their paths. The second one is for
+evaluation on all 10,000 test images: ``edgepack build ... --eval .../eval10k.npz``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PACKAGE = "dataset-fashion-mnist=0.0~git20200523.55506a9-1"
 PACKAGE_SHA256 = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
 PACKAGE_FOLDER = "./usr/share/datasets/fashion-mnist"
 
-IDX_SHA256 = {  # of the files unpacked
+IDX_SHA256 = {  # of the unpacked files
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -37,7 +37,7 @@ IDX_SHA256 = {  # of the files unpacked
 
 
 def main() -> None:
-    """Fetch what is not there yet; say where it is."""
+    """Fetch the missing files, and print their folder."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def unpacked(folder: Path) -> Path:
-    """Download the Debian package into ``folder`` and take the IDX files out of it.
+    """Download the Debian package into ``folder`` and extract the IDX files.
 
     Raises SystemExit where the tools or the package are not to be had.
     """
@@ -85,7 +85,7 @@ def unpacked(folder: Path) -> Path:
 def convert(source: Path, target: Path) -> None:
     """Write the IDX files of one folder into another as ``.npz``."""
     for part, stem in (("train60k", "train"), ("eval10k", "t10k")):
-        # An IDX file of pictures has a header of 16 bytes, one of labels a header of 8.
+        # IDX files of images have a header of 16 bytes, those of labels of 8
         pictures = np.frombuffer(idx(source, f"{stem}-images-idx3-ubyte"), np.uint8, offset=16)
         labels = np.frombuffer(idx(source, f"{stem}-labels-idx1-ubyte"), np.uint8, offset=8)
         fashion.save(target / f"{part}.npz", pictures.reshape(-1, 28, 28), labels.astype(np.int64))

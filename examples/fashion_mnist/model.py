@@ -1,4 +1,4 @@
-"""The network of this example: 23,754 parameters, convolutions split as MobileNet splits them."""
+"""The network of this example: 23,754 parameters, with depthwise separable convolutions as in MobileNet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Separable(nn.Module):
 
 
 class Net(nn.Module):
-    """Pictures [N, 1, 28, 28], normalized, to the logits [N, 10] of the ten classes."""
+    """Images [N, 1, 28, 28], normalized, to the logits [N, 10] of the ten classes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,5 +49,5 @@ class Net(nn.Module):
 
 
 def net() -> nn.Module:
-    """The network with weights not yet trained, ready for inference (``eval``)."""
+    """The untrained network in eval mode."""
     return Net().eval()

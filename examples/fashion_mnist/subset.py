@@ -1,9 +1,9 @@
 """Make the part of Fashion-MNIST that is committed here: data/*.npz and pictures/*.png.
 
-    python subset.py                needs fetch.py to have run; same result each time
+    python subset.py                run fetch.py first; the result is always the same
 
-256 training pictures for calibration, 1,000 test pictures for evaluation, and one further test
-picture a class as a file. Classes are balanced.
+256 training images for calibration, 1,000 test images for evaluation, and one more test image
+of each class as a file. Classes are balanced.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SEED = 0
 
 
 def main() -> None:
-    """Write the three parts beside this script."""
+    """Write the three parts next to this script."""
     random = np.random.default_rng(SEED)
     pictures, labels = fashion.read("train60k")
     chosen = balanced(labels, 256, random)
@@ -39,8 +39,8 @@ def main() -> None:
 
 
 def balanced(labels: fashion.Labels, count: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Indices of ``count`` samples, as many of each class as of any other (or one more), mixed."""
-    ranks = np.empty(len(labels), np.int64)  # the place of a sample among those of its class
+    """Shuffled indices of ``count`` samples, with equally many of each class (or one more)."""
+    ranks = np.empty(len(labels), np.int64)  # position of a sample within its class
     for number in np.unique(labels):
         members = np.flatnonzero(labels == number)
         ranks[members] = random.permutation(len(members))

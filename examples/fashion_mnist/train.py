@@ -1,4 +1,4 @@
-"""Train the network on the 60,000 training pictures and measure it on the 10,000 test pictures.
+"""Train the network on the 60,000 training images, and evaluate it on the 10,000 test images.
 
     python train.py                 needs fetch.py to have run; 4 to 5 minutes on one core
 
@@ -22,15 +22,15 @@ import fashion
 from model import net
 
 HERE = Path(__file__).parent
-MEAN, STD = 0.2860, 0.3530  # of the training pictures scaled to 0..1; edgepack.toml has them too
+MEAN, STD = 0.2860, 0.3530  # of the training images scaled to 0..1; also in edgepack.toml
 BATCH = 128
 PEAK_RATE = 0.01
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # pictures and labels
+Batch = tuple[torch.Tensor, torch.Tensor]  # images and labels
 
 
 def main() -> None:
-    """Train, measure, write the weights."""
+    """Train, evaluate, and write the weights."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
     torch.use_deterministic_algorithms(True)
-    # With the channels last in memory it is 1.4 times as fast on a CPU.
+    # channels last is 1.4 times as fast on a CPU
     model = net().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train(model, arguments.epochs)
     print(f"accuracy on the 10,000 test pictures: {accuracy(model):.2%}")
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def train(model: nn.Module, epochs: int) -> None:
-    """Train ``model`` in place; leaves it in ``eval``."""
+    """Train ``model`` in place, and set it to eval mode."""
     images, labels = tensors("train60k")
     steps = epochs * (len(images) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
@@ -75,7 +75,7 @@ def train(model: nn.Module, epochs: int) -> None:
 
 
 def batches(images: torch.Tensor, labels: torch.Tensor) -> Iterator[Batch]:
-    """One epoch of full batches in random order, every other picture mirrored left to right."""
+    """One epoch of full batches in random order; every other image is flipped horizontally."""
     order = torch.randperm(len(images))
     for start in range(0, len(images) - BATCH + 1, BATCH):
         chosen = order[start : start + BATCH]
@@ -86,20 +86,20 @@ def batches(images: torch.Tensor, labels: torch.Tensor) -> Iterator[Batch]:
 
 @torch.inference_mode()
 def accuracy(model: nn.Module) -> float:
-    """The share of the 10,000 test pictures that ``model`` names right."""
+    """The accuracy of ``model`` on the 10,000 test images."""
     images, labels = tensors("eval10k")
     answers = torch.cat([model(normalized(part)).argmax(1) for part in torch.split(images, 500)])
     return float((answers == labels).double().mean())
 
 
 def tensors(part: fashion.Part) -> Batch:
-    """Pictures as uint8 [N, 28, 28] and labels as int64 [N]."""
+    """Images as uint8 [N, 28, 28] and labels as int64 [N]."""
     pictures, labels = fashion.read(part)
     return torch.from_numpy(pictures), torch.from_numpy(labels)
 
 
 def normalized(pictures: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, 28, 28] to what the network takes: float32 [N, 1, 28, 28]."""
+    """uint8 [N, 28, 28] to the input of the network: float32 [N, 1, 28, 28]."""
     scaled = (pictures.float() / 255 - MEAN) / STD
     return scaled.unsqueeze(1).contiguous(memory_format=torch.channels_last)
 

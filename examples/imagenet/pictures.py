@@ -1,11 +1,11 @@
-"""The picture set: 215 photographs whose ImageNet class is known, in two labelled folders.
+"""The image set: 215 photographs with known ImageNet classes, in two labelled folders.
 
-- 20 ImageNet pictures from foolbox (no licence of their own), the class number in the file name;
-- 80 photographs from gcompris (GPL-3) and 115 cut-outs from tuxpaint (GPL-2): which ones, and
-  their classes, stand in ``pictures.csv``. A class was written down where picture and file name
-  left no doubt about it, without looking at what a network makes of it.
+- 20 ImageNet images from foolbox (without a licence), with the class number in the file name;
+- 80 photographs from gcompris (GPL-3) and 115 cut-outs from tuxpaint (GPL-2): ``pictures.csv``
+  lists them with their classes. The classes were assigned by image and file name, without looking
+  at the output of a network.
 
-So they are fetched, and never committed. A cut-out is laid on a white square.
+Because of their licences they are fetched, not committed. Cut-outs are placed on a white square.
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ def _classes(package: str) -> dict[str, str]:
 
 
 def _name(package: str, path: str) -> str:
-    """A file name that shows where a picture comes from and is unique in the set."""
+    """A file name that contains the origin of an image and is unique in the set."""
     return "-".join([package, *path.replace("/resource/", "/").split("/")])
 
 
 def _on_white(png: bytes) -> bytes:
-    """A picture with transparency, in the middle of a white square as large as its longer side."""
+    """An image with transparency, centered on a white square with the size of its longer side."""
     cutout = Image.open(io.BytesIO(png)).convert("RGBA")
     side = max(cutout.size)
     square = Image.new("RGBA", (side, side), "white")

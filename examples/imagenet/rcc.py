@@ -1,4 +1,4 @@
-"""Qt's resource files (``.rcc``): a tree of named files in one."""
+"""Read resource files of Qt (``.rcc``): a tree of named files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def files(content: bytes) -> Iterator[tuple[str, bytes]]:
     magic, version, tree, data, names = struct.unpack_from(">4sIIII", content)
     if magic != b"qres" or version not in (1, 2, 3):
         raise ValueError("not a Qt resource file of version 1, 2 or 3")
-    node_size = 14 if version == 1 else 22  # since 2 with the time of the last change
+    node_size = 14 if version == 1 else 22  # since version 2 with the time of the last change
 
     def name_at(offset: int) -> str:
         (length,) = struct.unpack_from(">H", content, names + offset)
-        start = names + offset + 6  # behind the length and a hash
+        start = names + offset + 6  # after the length and a hash
         return content[start : start + 2 * length].decode("utf-16-be")
 
     def content_at(offset: int, flags: int) -> bytes:

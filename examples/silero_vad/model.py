@@ -1,4 +1,4 @@
-"""Silero VAD 6 for 16 kHz: does a piece of sound hold speech? Recurrent: the state goes in and out.
+"""Silero VAD 6 for 16 kHz: the probability of speech in audio. Its state is an input and an output.
 
 Layers and names are those of the published weights (https://github.com/snakers4/silero-vad, MIT).
 """
@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-_BINS = 129  # of the short-time Fourier transform, 256 samples long
-_OVERLAP = 64  # samples mirrored behind the sound, so that the last window is a whole one
+_BINS = 129  # of a short-time Fourier transform with 256 samples
+_OVERLAP = 64  # samples of reflection at the end, so that the last window is complete
 
 
 class SileroVad(nn.Module):
-    """Sound [1, 576] and state [2, 1, 128] to the probability of speech [1, 1] and the next state."""
+    """Audio [1, 576] and state [2, 1, 128] to the probability of speech [1, 1] and the next state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class SileroVad(nn.Module):
         self.final_conv = nn.Conv1d(128, 1, 1)
 
     def forward(self, sound: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probability of speech, and what the next call takes as its state."""
+        """The probability of speech, and the state for the next call."""
         padded = functional.pad(sound.unsqueeze(1), (0, _OVERLAP), mode="reflect")
         waves = self.stft_conv(padded)
         heard = torch.sqrt(waves[:, :_BINS].square() + waves[:, _BINS:].square())
@@ -39,5 +39,5 @@ class SileroVad(nn.Module):
 
 
 def net() -> nn.Module:
-    """The network; its weights are read from ``weights.safetensors``."""
+    """The network with the weights in ``weights.safetensors``."""
     return SileroVad()

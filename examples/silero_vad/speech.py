@@ -1,4 +1,4 @@
-"""Speech to calibrate and to measure with: two readers of a book, cut as a recorder would hand it over."""
+"""Speech for calibration and evaluation: two readers of a book, in frames as a recorder delivers them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 _CONTEXT, _NEW = 64, 512
-_KEEP = 4  # of the pieces every fourth is kept: neighbours are much alike
+_KEEP = 4  # every fourth frame is used: neighboring frames are similar
 
 Floats = NDArray[np.float32]
 
 
 def sound(content: bytes) -> Floats:
-    """Samples, -1 to 1, of a WAV file of 16 kHz, 16 bits, one channel. Raises SystemExit for any other."""
+    """Samples, -1 to 1, of a WAV file with 16 kHz, 16 bits, one channel. Raises SystemExit for others."""
     with wave.open(io.BytesIO(content)) as file:
         if (file.getframerate(), file.getsampwidth(), file.getnchannels()) != (16000, 2, 1):
             raise SystemExit(f"a WAV file of another form: {file.getparams()}")
@@ -25,7 +25,7 @@ def sound(content: bytes) -> Floats:
 
 
 def calls(net: torch.nn.Module, heard: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """What the network is given, call by call: the piece [1, 576] and the state [2, 1, 128]."""
+    """The inputs of the network for each call: the frame [1, 576] and the state [2, 1, 128]."""
     state, context = torch.zeros(2, 1, 128), np.zeros(_CONTEXT, np.float32)
     for begin in range(0, len(heard) - _NEW + 1, _NEW):
         piece = np.concatenate([context, heard[begin : begin + _NEW]])[None]
@@ -36,6 +36,6 @@ def calls(net: torch.nn.Module, heard: Floats) -> Iterator[tuple[Floats, Floats]
 
 
 def samples(net: torch.nn.Module, recordings: list[Floats]) -> dict[str, Floats]:
-    """The arrays of an ``.npz`` that edgepack reads as samples of two inputs."""
+    """The arrays of an ``.npz`` with samples of two inputs."""
     kept = [each for heard in recordings for each in list(calls(net, heard))[::_KEEP]]
     return {f"inputs_{i}": np.stack([call[i] for call in kept]) for i in range(2)}

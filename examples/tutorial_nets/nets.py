@@ -1,4 +1,4 @@
-"""The four networks that tutorials start from, written as tutorials write them."""
+"""Four networks as in well-known tutorials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class LeNet(nn.Module):
-    """Pictures [N, 3, 32, 32] to logits [N, 10], as in PyTorch's CIFAR-10 tutorial."""
+    """Images [N, 3, 32, 32] to logits [N, 10], as in PyTorch's CIFAR-10 tutorial."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Mlp(nn.Module):
 
 
 class Mnist(nn.Module):
-    """Pictures [N, 1, 28, 28] to log-probabilities [N, 10], as in PyTorch's MNIST example."""
+    """Images [N, 1, 28, 28] to log-probabilities [N, 10], as in PyTorch's MNIST example."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,20 +71,20 @@ class Mnist(nn.Module):
 
 
 def lenet() -> nn.Module:
-    """LeNet for pictures of CIFAR's size, not trained, ready for inference."""
+    """LeNet for 32x32 images, untrained, in eval mode."""
     return LeNet().eval()
 
 
 def mlp() -> nn.Module:
-    """Two layers, 10-5-2, not trained, ready for inference."""
+    """Two layers, 10-5-2, untrained, in eval mode."""
     return Mlp().eval()
 
 
 def mnist() -> nn.Module:
-    """Two convolutions, two dropouts, two layers, not trained, ready for inference."""
+    """Two convolutions, two dropouts, two layers, untrained, in eval mode."""
     return Mnist().eval()
 
 
 def linear() -> nn.Module:
-    """One layer from 784 pixels [N, 784] to logits [N, 10], not trained."""
+    """One layer from 784 pixels [N, 784] to logits [N, 10], untrained."""
     return nn.Linear(784, 10).eval()

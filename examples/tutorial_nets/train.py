@@ -1,11 +1,11 @@
-"""Train a tutorial network in seconds and write it in every form that people have models in.
+"""Train a tutorial network in seconds, and write it in every supported model format.
 
     python train.py lenet --out lenet/          or: mlp, mnist, linear
 
-Written are ``weights.pth`` and ``weights.safetensors`` (state dicts), ``traced.pt`` and
+It writes ``weights.pth`` and ``weights.safetensors`` (state dicts), ``traced.pt`` and
 ``scripted.pt`` (TorchScript), ``exported.pt2`` (torch.export) and ``samples.npz`` (256 samples
-the network has not seen, with labels). Nothing is downloaded: the data are the 1,256 pictures
-committed in ``../fashion_mnist/data``, and points made up for the MLP.
+outside the training set, with labels). Nothing is downloaded: the data are the 1,256 images
+in ``../fashion_mnist/data``, and generated points for the MLP.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Arrays = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def trained(name: str, seed: int = 0) -> nn.Module:
-    """The network ``name`` after a short training, in ``eval``; the same for the same seed.
+    """The network ``name`` after a short training, in eval mode; the same seed gives the same weights.
 
     Raises KeyError if there is no such network.
     """
@@ -62,7 +62,7 @@ def trained(name: str, seed: int = 0) -> nn.Module:
 
 
 def samples(name: str) -> Arrays:
-    """256 samples for the network ``name`` that it was not trained on, and their labels.
+    """256 samples for the network ``name`` that are not in its training set, and their labels.
 
     float32 [256, 3, 32, 32] (lenet), [256, 10] (mlp), [256, 1, 28, 28] (mnist) or [256, 784]
     (linear), normalized; int64 [256].
@@ -84,7 +84,7 @@ def _data(name: str, training: bool) -> Arrays:
 
 
 def _points(training: bool) -> Arrays:
-    """Points around the origin; class 1 if far from a plane through it: no plane parts them."""
+    """Points around the origin. Those far from a plane through it are class 1: no plane separates them."""
     random = np.random.default_rng(0)
     normal = random.normal(size=10)
     points = random.normal(size=(2000 + SAMPLES, 10))
@@ -95,7 +95,7 @@ def _points(training: bool) -> Arrays:
 
 
 def write(name: str, folder: Path) -> None:
-    """Train ``name`` and write all its forms into ``folder``."""
+    """Train ``name`` and write it in all formats into ``folder``."""
     model = trained(name)
     inputs, labels = samples(name)
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def write(name: str, folder: Path) -> None:
     (folder / "weights.safetensors").write_bytes(save(model.state_dict()))
     example = torch.from_numpy(inputs[:1])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is on its way out
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is deprecated
         torch.jit.save(torch.jit.trace(model, example), folder / "traced.pt")
         torch.jit.save(torch.jit.script(model), folder / "scripted.pt")
     torch.export.save(torch.export.export(model, (example,)), folder / "exported.pt2")

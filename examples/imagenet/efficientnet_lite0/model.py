@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, with ReLU6 for swish.
+"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, with ReLU6 instead of swish.
 
 After arXiv:1905.11946 and google's tpu repository, models/official/efficientnet/lite. Module
 names are those of the efficientnet-lite-pytorch package, so that its weights load.
@@ -33,13 +33,13 @@ def _convolution(
     stride: int = 1,
     groups: int = 1,
 ) -> nn.Conv2d:
-    """Keeps the side (stride 1), or halves it after ``_border`` (stride 2)."""
+    """Convolution that keeps the size (stride 1), or halves it after ``_border`` (stride 2)."""
     padding = kernel // 2 if stride == 1 else 0
     return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
 
 
 def _border(kernel: int, stride: int) -> nn.Module:
-    """What TensorFlow's "same" puts around even sides at stride 2: more at right and bottom."""
+    """Padding "same" of TensorFlow for even sizes at stride 2: more at the right and bottom."""
     if stride == 1:
         return nn.Identity()
     before, after = (kernel - 2) // 2, (kernel - 1) // 2
@@ -47,9 +47,9 @@ def _border(kernel: int, stride: int) -> nn.Module:
 
 
 class Block(nn.Module):
-    """Expand by a pointwise convolution, filter depthwise, project; add the input if it fits."""
+    """Inverted residual: expansion, depthwise convolution, projection; a shortcut if shapes match."""
 
-    # Final: TorchScript then leaves out what is not there. It cannot read annotations kept as
+    # Final: TorchScript then skips branches that are not taken. It does not support annotations as
     # strings, so this file has no `from __future__ import annotations`.
     expands: Final[bool]
 
@@ -78,7 +78,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Pictures [N, 3, 224, 224] to logits [N, 1000]."""
+    """Images [N, 3, 224, 224] to logits [N, 1000]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,5 +110,5 @@ class EfficientNetLite0(nn.Module):
 
 
 def net() -> nn.Module:
-    """The network with weights not loaded, ready for inference."""
+    """The network in eval mode, without weights."""
     return EfficientNetLite0().eval()

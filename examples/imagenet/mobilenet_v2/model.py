@@ -1,4 +1,4 @@
-"""MobileNetV2 as torchvision has it (arXiv:1801.04381)."""
+"""MobileNetV2 of torchvision (arXiv:1801.04381)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 try:
     from torchvision.models import mobilenet_v2
-except RuntimeError:  # torchvision built for CUDA beside a torch built for the CPU: no operators
+except RuntimeError:  # torchvision for CUDA with torch for the CPU has no operators
     _operators = torch.library.Library("torchvision", "FRAGMENT")
     for _name in ("nms", "qnms"):
         _schema = f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -16,6 +16,6 @@ except RuntimeError:  # torchvision built for CUDA beside a torch built for the 
 
 
 def net() -> nn.Module:
-    """Pictures [N, 3, 224, 224] to logits [N, 1000]; weights not loaded, ready for inference."""
+    """Images [N, 3, 224, 224] to logits [N, 1000]; in eval mode, without weights."""
     model: nn.Module = mobilenet_v2().eval()
     return model

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1 as torchvision has it (arXiv:1602.07360)."""
+"""SqueezeNet 1.1 of torchvision (arXiv:1602.07360)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 try:
     from torchvision.models import squeezenet1_1
-except RuntimeError:  # torchvision built for CUDA beside a torch built for the CPU: no operators
+except RuntimeError:  # torchvision for CUDA with torch for the CPU has no operators
     _operators = torch.library.Library("torchvision", "FRAGMENT")
     for _name in ("nms", "qnms"):
         _schema = f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -16,6 +16,6 @@ except RuntimeError:  # torchvision built for CUDA beside a torch built for the 
 
 
 def net() -> nn.Module:
-    """Pictures [N, 3, 227, 227] to logits [N, 1000]; weights not loaded, ready for inference."""
+    """Images [N, 3, 227, 227] to logits [N, 1000]; in eval mode, without weights."""
     model: nn.Module = squeezenet1_1().eval()
     return model
