@@ -30,6 +30,7 @@ lint: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	@# scripts import their neighbors by bare names, which occur in several folders (model, train, fetch)
 	for path in $(TYPED); do MYPYPATH=examples $(BIN)/mypy --no-explicit-package-bases $$path || exit 1; done
 
