@@ -14,7 +14,7 @@ from edgepack.compress import mixed_precision, ptq, sensitivity
 from edgepack.compress.calibration import Calibration
 from edgepack.recipe import Recipe, Step
 from edgepack.report import Artifact, Tried
-from edgepack.scheme import SCHEMES, Scheme
+from edgepack.scheme import SCHEMES, Scheme, SchemeName
 
 _SHARES = (0.05, 0.1, 0.2, 0.4)
 """Shares of the layers, most sensitive first, that mixed precision leaves in float."""
@@ -131,7 +131,7 @@ class Search:
             if step.recipe:
                 yield step.recipe
             elif scheme.has_static_activations and self.calibration:
-                yield from self._static(self.calibration)
+                yield from self._static(self.calibration, step.scheme)
             elif (
                 scheme.is_palette
                 and not scheme.sparse
@@ -144,23 +144,22 @@ class Search:
             else:
                 yield Recipe(step.scheme)
 
-    def _static(self, calibration: Calibration) -> Iterator[Recipe]:
-        """The int8 recipe, then those that leave sensitive layers in float."""
-        base = self._base(calibration)
+    def _static(self, calibration: Calibration, scheme: SchemeName) -> Iterator[Recipe]:
+        """The best recipe of a scheme, then those that leave sensitive layers in float."""
+        base = self._base(calibration, scheme)
         yield base
         if base.layers and self._last_gained_nothing:  # a float layer may part what the runtime fuses
             yield replace(base, layers={})
         if not self._last_gained_nothing:
-            yield from self._mixed(calibration)
+            yield from self._mixed(calibration, base)
 
-    def _base(self, calibration: Calibration) -> Recipe:
-        """The int8 recipe, its float layers in the scheme of the format's float files."""
-        found = ptq.choose_recipe(calibration)
+    def _base(self, calibration: Calibration, scheme: SchemeName) -> Recipe:
+        """The best recipe of a scheme, its float layers in the scheme of the format's float files."""
+        found = ptq.choose_recipe(calibration, scheme)
         return replace(found, layers=dict.fromkeys(found.layers, self.base.recipe.scheme))
 
-    def _mixed(self, calibration: Calibration) -> Iterator[Recipe]:
+    def _mixed(self, calibration: Calibration, base: Recipe) -> Iterator[Recipe]:
         """Recipes that leave more and more sensitive layers in float, where simulation gains by it."""
-        base = self._base(calibration)
         reached = ptq.score(calibration, base).ranking_db
         worst = [layer.path for layer in sensitivity.analyze(calibration)]
         exported = 0
