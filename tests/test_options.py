@@ -99,7 +99,7 @@ def test_flags_that_make_no_sense(flags: dict[str, float | str | None], words: s
         ),
         (
             CompressionOptions(recover=5, search_budget=2, prune="0.3"),
-            "--recover 5 is longer than all of --search-budget 2",
+            "--recover 5 is longer than --search-budget 2",
         ),
         (
             CompressionOptions(recover=5, scheme="fp16"),

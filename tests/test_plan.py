@@ -238,7 +238,7 @@ def test_weights_alone_are_no_model(here: Path) -> None:
         ({"targets": ("raspbery-pi-5",)}, TargetError, "did you mean 'raspberry-pi-5'?"),
         ({"formats": ("onx",)}, PlanError, "there is no format 'onx': did you mean 'onnx'?"),
         ({"formats": ("coreml",)}, PlanError, "nothing is left to write for raspberry-pi-5 (coreml: "),
-        ({"inputs": ()}, PlanError, "nothing says what the model takes\nadd --input"),
+        ({"inputs": ()}, PlanError, "the inputs of the model are not declared\nadd --input"),
         ({"inputs": ("tensor:1xx8",)}, PlanError, "--input: "),
         ({"inputs": ("tensor:1x8:float63",)}, PlanError, "'float32', 'float16'"),
         ({"inputs": ("image:0",)}, PlanError, "greater than or equal to 1"),

@@ -140,7 +140,7 @@ def test_a_recipe_that_needs_samples_or_another_format_leaves_nothing(here: Path
 
 @pytest.mark.parametrize(("flag", "value"), [("scheme", "w8a8"), ("prune", "0.3"), ("recover", 2.0)])
 def test_a_flag_beside_a_recipe_that_settles_the_same(here: Path, flag: str, value: object) -> None:
-    with pytest.raises(PlanError, match=f"--recipe settles what --{flag} asks for") as raised:
+    with pytest.raises(PlanError, match=f"--recipe and --{flag} exclude each other") as raised:
         _plan(here, "[[recipe]]\nscheme = 'fp32'\n", **{flag: value})
     assert "r.toml" in raised.value.hint
 

@@ -377,16 +377,14 @@ def check(goal: CompressionOptions) -> None:
     if goal.max_drop == 0 and goal.forced and not SCHEMES[goal.forced].is_float and goal.min_agreement == 100:
         raise PlanError(
             f"--scheme {goal.forced} with --max-drop 0 and --min-agreement 100 asks for int8 that is float",
-            hint="leave --scheme to auto, or allow a difference",
+            hint="omit --scheme, or allow a difference",
         )
     if goal.recover and goal.search_budget and goal.recover > goal.search_budget:
-        raise PlanError(
-            f"--recover {goal.recover:g} is longer than all of --search-budget {goal.search_budget:g}"
-        )
+        raise PlanError(f"--recover {goal.recover:g} is longer than --search-budget {goal.search_budget:g}")
     if goal.recover and not goal.prune and goal.forced and SCHEMES[goal.forced].is_float:
         raise PlanError(
             f"--recover has nothing to recover: {goal.forced} without pruning loses nothing",
-            hint="add --prune, or take --recover away",
+            hint="add --prune, or omit --recover",
         )
 
 

@@ -1,4 +1,4 @@
-"""The plan: everything a build will do, settled and checked before torch is imported."""
+"""The plan: everything a build will do, resolved and validated before torch is imported."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from edgepack.target import Target
 
 @dataclass(frozen=True)
 class TargetPlan:
-    """What is written for one target."""
+    """What a build writes for one target."""
 
     target: Target
     steps: tuple[Step, ...]
-    """By format, most saving first: the first that stays within the goal is shipped."""
+    """By format, smallest file first: the first that meets the goal is shipped."""
     goal: CompressionOptions
-    """What is asked of compression, settled: flags over `edgepack.toml` over the target."""
+    """The options of compression: flags override `edgepack.toml`, which overrides the target."""
     omitted: tuple[Omission, ...]
     folder: Path
 
 
 @dataclass(frozen=True)
 class Plan(ModelRequest):
-    """Everything a build will do: the model that is loaded, and what is written for each target."""
+    """Everything a build will do: the model that it loads, and what it writes for each target."""
 
     settings_file: str
     eval_from: str
     book: Book | None
     """Recipes to follow instead of a search."""
     emulator: bool
-    """Whether files for ARM devices are run on the emulated device, too."""
+    """Whether files for ARM devices are also run on the emulated device."""
     targets: tuple[TargetPlan, ...]
 
     def pruning(self, wanted: TargetPlan) -> Pruning | None:
-        """What is pruned for a target: the recipe's, else the goal's."""
+        """What is pruned for a target: as the recipe says, else as the goal says."""
         return options.parse_pruning(self.book.prune) if self.book else wanted.goal.pruning
 
 
@@ -109,7 +109,7 @@ def _check_choices(asked: BuildOptions, chosen: BuildOptions) -> None:
 
 @dataclass(frozen=True)
 class _Wish:
-    """What holds for all targets of a build."""
+    """The choices that all targets of a build share."""
 
     calibrated: bool
     out: Path
@@ -118,14 +118,14 @@ class _Wish:
 
 
 def _book(asked: BuildOptions) -> Book | None:
-    """The recipes of `--recipe`. Raises PlanError where flags contradict it, or it is none."""
+    """The recipes of `--recipe`. Raises PlanError if it is not a recipe, or if another flag contradicts it."""
     if not asked.recipe:
         return None
     given = [name for name in ("scheme", "prune", "recover") if name in asked.given]
     if given:
         raise PlanError(
-            f"--recipe settles what --{given[0]} asks for: give one of them",
-            hint=f"edit {asked.recipe}, or leave it out",
+            f"--recipe and --{given[0]} exclude each other: give one of them",
+            hint=f"edit {asked.recipe}, or omit --recipe",
         )
     book = recipe.read(Path(asked.recipe))
     try:
@@ -231,7 +231,7 @@ class _Inputs(toml.Strict):
 
 
 def _resized(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """An image's table with the size of another; a resize that no longer fits is left to default."""
+    """An image's table with the size of another. A resize smaller than that size is dropped."""
     merged = {**below, **above}
     if merged.get("resize_to") and merged["resize_to"] < max(above["size"]):
         del merged["resize_to"]
@@ -244,7 +244,7 @@ def _contract_of_model(kind: ModelKind) -> str:
     if kind == "exported":
         return "the exported program's example inputs, read when the build starts"
     raise PlanError(
-        "nothing says what the model takes",
+        "the inputs of the model are not declared",
         hint="add --input image:224 or --input tensor:1x3x224x224, or an edgepack.toml beside it",
     )
 
@@ -260,7 +260,7 @@ def _eval_from(calib: str, evaluation: str) -> str:
         return evaluation
     if calib:
         return f"a third of {calib}, held out from calibration"
-    return "noise: no samples are given, so agreement is told but proves little"
+    return "noise: no samples are given, so the agreement proves little"
 
 
 def _targets(chosen: BuildOptions, wish: _Wish) -> tuple[TargetPlan, ...]:
