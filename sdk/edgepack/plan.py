@@ -118,7 +118,7 @@ class _Wish:
 
 
 def _book(asked: BuildOptions) -> Book | None:
-    """The recipes of `--recipe`. Raises PlanError if it is not a recipe, or if another flag contradicts it."""
+    """The recipes of `--recipe`. Raises PlanError if it is no recipe, or if another flag contradicts it."""
     if not asked.recipe:
         return None
     given = [name for name in ("scheme", "prune", "recover") if name in asked.given]
