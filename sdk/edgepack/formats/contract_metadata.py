@@ -1,7 +1,7 @@
-"""The contract in a model file, so that a file found alone explains itself.
+"""The contract inside a model file, so that the file can be used without its bundle.
 
-It stands, as JSON, under one key where each format has a place: metadata of an `.onnx`, `.ort` and
-`.mlpackage`, a named data entry of a `.pte`, an extra file of a `.ptl`.
+It is JSON under one key: in the metadata of an `.onnx`, `.ort` and `.mlpackage`, in a named data entry of a
+`.pte`, in an extra file of a `.ptl`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ KEY = "edgepack.contract"
 
 
 def written(contract: Contract, activation: str = "none") -> str:
-    """`contract` as a file holds it; of one that applies `activation` itself, without it."""
-    told = left(contract, activation).model_dump(mode="json", exclude_defaults=True)
-    numbered = {"schema_number": contract.schema_number, **told}
+    """The contract as JSON for a file that applies `activation` itself: the app does not apply it again."""
+    fields = left(contract, activation).model_dump(mode="json", exclude_defaults=True)
+    numbered = {"schema_number": contract.schema_number, **fields}
     return json.dumps(numbered, ensure_ascii=False, separators=(",", ":"))
 
 
 def left(contract: Contract, activation: str) -> Contract:
-    """What an app has still to do where the file itself applies an activation to its first output."""
+    """The contract of a file that applies `activation` to its first output itself."""
     if activation == "none":
         return contract
     first = Output.model_validate({**contract.outputs[0].model_dump(), "activation": "none"})
@@ -33,12 +33,12 @@ def left(contract: Contract, activation: str) -> Contract:
 
 
 def explained(found: Description) -> Description:
-    """`found` with the contract that its metadata holds, if that is one of this schema."""
-    told = dict(found.metadata).get(KEY)
-    if told is None:
+    """`found` with the contract from its metadata, if there is a valid one of this schema."""
+    written = dict(found.metadata).get(KEY)
+    if written is None:
         return found
     try:
-        contract = Contract.model_validate_json(told)
+        contract = Contract.model_validate_json(written)
     except ValidationError:
         return found
     rest = tuple(pair for pair in found.metadata if pair[0] != KEY)

@@ -1,4 +1,4 @@
-"""The source's graph as a module that can be traced, for the formats that start from TorchScript."""
+"""TorchScript of an exported program, for exporters that start from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def traced(
     example: tuple[torch.Tensor, ...],
     around: torch.nn.Module | None = None,
 ) -> torch.jit.ScriptModule:
-    """`program`, traced and in eval mode; `around` is a module that calls it as `model`."""
+    """`program`, traced in eval mode; `around` is a module that wraps it and calls it as `self.model`."""
     graph = program.module()
     if around is not None:
         around.add_module("model", graph)

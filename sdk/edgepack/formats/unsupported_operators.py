@@ -1,4 +1,4 @@
-"""Operators that a format refuses: found again in the model, with their module and source line."""
+"""The error about an operator that a format cannot export, with its module and source line in the model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LINE = re.compile(r'File "([^"]+)", line (\d+)')
 def refusal(format_name: str, program: ExportedProgram, cause: BaseException) -> ExportError:
     """The error to raise where `format_name` failed on `program` with `cause`.
 
-    It names the operator, the module and the source line where the cause's text tells an operator
-    that stands in the program, before or after its decomposition to core ATen.
+    If the cause's text contains an operator of the program, or of its decomposition to core ATen, the error
+    has the operator, its module and its source line.
     """
     text = "\n".join(str(each) for each in _chain(cause))
     place = _place(program, text)

@@ -1,4 +1,4 @@
-"""Layers of a model file: what operators' constants cost, and how many weights are in integers."""
+"""Layers of a model file: the bytes of their constants, and the share of weights in integers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgepack.formats.description import Layer
 
 @dataclass(frozen=True)
 class Constant:
-    """A stored tensor; `bytes` is what it adds to the model, 0 where it is counted elsewhere."""
+    """A stored tensor; `bytes` is 0 where it is counted for another operator."""
 
     precision: str
     rank: int
@@ -20,16 +20,16 @@ class Constant:
 
 @dataclass(frozen=True)
 class Operator:
-    """A step of a program with the constants that it reads."""
+    """An operator of a program with the constants that it reads."""
 
     name: str
-    """Empty where the file does not tell."""
+    """Empty where the file has no name for it."""
     kind: str
     constants: tuple[Constant, ...]
 
     @property
     def bytes(self) -> int:
-        """What its constants cost together."""
+        """The bytes of all its constants."""
         return sum(each.bytes for each in self.constants)
 
     @property
@@ -40,22 +40,25 @@ class Operator:
 
     @property
     def layer(self) -> Layer:
-        """Its cost, in the precision of its weight, else of its largest constant; it must have one."""
+        """The operator as a layer, with the precision of its weight, else of its largest constant.
+
+        It must have a constant.
+        """
         main = self.weight or max(self.constants, key=attrgetter("bytes"))
         return Layer(self.name, self.kind, main.precision, self.bytes)
 
 
 def layers(operators: Iterable[Operator]) -> tuple[Layer, ...]:
-    """Layers of the operators that cost bytes, largest first, equal ones in the order given."""
+    """Layers of the operators that have constants, largest first, equal ones in the given order."""
     costly = (each.layer for each in operators if each.bytes)
     return tuple(sorted(costly, key=lambda layer: -layer.bytes))
 
 
 def quantized(weighted: Collection[tuple[str, bool]]) -> tuple[float | None, tuple[str, ...]]:
-    """The share, 0..1, of weights that are in integers, and the operators of those that are not.
+    """The share, 0..1, of weights in integers, and the names of the operators whose weights are not.
 
-    `weighted` are the operators that have weights: the name, and whether the weight is in integers.
-    The share is None where there are none.
+    `weighted` has the name of every operator with a weight, and whether the weight is in integers. The share
+    is None where there is none.
     """
     floats = tuple(name for name, integer in weighted if not integer)
     return (1 - len(floats) / len(weighted) if weighted else None), floats

@@ -131,7 +131,7 @@ class _Package:
         self._features = features
 
     def __call__(self, sample: Sample) -> tuple[Array, ...]:
-        return self._features.answered(self._predict(self._features.fed(sample)))
+        return self._features.outputs_of(self._predict(self._features.inputs_of(sample)))
 
 
 def load(path: Path) -> Runner:

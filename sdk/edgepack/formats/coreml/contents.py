@@ -1,8 +1,8 @@
-"""What a Core ML package (`.mlpackage`) or model (`.mlmodel`) holds.
+"""What a Core ML package (`.mlpackage`) or model (`.mlmodel`) contains.
 
-The specification is read by the protobuf classes of coremltools, and the size of a weight from its
-entry in the weights file, so that compressed weights count as they are stored. ML Programs and
-neural networks are taken apart; of other kinds only the interface and the size is told.
+The protobuf classes of coremltools read the specification. The size of a weight is that of its entry in the
+weights file, so compressed weights count with the bytes that they take. ML Programs and neural networks are
+described operator by operator, other kinds of models by their interface and size only.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _WEIGHTED = frozenset(
 )
 _FLOATS = frozenset({"fp64", "fp32", "fp16", "bf16", "sparse"})
 _DATA = ("val", "quantized_data", "data", "nonzero_data", "indices", "indices_nonzero_data", "source_val")
-"""Names of the argument that holds a constant's numbers, by operation."""
+"""Names of the argument with the values of a constant; it depends on the operation."""
 _NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
 _PIPELINES = ("pipeline", "pipelineClassifier", "pipelineRegressor")
 
 
 def describe(path: Path) -> Description:
-    """What `path` holds. Raises BundleError where it cannot be read."""
+    """What the model at `path` contains. Raises BundleError where it cannot be read."""
     with readable(path):
         spec, folder = parsed(path)
         return _description(spec, list(_operators(spec, folder)))
@@ -74,7 +74,7 @@ def _description(spec: Any, operators: list[Operator]) -> Description:
 
 
 def _features(spec: Any) -> Any:
-    """Where the interface is declared: by the model, or by its default function."""
+    """What declares the interface: the model, or its default function."""
     default = spec.description.defaultFunctionName
     functions = [each for each in spec.description.functions if each.name == default]
     return functions[0] if functions else spec.description
@@ -82,19 +82,21 @@ def _features(spec: Any) -> Any:
 
 def _tensor(feature: Any) -> Tensor:
     kind = feature.type.WhichOneof("Type") or "unknown"
-    told: Any = getattr(feature.type, kind, None)
+    declared: Any = getattr(feature.type, kind, None)
     if kind == "imageType":
-        colour = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(told.colorSpace)
-        flexible = told.WhichOneof("SizeFlexibility")
-        return Tensor(feature.name, f"image {colour}", (-1, -1) if flexible else (told.height, told.width))
+        colour = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(declared.colorSpace)
+        flexible = declared.WhichOneof("SizeFlexibility")
+        return Tensor(
+            feature.name, f"image {colour}", (-1, -1) if flexible else (declared.height, declared.width)
+        )
     if kind == "multiArrayType":
-        dtype = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(told.dataType).lower()
-        return Tensor(feature.name, dtype.replace("double", "float64"), _shape(told))
+        dtype = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(declared.dataType).lower()
+        return Tensor(feature.name, dtype.replace("double", "float64"), _shape(declared))
     return Tensor(feature.name, kind.removesuffix("Type"), ())
 
 
 def _shape(array: Any) -> tuple[int, ...]:
-    """Dimensions, those that may differ from run to run as -1."""
+    """Dimensions; -1 for one that may differ from run to run."""
     flexible = array.WhichOneof("ShapeFlexibility")
     if flexible == "enumeratedShapes":
         columns = zip(*(each.shape for each in array.enumeratedShapes.shapes))
@@ -114,15 +116,15 @@ def _metadata(spec: Any) -> Iterator[tuple[str, str]]:
         yield "functions", ", ".join(sorted(spec.mlProgram.functions))
     if labels := _labels(spec):
         yield "labels", str(labels)
-    told = spec.description.metadata
+    described = spec.description.metadata
     for name in ("shortDescription", "versionString", "author", "license"):
-        if getattr(told, name):
-            yield name, getattr(told, name)
-    yield from sorted(told.userDefined.items())
+        if getattr(described, name):
+            yield name, getattr(described, name)
+    yield from sorted(described.userDefined.items())
 
 
 def _labels(spec: Any) -> int:
-    """How many classes a classifier tells apart; 0 where it is none."""
+    """Number of a classifier's classes; 0 for other models."""
     kind = spec.WhichOneof("Type")
     if kind == "mlProgram":
         classes = [
@@ -152,7 +154,8 @@ def _operators(spec: Any, folder: Path) -> Iterator[Operator]:
 
 
 def _weights(message: Any, name: str) -> Iterator[Constant]:
-    """Weights anywhere in a neural network's layer; what is called a bias counts as a vector."""
+    """All weights in a layer of a neural network, nested or not; one with 'bias' in its name counts as a
+    vector."""
     if message.DESCRIPTOR.name == "WeightParams":
         table = message.quantization.WhichOneof("QuantizationType") == "lookupTableQuantization"
         raw = f"{'p' if table else 'int'}{message.quantization.numberOfBits}"
@@ -169,7 +172,7 @@ def _weights(message: Any, name: str) -> Iterator[Constant]:
 
 
 def _operations(program: Any) -> Iterator[Any]:
-    """Operations of all functions and blocks, in order, those of inner blocks included."""
+    """Operations of all functions in order, with those of nested blocks."""
     for name in sorted(program.functions):
         yield from _inside(program.functions[name].block_specializations.values())
 
@@ -181,7 +184,7 @@ def _inside(blocks: Iterable[Any]) -> Iterator[Any]:
 
 
 class _Program:
-    """An ML Program beside its weights files."""
+    """An ML Program and its weights files."""
 
     def __init__(self, folder: Path, paths: Mapping[str, str]) -> None:
         self._folder = folder
@@ -191,7 +194,7 @@ class _Program:
         self._constants: dict[str, Constant] = {}
 
     def operators(self, program: Any) -> Iterator[Operator]:
-        """All operations but `const`; a constant belongs to the first that computes with it."""
+        """All operations except `const`; the bytes of a constant count for the first one that uses it."""
         seen: Counter[str] = Counter()
         for operation in _operations(program):
             seen[operation.type] += 1
@@ -200,22 +203,25 @@ class _Program:
                 joined = self._joined(operation, sum(each.bytes for each in constants))
                 for output in operation.outputs:
                     self._constants[output.name] = replace(joined, bytes=0)
-                self._constants[operation.outputs[-1].name] = joined  # a mask, if any, comes first
+                self._constants[operation.outputs[-1].name] = joined  # a mask, if any, is the first output
                 constants = ()
             if operation.type != "const":
                 name = self._name(operation, seen[operation.type])
                 yield Operator(name, operation.type, constants)
 
     def _name(self, operation: Any, number: int) -> str:
-        """The layer's module path, else the operation's name, or its type and number where the name is
-        only a counter of the converter's."""
-        told = operation.attributes["name"].immediateValue.tensor.strings.values
-        name = str(told[0]) if told else next((each.name for each in operation.outputs), "")
+        """The layer's module path, else the operation's name, or its type and number where the name is a
+        number that the converter assigned."""
+        given = operation.attributes["name"].immediateValue.tensor.strings.values
+        name = str(given[0]) if given else next((each.name for each in operation.outputs), "")
         counted = not name or _COUNTED.match(name)
         return f"{operation.type} #{number}" if counted else self._paths.get(name, name)
 
     def _read(self, operation: Any) -> Iterator[Constant]:
-        """What an operation reads: values that stand in it, and constants it names, those once."""
+        """The constants that an operation reads: values inside it, and constants that it names.
+
+        The bytes of a named one count once.
+        """
         values = [value for key, value in operation.attributes.items() if key != "name"]
         for argument in (each for part in operation.inputs.values() for each in part.arguments):
             if argument.WhichOneof("binding") == "value":
@@ -228,11 +234,11 @@ class _Program:
             rank, precision = value.type.tensorType.rank, _dtype(value)
             if value.WhichOneof("value") == "blobFileValue":
                 yield Constant(precision, rank, self._size(value.blobFileValue))
-            elif rank > (0 if precision in _FLOATS else 1):  # the rest are parameters, as strides
+            elif rank > (0 if precision in _FLOATS else 1):  # the rest are parameters, such as strides
                 yield Constant(precision, rank, value.immediateValue.ByteSize())
 
     def _joined(self, operation: Any, size: int) -> Constant:
-        """A constant of `size` bytes: the precision of its data, the rank of its result."""
+        """A constant of `size` bytes, with the precision of its data and the rank of its result."""
         given = {key: part.arguments[0] for key, part in operation.inputs.items()}
         named = {key: part.name for key, part in given.items() if part.WhichOneof("binding") == "name"}
         values = {**operation.attributes, **{key: part.value for key, part in given.items()}}
@@ -246,7 +252,7 @@ class _Program:
         return Constant(precision, operation.outputs[-1].type.tensorType.rank, size)
 
     def _size(self, value: Any) -> int:
-        """Bytes of an entry of a weights file; 0 for one that was counted before."""
+        """Bytes of an entry of a weights file; 0 for one that is counted already."""
         name, offset = value.fileName, value.offset
         if name not in self._files:
             self._files[name] = (self._folder / name.removeprefix("@model_path/")).read_bytes()
@@ -265,8 +271,8 @@ def _dtype(value: Any) -> str:
 
 
 def _palette(indices: Any, table: Any) -> str:
-    """`p6` for 64 entries: by the indices' type, or where these are packed in bytes by the table."""
+    """`p6` for 64 entries: by the type of the indices, or by the table if the indices are bytes."""
     bits = int(_dtype(indices).removeprefix("uint"))
     sizes = [each.constant.size for each in table.type.tensorType.dimensions]
-    entries = sizes[-2] if len(sizes) > 1 else sizes[0]  # the last is a vector's, since iOS 18
+    entries = sizes[-2] if len(sizes) > 1 else sizes[0]  # since iOS 18 the last dimension is a vector's
     return f"p{bits if bits < 8 else round(math.log2(entries))}"

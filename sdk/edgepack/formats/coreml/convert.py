@@ -34,7 +34,7 @@ class _Base:
 
 def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
     """Write the package for iOS `floor`. Raises ExportError, naming the operator it cannot carry."""
-    picture = features.picture(source.contract)
+    picture = features.image_input(source.contract)
     try:
         base = _base(source, recipe, floor, picture)
         model, notes = base.model, (*_notes(source.contract, picture), *base.features.notes())

@@ -1,4 +1,4 @@
-"""Which operator of a package is which layer of the model: written into its metadata, read back."""
+"""The layer of the model that each operator of a package comes from, in the package's metadata."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from edgepack.formats.coreml.trace import Names
 
 KEY = "edgepack.layers"
-"""User-defined metadata: JSON, module paths by operator name."""
+"""Key of the user-defined metadata with module paths by operator name, as JSON."""
 
 
 def written(program: Any, names: Names) -> str:
-    """What `KEY` holds for a MIL program."""
+    """The value of `KEY` for a MIL program."""
     operations = (each for function in program.functions.values() for each in function.operations)
     paths = {each.name: names.layer(each) for each in operations if each.op_type != "const"}
     return json.dumps({name: path for name, path in paths.items() if path})
 
 
 def read(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Module paths by operator name; empty where the package tells none."""
-    told = json.loads(metadata.get(KEY, "{}"))
-    return {str(name): str(path) for name, path in told.items()}
+    """Module paths by operator name; empty where the package has none."""
+    paths = json.loads(metadata.get(KEY, "{}"))
+    return {str(name): str(path) for name, path in paths.items()}

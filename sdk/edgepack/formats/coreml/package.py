@@ -1,4 +1,4 @@
-"""The folder that is an `.mlpackage`: the same program gives the same bytes."""
+"""The `.mlpackage` folder, written so that the same program gives the same bytes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _ENTRIES, _ROOT = "itemInfoEntries", "rootModelIdentifier"
 def save(model: Any, path: Path) -> None:
     """Write a coremltools MLModel to `path`.
 
-    coremltools draws the manifest's identifiers at random, and protocol buffers write the entries of
-    a map in an order that changes from run to run unless asked not to (its docs, "Serialization is
+    coremltools draws the manifest's identifiers at random, and protocol buffers serialize a map in an order
+    that changes from run to run unless `deterministic` is set (protobuf's documentation, "Serialization is
     not canonical").
     """
     model.save(str(path))
@@ -25,7 +25,7 @@ def save(model: Any, path: Path) -> None:
     spec.write_bytes(model.get_spec().SerializeToString(deterministic=True))
     manifest[_ENTRIES] = {_identifier(each): each for each in entries.values()}
     manifest[_ROOT] = _identifier(root)
-    # in this order it stays as it is when coremltools opens the package and writes it anew
+    # coremltools sorts the keys, too, when it opens a package and saves it again
     text = json.dumps(manifest, indent=4, sort_keys=True)
     (path / _MANIFEST).write_text(text + "\n", encoding="utf-8")
 

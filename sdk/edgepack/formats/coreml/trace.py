@@ -1,7 +1,7 @@
-"""The model traced for coremltools, every value called after its layer or node.
+"""The model as TorchScript for coremltools, every value named after its layer or node.
 
-coremltools calls the values and constants of its program after those of the traced graph, so that a
-program's operators are found again by name: which layer of the recipe, which calibrated range.
+coremltools keeps the names of the traced graph for the values and constants of its program, so an operator
+of the program is found by name: the layer of the recipe that it is, and its calibrated range.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from edgepack.recipe import ROOT
 from edgepack.silence import quiet
 
 _ADDED = re.compile(r"_(cast|to|promoted)(_to)?_fp(16|32)$")
-"""What coremltools adds to the name of a value or constant whose type it changed."""
+"""The suffix that coremltools adds to the name of a value or constant whose type it changes."""
 _DATA = ("weight", "y", "x")
 """Inputs of an operator that can be a layer's weight, in that order."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What the names in a MIL program stand for."""
+    """The meaning of names in a MIL program."""
 
     nodes: Mapping[str, str]
-    """A value's name: the node of `Source.exported` that it is."""
+    """The node of `Source.exported`, by the name of its value."""
     layers: Mapping[str, str]
-    """A value's name: the module path of the layer that gives it."""
+    """The module path of a layer, by the name of its output."""
     uses: Mapping[str, str]
-    """A layer's module path: the node that it is, if it is used once."""
+    """The node of a layer, by its module path, for layers that are called once."""
     constants: Mapping[str, str]
-    """A constant's name: the module path of the layer that owns the parameter."""
+    """The module path of the layer that owns a parameter, by the name of the constant."""
 
     def node(self, value: Any) -> str:
-        """The node that a MIL value is; empty where it is none."""
+        """The node of a MIL value; empty where it has none."""
         found = self.nodes.get(_ADDED.sub("", value.name))
-        if found is None and value.op is not None:  # coremltools counts some linear layers anew
+        if found is None and value.op is not None:  # coremltools renames some linear layers
             found = self.uses.get(self.layer(value.op))
         return found or ""
 
     def layer(self, operation: Any) -> str:
-        """The module path of the layer that a MIL operation is; empty where it is none."""
+        """The module path of the layer of a MIL operation; empty where it has none."""
         for value in operation.outputs:
             if path := self.layers.get(_ADDED.sub("", value.name)):
                 return path
@@ -67,7 +67,8 @@ class Traced:
 
 
 def traced(source: Source, picture: ImageInput | None, activation: str) -> Traced:
-    """`source` behind the pre-processing of `picture`, if any, and before its `activation`."""
+    """The model of `source`, preceded by the pre-processing of the image input, if any, and followed by
+    `activation`."""
     graph = source.exported.module()
     assert isinstance(graph, GraphModule)
     values = _values(graph, source.contract)
@@ -87,19 +88,19 @@ def traced(source: Source, picture: ImageInput | None, activation: str) -> Trace
 
 
 def _given(source: Source, picture: ImageInput | None) -> tuple[torch.Tensor, ...]:
-    """An example of what the program takes: of a picture, planes of floats."""
+    """Example inputs of the traced module: an image is float32 in NCHW."""
     if picture is None or picture.layout == "NCHW":
         return source.example
     return (source.example[0].permute(0, 3, 1, 2).to(torch.float32),)
 
 
 def _owners(graph: GraphModule) -> dict[Node, str]:
-    """The layers' nodes with their module paths, every use of a layer."""
+    """The module path of every node that calls a layer."""
     return {node: graphs.scope(node) for node in graph.graph.nodes if graphs.is_layer(node)}
 
 
 def _values(graph: GraphModule, contract: Contract) -> dict[str, str]:
-    """By node, what its value is called: a layer's by its module path, all others' by the node."""
+    """The name of every node's value: a layer's module path, else the node's name."""
     owners = _owners(graph)
     taken = Counter(each.name for each in (*contract.inputs, *contract.outputs))
     taken.update({part for name, _ in graph.named_modules() for part in name.split(".")})
@@ -113,13 +114,13 @@ def _values(graph: GraphModule, contract: Contract) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    """A name of letters, digits and underscores that begins with a letter, as MIL wants it."""
+    """A name of letters, digits and underscores that begins with a letter, as MIL needs it."""
     plain = re.sub(r"\W", "_", "model" if name == ROOT else name)
     return plain if plain[0].isalpha() else f"layer_{plain}"
 
 
 def _constants(graph: GraphModule) -> dict[str, str]:
-    """By a parameter's name in the program, the layer that owns it; those that read alike are left out."""
+    """The layer that owns a parameter, by the parameter's name in the program, where that is unique."""
     names = [name for name, _ in (*graph.named_parameters(), *graph.named_buffers())]
     plain = {name: re.sub(r"\W", "_", f"model.{name}") for name in names}
     often = Counter(plain.values())
@@ -127,7 +128,7 @@ def _constants(graph: GraphModule) -> dict[str, str]:
 
 
 class _Named(Interpreter):
-    """Runs the graph while it is traced, and gives the values their names."""
+    """Runs the graph while it is traced, and names the values."""
 
     def __init__(
         self, graph: GraphModule, values: Mapping[str, str], known: Mapping[Node, torch.Tensor]
@@ -138,8 +139,8 @@ class _Named(Interpreter):
         self._given: set[str] = set()
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """The result of `target`; a log-softmax written out so that 16-bit floats hold it, and nothing of
-        what asserts a type or is another name for a value, which Core ML's converter does not know."""
+        """The result of `target`. log_softmax is written in a form that 16-bit floats can represent;
+        operators that assert a type or alias a value, which coremltools does not support, are left out."""
         if target is torch.ops.aten._assert_tensor_metadata.default:
             return None
         if target is torch.ops.aten.alias.default:
@@ -157,23 +158,23 @@ class _Named(Interpreter):
         return result
 
     def _name(self, value: Any, name: str) -> None:
-        """Call `value` so, unless it has its name: the program's inputs, and what an operator hands on."""
+        """Name a value that has no name yet: inputs have one, and an operator may return its input."""
         if value.node().kind() != "prim::Param" and value.debugName() not in self._given:
             value.setDebugName(name)
             self._given.add(name)
 
 
 def _log_softmax(value: torch.Tensor, dim: int) -> torch.Tensor:
-    """The logarithm of softmax, whose sum is never under 1.
+    """The logarithm of softmax, with a sum that is never below 1.
 
-    coremltools takes the logarithm of softmax's answers, and of those below 2^-24 fp16 keeps none.
+    coremltools takes the logarithm of softmax's output, whose values below 2^-24 are 0 in fp16.
     """
     below = value - value.amax(dim, keepdim=True)
     return below - below.exp().sum(dim, keepdim=True).log()
 
 
 class _Shell(torch.nn.Module):
-    """The model behind the part of pre-processing that Core ML's `ImageType` cannot express."""
+    """The model, preceded by the part of the pre-processing that Core ML's `ImageType` cannot express."""
 
     scale: torch.Tensor | None
     bias: torch.Tensor | None

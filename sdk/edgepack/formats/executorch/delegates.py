@@ -1,10 +1,9 @@
-"""What of a lowered program ExecuTorch's delegates were given, and what is left to its own kernels.
+"""Which operators of a lowered program run in delegates, and which in ExecuTorch's own kernels.
 
-Read from the edge program, before memory is planned: there each operator still knows its line in the
-model. An operator is a call of a kernel. A reshaped view is none, since ExecuTorch makes it of memory
-alone, nor are checks of sizes, control flow and the taking apart of tuples; the operators in the
-branches of control flow are. Quantize and dequantize count outside only: there they are kernels, while
-inside they say in which numbers their neighbours compute.
+The edge program is read before its memory is planned, because its operators still have their line in the
+model. An operator is a call of a kernel, also in a branch of control flow. Views, size checks, control flow
+itself and the unpacking of tuples call no kernel. Quantize and dequantize are counted outside of delegates
+only: there they are kernels, while inside they mark the types that their neighbours compute in.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from edgepack.delegation import Delegate, Delegation, Outside
 
 _NONE = re.compile(r"::(view|alias|detach)(_copy)?$|::(_assert|sym_)")
-"""Calls that are no operators."""
-_NUMBERS = re.compile(r"^(quantized_decomposed|torchao)::")
+"""Calls that run no kernel."""
+_QUANTIZERS = re.compile(r"^(quantized_decomposed|torchao)::")
 _FRAME = re.compile(r'File "([^"<]+)", line (\d+)')
 _NOT_THE_MODEL = frozenset({"torch", "torchao", "executorch", "edgepack"})
 
@@ -43,7 +42,7 @@ class _Operator:
 
 
 def found(program: ExportedProgram) -> Delegation:
-    """The delegation of an edge program that `to_backend` has been through."""
+    """The delegation of an edge program after `to_backend`."""
     modules = list(program.graph_module.modules())
     parts: dict[str, list[list[_Operator]]] = {}
     for each in modules:
@@ -67,7 +66,7 @@ def _work(operators: list[_Operator]) -> int:
 
 
 def _grouped(operators: list[_Operator]) -> tuple[Outside, ...]:
-    """Operators by kind and line, most work first, then most in number, else as they run."""
+    """Operators by kind and line: most multiply-adds first, then most calls, then in order of execution."""
     counts = Counter((each.kind, each.line) for each in operators)
     adds: Counter[tuple[str, str]] = Counter()
     for each in operators:
@@ -78,12 +77,12 @@ def _grouped(operators: list[_Operator]) -> tuple[Outside, ...]:
 
 def _inside(lowered: LoweredBackendModule) -> Iterator[_Operator]:
     for each in _operators(lowered.original_module.graph_module):
-        if not _NUMBERS.match(each.kind):
+        if not _QUANTIZERS.match(each.kind):
             yield each
 
 
 def _operators(graph_module: GraphModule) -> Iterator[_Operator]:
-    """Operators of a graph and of the branches of its control flow, in order of execution."""
+    """Operators of a graph, with those in branches of control flow, in order of execution."""
     for module in graph_module.modules():
         for node in module.graph.nodes if isinstance(module, GraphModule) else ():
             operator = _kernel(node.target)
@@ -95,13 +94,13 @@ def _operators(graph_module: GraphModule) -> Iterator[_Operator]:
 
 
 def _kernel(target: Any) -> torch._ops.OpOverload | None:
-    """The operator that a node calls; None where it calls none."""
+    """The operator that a node calls; None for other nodes."""
     operator = target._op if isinstance(target, EdgeOpOverload) else target
     return operator if isinstance(operator, torch._ops.OpOverload) else None
 
 
 def _multiply_adds(operator: torch._ops.OpOverload, node: Node) -> int:
-    """Of one call, by the shapes of what it is given; torch counts a multiply-add as two operations."""
+    """The multiply-adds of one call, by the shapes of its arguments; torch counts each as two operations."""
     composed = operator.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd)
     if operator.overloadpacket not in flop_registry and not composed:
         return 0
@@ -113,7 +112,7 @@ def _multiply_adds(operator: torch._ops.OpOverload, node: Node) -> int:
 
 
 def _line(node: Node) -> str:
-    """Where in the model's own code a node comes from: the innermost line that is not torch's."""
+    """The line of code that a node comes from: the innermost one outside of torch and edgepack."""
     for name, number in reversed(_FRAME.findall(node.meta.get("stack_trace") or "")):
         path = _as_imported(name)
         if path.parts[0] not in _NOT_THE_MODEL:
@@ -123,7 +122,7 @@ def _line(node: Node) -> str:
 
 @cache
 def _as_imported(name: str) -> Path:
-    """A source file as seen from where its package lies: it names no folder of this machine."""
+    """The path of a source file from the folder of its top package, without folders of this machine."""
     path = Path(name)
     top = path.parent
     while (top / "__init__.py").is_file():

@@ -1,8 +1,7 @@
-"""What an ONNX file (`.onnx`) or an ONNX Runtime file (`.ort`) holds.
+"""What an ONNX file (`.onnx`) or an ONNX Runtime file (`.ort`) contains.
 
-Nothing is run, and external data is only measured. An `.ort` is read by ONNX Runtime's own schema
-into an ONNX model without its data; it has been through the runtime's optimizer, so its operators
-are the fused ones.
+Nothing is run, and only the size of external data is read. An `.ort` is read by ONNX Runtime's own schema
+into an ONNX model without its data. ONNX Runtime has optimized it, so its operators are the fused ones.
 """
 
 from __future__ import annotations
@@ -38,12 +37,13 @@ _WEIGHTED = frozenset(
 )
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _CARRIERS = _QUANTIZERS | {"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
-"""Operators through which a constant is still the weight of the operator behind them."""
+"""Operators that only reshape, cast or dequantize: a constant that they read is the weight of the next
+operator."""
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def describe(path: Path) -> Description:
-    """What `path` holds. Raises BundleError where it cannot be read."""
+    """What the model at `path` contains. Raises BundleError where it cannot be read."""
     ort = path.suffix == ".ort"
     try:
         data = path.read_bytes()
@@ -78,7 +78,7 @@ def _description(model: ModelProto, folder: Path) -> Description:
 
 
 class _Graph:
-    """The nodes of a model, those of subgraphs and functions included, and whose each constant is."""
+    """The nodes of a model, with those of subgraphs and functions, and the operator of every constant."""
 
     def __init__(self, model: ModelProto, folder: Path) -> None:
         self.nodes: list[NodeProto] = []
@@ -114,22 +114,22 @@ class _Graph:
                     self._add(inner)
 
     def layers(self) -> Iterator[Layer]:
-        """Operators with the bytes of their constants; a shared constant counts for its first user."""
+        """Operators with constants; the bytes of a shared constant count for its first user."""
         owned: dict[int, list[Constant]] = defaultdict(list)
         claimed: set[str] = set()
         for position, node in enumerate(self.nodes):
             for name in node.input:
                 if name in self._constants and name not in claimed:
                     claimed.add(name)
-                    owned[self._behind(position, name)].append(self._constants[name])
+                    owned[self._owner(position, name)].append(self._constants[name])
         for position, constants in owned.items():
             node = self.nodes[position]
             layer = Operator(self.name(node), _operator(node), tuple(constants)).layer
             bits = next((each.i for each in node.attribute if each.name == "bits"), 0)
             yield replace(layer, precision=f"int{bits}") if bits else layer  # packed into bytes
 
-    def _behind(self, position: int, name: str) -> int:
-        """The operator that `name`, read by the node at `position`, is for: first user, no carrier."""
+    def _owner(self, position: int, name: str) -> int:
+        """The first operator that uses `name` and is no carrier; the node at `position` reads `name`."""
         seen = {position}
         node = self.nodes[position]
         while node.op_type in _QUANTIZERS or (node.op_type in _CARRIERS and node.input[0] == name):
@@ -142,7 +142,7 @@ class _Graph:
         return position
 
     def weight(self, node: NodeProto) -> str:
-        """The input that is the weight: the largest stored one that is no vector; empty if none is."""
+        """The input that is the weight: the largest constant that is no vector; empty where there is none."""
         if node.op_type not in _WEIGHTED:
             return ""
         sizes = {}
@@ -153,13 +153,13 @@ class _Graph:
         return max(sizes, key=lambda name: sizes[name], default="")
 
     def is_integer(self, node: NodeProto) -> bool:
-        """Whether the weight is stored in integers, or quantized on its way to its operator."""
+        """Whether the weight is stored in integers, or quantized before its operator reads it."""
         chain = self._chain(self.weight(node))
         makers = [self._makers[each].op_type for each in chain[:-1]]
         return self._constants[chain[-1]].precision in _INTEGERS or "QuantizeLinear" in makers
 
     def _chain(self, name: str) -> list[str]:
-        """`name` and the values that it is made of, up to the stored one."""
+        """`name` and the values that it is computed from, up to the constant."""
         chain = [name]
         maker = self._makers.get(name)
         while maker and maker.op_type in _CARRIERS and maker.input[0] not in chain:
@@ -168,14 +168,14 @@ class _Graph:
         return chain
 
     def name(self, node: NodeProto) -> str:
-        """The module's name as its weight tells it, else its scope, the node's name or its output.
+        """The module path in the name of the weight, else the node's scope, its name or its output.
 
-        The weight is asked first: once batch norm is folded, the scope names the batch norm.
+        The weight comes first: where batch norm is folded, the scope is that of the batch norm.
         """
         weight = self.weight(node)
         stored = self._chain(weight)[-1].removesuffix("_quantized") if weight else ""
-        told = stored.removesuffix(".weight") if stored.endswith(".weight") else _scope(node)
-        return told or node.name or next(iter(node.output), node.op_type)
+        path = stored.removesuffix(".weight") if stored.endswith(".weight") else _scope(node)
+        return path or node.name or next(iter(node.output), node.op_type)
 
 
 def _operator(node: NodeProto) -> str:
@@ -183,22 +183,25 @@ def _operator(node: NodeProto) -> str:
 
 
 def _scope(node: NodeProto) -> str:
-    """The innermost module of torch's `['', 'features', 'features.0', 'conv2d']`; empty if untold."""
+    """The innermost module of torch's `['', 'features', 'features.0', 'conv2d']`; empty without one."""
     written = next((each.value for each in node.metadata_props if each.key == _SCOPES), "[]")
     names = literal_eval(written)
     return str(names[-2]) if len(names) > 1 else ""
 
 
 def _stored(tensor: TensorProto, folder: Path) -> Constant:
-    """Raises OSError or ValueError where it is in a file beside the model that does not hold it."""
+    """A tensor's precision, rank and bytes.
+
+    Raises OSError or ValueError where its external file is absent or too short.
+    """
     kind = TensorProto.DataType.Name(tensor.data_type).lower()
     width = {"float": 32, "double": 64, "bool": 8}.get(kind) or int((re.findall(r"\d+", kind) or [0])[0])
     size = math.ceil(math.prod(tensor.dims) * width / 8) or tensor.ByteSize()
     if tensor.data_location == TensorProto.EXTERNAL:
-        told = {each.key: each.value for each in tensor.external_data}
-        size = int(told.get("length", size))
-        if (folder / told["location"]).stat().st_size < int(told.get("offset", 0)) + size:
-            raise ValueError(f"{told['location']}, which holds its weights, is too short")
+        external = {each.key: each.value for each in tensor.external_data}
+        size = int(external.get("length", size))
+        if (folder / external["location"]).stat().st_size < int(external.get("offset", 0)) + size:
+            raise ValueError(f"{external['location']}, which holds its weights, is too short")
     return Constant(_PRECISIONS.get(kind, kind), len(tensor.dims), size)
 
 
@@ -221,10 +224,10 @@ def _metadata(model: ModelProto) -> tuple[tuple[str, str], ...]:
 
 
 def _from_ort(data: bytes) -> ModelProto:
-    """An ONNX model without its data. Raises ValueError, or what struct and NumPy raise, if damaged."""
+    """The model in an `.ort`, without its data. Raises errors of struct and NumPy if it is damaged."""
     if data[4:8] != b"ORTM" or len(data) % 4:
         raise ValueError("it does not begin or end as one")
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the import loads ONNX Runtime
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the next import loads ONNX Runtime
     from onnxruntime.tools.ort_format_model.ort_flatbuffers_py import fbs
 
     session = fbs.InferenceSession.InferenceSession.GetRootAs(data, 0)
@@ -268,11 +271,11 @@ def _fill(proto: GraphProto, graph: Any, fbs: Any) -> None:
             _fill_type(values.add(name=_text(name)), types[name], fbs)
 
 
-def _fill_type(value: ValueInfoProto, told: Any, fbs: Any) -> None:
-    if told.ValueType() != fbs.TypeInfoValue.TypeInfoValue.tensor_type:
+def _fill_type(value: ValueInfoProto, info: Any, fbs: Any) -> None:
+    if info.ValueType() != fbs.TypeInfoValue.TypeInfoValue.tensor_type:
         return
     tensor = fbs.TensorTypeAndShape.TensorTypeAndShape()
-    tensor.Init(told.Value().Bytes, told.Value().Pos)
+    tensor.Init(info.Value().Bytes, info.Value().Pos)
     value.type.tensor_type.elem_type = tensor.ElemType()
     for each in _all(tensor.Shape(), "Dim") if tensor.Shape() else ():
         dim = value.type.tensor_type.shape.dim.add()

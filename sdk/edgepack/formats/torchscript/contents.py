@@ -1,7 +1,7 @@
-"""What a TorchScript file holds: `.ptl` of the lite interpreter, or `.pt`.
+"""What a TorchScript file contains: `.ptl` of the lite interpreter, or `.pt`.
 
-The program is loaded and its graph is walked; it is not run. Where torch cannot load it (its code
-was stripped, or its operators are not in this build), the lite interpreter's bytecode is read.
+torch loads the program and its graph is read; nothing is run. Where torch cannot load it (its code was
+stripped, or its operators are not in this build), the lite interpreter's bytecode is read.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ _CARRIERS = re.compile(
     r"prim::(List|Tuple|unchecked_cast)|aten::(t|to|transpose|permute|contiguous|detach|dequantize|"
     r"__getitem__|quantize_per_tensor|quantize_per_channel|fake_quantize\w*)$"
 )
-"""Nodes through which a constant is still the weight of the operator behind them."""
+"""Nodes that only reshape, quantize or unpack: a constant that they read is the weight of the next
+operator."""
 _LITE = "bytecode.pkl"
 _DATA = re.compile(r"/(constants|data)/[^/]+$")
 """Names of the tensors in an archive."""
 
 
 def describe(path: Path) -> Description:
-    """What `path` holds. Raises BundleError where it cannot be read."""
+    """What the program at `path` contains. Raises BundleError where it cannot be read."""
     try:
         data = path.read_bytes()
         archive = [] if data[4:8] == b"PTMF" else zipfile.ZipFile(io.BytesIO(data)).infolist()
@@ -50,8 +51,8 @@ def describe(path: Path) -> Description:
     except OSError as cause:
         raise BundleError(f"{path} cannot be read: {cause.strerror or cause}") from cause
     except Exception as cause:  # damaged bytes end in any error of torch, zipfile or pickle
-        told = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        raise BundleError(f"{path} is not a TorchScript program, or is damaged: {told}") from cause
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        raise BundleError(f"{path} is not a TorchScript program, or is damaged: {reason}") from cause
 
 
 def _description(
@@ -63,7 +64,7 @@ def _description(
     extra: list[tuple[str, str]],
 ) -> Description:
     named = list(_numbered(operators))
-    weighted = {  # a module that is called twice has one weight
+    weighted = {  # a module that is called twice has a single weight
         each.name: each.weight.precision in _INTEGERS
         for each in named
         if each.weight and _WEIGHTED.search(each.kind)
@@ -85,7 +86,7 @@ def _description(
 
 
 def _extra(data: bytes, archive: list[zipfile.ZipInfo]) -> list[tuple[str, str]]:
-    """The extra files of an archive: the contract with its content, the others by name."""
+    """The extra files of an archive: the contract with its content, others with their name only."""
     found = []
     for each in archive:
         name = each.filename.partition("/extra/")[2]
@@ -97,7 +98,7 @@ def _extra(data: bytes, archive: list[zipfile.ZipInfo]) -> list[tuple[str, str]]
 
 
 def _numbered(operators: list[Operator]) -> Iterator[Operator]:
-    """Operators named by their module, else by their kind and a number in order of execution."""
+    """Operators with names: their module, else their kind and a number, in order of execution."""
     seen: Counter[str] = Counter()
     for each in operators:
         short = each.kind.partition("::")[2].lstrip("_")
@@ -106,7 +107,7 @@ def _numbered(operators: list[Operator]) -> Iterator[Operator]:
 
 
 def _layers(operators: list[Operator], stored: int) -> tuple[Layer, ...]:
-    """Operators with constants, and what of `stored`, the bytes in the archive, none of them reads."""
+    """Operators with constants, then the rest of `stored`, the bytes of all tensors in the archive."""
     rest = max(stored - sum(each.bytes for each in operators), 0)
     unread = Operator("what no operator reads", "none", (Constant("mixed", 0, rest),))
     return layers([*operators, unread])
@@ -116,7 +117,7 @@ _Read = tuple[list[Operator], tuple[Tensor, ...], tuple[Tensor, ...], list[tuple
 
 
 def _loaded(data: bytes) -> _Read:
-    """The program by torch's own loader. Raises RuntimeError where it does not load."""
+    """The program, loaded by torch. Raises RuntimeError where torch cannot load it."""
     module: Any = torch.jit.load(io.BytesIO(data), map_location="cpu")
     methods = [module._c._get_method(name) for name in module._c._method_names()]
     methods = [each for each in methods if each.name == "forward"] or methods
@@ -137,7 +138,7 @@ def _loaded(data: bytes) -> _Read:
 
 
 def _tensor(name: str, kind: Any) -> Tensor:
-    """Type and shape as far as the graph has kept them: a file mostly tells `Tensor` and no shape."""
+    """Type and shape, as far as the file has them: most files have `Tensor` and no shape."""
     if kind.kind() != "TensorType":
         return Tensor(name, str(kind), ())
     dtype = str(kind.dtype()).removeprefix("torch.") if kind.dtype() else "Tensor"
@@ -145,16 +146,16 @@ def _tensor(name: str, kind: Any) -> Tensor:
 
 
 class _Walk:
-    """A walk over graphs that gives every stored tensor to the first operator that reads it."""
+    """Reads graphs, and counts the bytes of every stored tensor for the first operator that uses it."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
         self._claimed: set[object] = set()
 
     def operators(self, block: Any) -> Iterator[Operator]:
-        """The operators of a graph or block, in order, those of inner blocks included.
+        """The operators of a graph or block in order, with those of nested blocks.
 
-        Each is named by the module that its constants are attributes of.
+        The name of an operator is the path of the module that its constants are attributes of.
         """
         for node in block.nodes():
             if not node.kind().startswith("prim::"):
@@ -167,7 +168,7 @@ class _Walk:
                 yield from self.operators(inner)
 
     def _stored(self, value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-        """What a value is made of: attributes by their path, constants by the value's name."""
+        """The constants that a value is computed from: attributes by path, others by name."""
         node = value.node()
         if node.kind() == "prim::Constant":
             yield (f"%{value.debugName()}",), value.toIValue()
@@ -183,14 +184,14 @@ class _Walk:
 
     def _constants(self, path: tuple[str, ...], held: Any) -> Iterator[Constant]:
         for i, (tensor, packed) in enumerate(_tensors(held)):
-            # what is unpacked is a copy, whose address tells nothing
+            # an unpacked tensor is a copy with an address of its own
             key = (path, i) if packed else tensor.untyped_storage().data_ptr()
             yield _constant(tensor, first=key not in self._claimed)
             self._claimed.add(key)
 
 
 def _path(value: Any) -> tuple[str, ...]:
-    """Attribute names from the module down, as features, 0, weight; a name may have dots in it."""
+    """Attribute names from the module down, such as (features, 0, weight); a name may contain dots."""
     node = value.node()
     if node.kind() != "prim::GetAttr":
         return ()
@@ -198,7 +199,7 @@ def _path(value: Any) -> tuple[str, ...]:
 
 
 def _tensors(held: Any, packed: bool = False) -> Iterator[tuple[torch.Tensor, bool]]:
-    """Tensors in a value, and whether they were packed for a quantized kernel."""
+    """Tensors in a value, and whether each is packed for a quantized kernel."""
     if isinstance(held, torch.Tensor):
         yield held, packed
     elif "ScriptObject" in type(held).__name__ and held._has_method("__getstate__"):
@@ -221,7 +222,7 @@ def _precision(dtype: torch.dtype) -> str:
 
 
 class _Object:
-    """What a pickle holds in place of an object of torch: nothing of it is imported or called."""
+    """Replaces an object of torch in a pickle: nothing is imported or called."""
 
     arguments: tuple[Any, ...] = ()
     state: Any = None
@@ -235,7 +236,7 @@ class _Object:
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, _module: str, name: str) -> Any:
-        """A stand-in named like the class; a plain dictionary for torch's ordered one."""
+        """A substitute class of the same name; `dict` for OrderedDict."""
         return dict if name == "OrderedDict" else type(name, (_Object,), {})
 
     def persistent_load(self, pid: Any) -> Any:
@@ -246,7 +247,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _bytecode(data: bytes) -> _Read:
-    """The program as the lite interpreter reads it. Raises what zipfile and pickle raise."""
+    """The program by the lite interpreter's bytecode. Raises errors of zipfile and pickle."""
     archive = zipfile.ZipFile(io.BytesIO(data))
     name = next(name for name in archive.namelist() if name.endswith(_LITE))
     version, *methods = _Unpickler(io.BytesIO(archive.read(name))).load()
@@ -264,7 +265,7 @@ def _bytecode(data: bytes) -> _Read:
 
 
 def _executed(code: dict[str, Any]) -> Iterator[Operator]:
-    """Operators in order of their instructions, each with the constants that were loaded for it."""
+    """Operators in order of execution, each with the constants that were loaded for it."""
     claimed: set[str] = set()
     loaded: list[Constant] = []
     for instruction, index, _ in code["instructions"]:
@@ -276,7 +277,7 @@ def _executed(code: dict[str, Any]) -> Iterator[Operator]:
 
 
 def _held(value: Any, claimed: set[str]) -> list[Constant]:
-    """Tensors in an unpickled value; `claimed` are the storages that are already accounted for."""
+    """Tensors in an unpickled value; `claimed` are the storages that are counted already."""
     if isinstance(value, _Object):
         arguments = value.arguments
         if arguments and isinstance(arguments[0], tuple) and isinstance(arguments[0][0], torch.dtype):
