@@ -86,7 +86,8 @@ def test_a_runtime_that_hangs_is_stopped(tmp_path: Path, samples: Path) -> None:
 
 def _third_party(folder: Path, body: str) -> None:
     """A package that brings the format `brittle` by the entry point, as others would."""
-    (folder / "brittle.py").write_text(textwrap.dedent(body))
+    members = "".join(f"{name} = None\n" for name in formats._REQUIRED)
+    (folder / "brittle.py").write_text(members + textwrap.dedent(body))
     info = folder / "brittle-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brittle\nVersion: 1.0\n")

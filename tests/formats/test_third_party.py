@@ -131,6 +131,26 @@ def _distribution(folder: Path, name: str, format_name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("import a_toolchain_that_is_not_here", "cannot be imported: ModuleNotFoundError: No module named"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("SUFFIX = '.mine'\ndef load(path): pass", " has no "),
+    ],
+)
+def test_a_package_that_is_no_format_is_a_sentence(
+    tmp_path: Path, process: Command, module: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _distribution(tmp_path, "mine", "mine")
+    (tmp_path / "mine.py").write_text(module)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ended = process("formats")
+    assert ended.code == 3
+    assert f"format 'mine' of package 'mine' {words.strip()}" in ended.sentence()
+    assert "pip uninstall mine" in ended.sentence()
+
+
+@pytest.mark.parametrize(
     ("packages", "words"),
     [
         ({"mine": "onnx"}, "package 'mine' brings a format 'onnx', and so does edgepack itself"),

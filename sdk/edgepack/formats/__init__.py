@@ -54,6 +54,8 @@ GROUP = "edgepack.formats"
 """The entry-point group of formats that other distributions bring."""
 EDGEPACK = "edgepack"
 """The distribution of the formats in this folder."""
+_REQUIRED = tuple(name for name in (*Format.__annotations__, *vars(Format)) if not name.startswith("_"))
+"""The members that every format must have."""
 _T = TypeVar("_T")
 
 
@@ -205,10 +207,22 @@ def names() -> list[str]:
 
 @functools.cache
 def load(name: str) -> LoadedFormat:
-    """The format called `name`, which must be one of `names()`."""
+    """The format called `name`, which must be one of `names()`.
+
+    Raises PlanError where another distribution brings it, and it cannot be imported or is no format.
+    """
     entry = _third_party().get(name)
-    module = entry.load() if entry else importlib.import_module(f"{__name__}.{name}")
-    return LoadedFormat(name, cast("Format", module), _distribution(entry) if entry else EDGEPACK)
+    if entry is None:
+        return LoadedFormat(name, cast("Format", importlib.import_module(f"{__name__}.{name}")))
+    what, package = f"format '{name}' of package '{_distribution(entry)}'", _distribution(entry)
+    hint = f"pip uninstall {package}, or install a version of it for this edgepack"
+    try:
+        module = entry.load()
+    except Exception as cause:  # importing another's module can raise anything
+        raise PlanError(f"{what} cannot be imported: {type(cause).__name__}: {cause}", hint=hint) from cause
+    if absent := [member for member in _REQUIRED if not hasattr(module, member)]:
+        raise PlanError(f"{what} has no {', '.join(absent)}", hint=hint)
+    return LoadedFormat(name, module, package)
 
 
 def load_target(name: str) -> Target:
