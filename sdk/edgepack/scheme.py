@@ -57,6 +57,11 @@ class Scheme:
         return not self.is_float and self.activations == "float"
 
     @property
+    def has_integer_channels(self) -> bool:
+        """Weights are integers with one scale for each output channel."""
+        return self.weights == "integer" and self.granularity == "channel"
+
+    @property
     def is_palette(self) -> bool:
         """Weights are indices into a table of values."""
         return self.weights == "palette"

@@ -1,7 +1,7 @@
-"""Bias correction: the mean error that quantization leaves in a layer's outputs, taken out of its bias.
+"""Bias correction: subtract the mean error of a quantized layer's outputs from its bias.
 
-Measured on samples, layer after layer, each with the corrections of those before it in place
-(Nagel et al. 2019, arXiv:1906.04721, section 4.2 and appendix D).
+Measured on samples, layer after layer, each with the corrections of the layers before it applied (Nagel et
+al. 2019, arXiv:1906.04721, section 4.2 and appendix D).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_map
 
@@ -20,7 +21,7 @@ from edgepack.graph.ranges import Range
 from edgepack.recipe import Recipe
 
 _MOST = 32
-"""Samples that are held in memory at once, every tensor of them twice."""
+"""Samples that are in memory at once, with two copies of each tensor."""
 
 
 def correct(
@@ -32,8 +33,9 @@ def correct(
 ) -> None:
     """Correct the biases of the layers that `recipe` quantizes, in place.
 
-    `ranges` are those that the activations will be quantized by; `exact` is the float graph where the
-    weights of `graph` are no longer those.
+    `ranges` are those that activations will be quantized by, by node name. `exact` is the float graph; it is
+    required where the weights of `graph` are no longer the float ones. Samples whose shapes differ from the
+    first one's are not used.
     """
     rows = [tuple(torch.from_numpy(array) for array in sample) for sample in samples.inputs[:_MOST]]
     same = [row for row in rows if [each.shape for each in row] == [each.shape for each in rows[0]]]
@@ -41,26 +43,27 @@ def correct(
     correction = _Correction(graph, recipe, ranges, exact or graph)
     with torch.no_grad():
         correction.run(*pairs)
-    for target, bias in correction.found.items():
+    for target, bias in correction.biases.items():
         graphs.set_constant(graph, target, bias)
 
 
 class _Pair:
-    """One tensor of all samples, in float and as the quantized model has it."""
+    """One tensor for all samples, in float and as the quantized model has it."""
 
-    def __init__(self, exact: list[torch.Tensor], rough: list[torch.Tensor]) -> None:
-        self.exact, self.rough = exact, rough
+    def __init__(self, exact: list[Tensor], quantized: list[Tensor]) -> None:
+        self.exact, self.quantized = exact, quantized
 
 
 class _Correction(Simulation):
-    """Runs float and simulated int8 side by side, all samples at each operator."""
+    """Runs the float and the simulated graph in parallel, all samples at each operator."""
 
     def __init__(
         self, graph: GraphModule, recipe: Recipe, ranges: Mapping[str, Range], exact: GraphModule
     ) -> None:
         super().__init__(graph, recipe, ranges)
         self._exact = exact
-        self.found: dict[str, torch.Tensor] = {}
+        self.biases: dict[str, Tensor] = {}
+        """Corrected biases by the target of their constant."""
 
     def run_node(self, n: Node) -> Any:
         if n.op not in ("call_function", "placeholder"):
@@ -69,66 +72,71 @@ class _Correction(Simulation):
         if n.op == "placeholder":
             value = getattr(self, n.op)(n.target, args, kwargs)
         else:
-            value = self._called(n, args, kwargs)
-        step = self._steps.get(n.name)
-        if step and isinstance(value, _Pair):
-            value.rough = [torch.fake_quantize_per_tensor_affine(each, *step, 0, 255) for each in value.rough]
+            value = self._call(n, args, kwargs)
+        grid = self._grids.get(n.name)
+        if grid and isinstance(value, _Pair):
+            value.quantized = [grid.rounded(each) for each in value.quantized]
         return value
 
     def _constant(self, n: Node) -> Any:
         args, kwargs = self.fetch_args_kwargs_from_env(n)
-        if n.op == "call_module":  # torch.export's guards on its inputs, which give nothing
+        if n.op == "call_module":  # torch.export's guards on its inputs, which return nothing
             return None
         if n.op == "get_attr":
             exact = graphs.constant(self._exact, n)
-            rough = graphs.constant(self.module, n)  # type: ignore[arg-type]
-            return _Pair([exact], [self._weights.get(str(n.target), rough)])
+            quantized = graphs.constant(self.module, n)  # type: ignore[arg-type]
+            return _Pair([exact], [self._weights.get(str(n.target), quantized)])
         return getattr(self, n.op)(n.target, args, kwargs)
 
-    def _called(self, n: Node, args: Any, kwargs: Any) -> Any:
-        count = max((len(each.exact) for each in _pairs((args, kwargs))), default=0)
+    def _call(self, n: Node, args: Any, kwargs: Any) -> Any:
+        count = max((len(pair.exact) for pair in _pairs((args, kwargs))), default=0)
         if not count:
             return getattr(self, n.op)(n.target, args, kwargs)
-        exact = [self._once(n, args, kwargs, row, "exact") for row in range(count)]
-        rough = [self._once(n, args, kwargs, row, "rough") for row in range(count)]
+        exact = [self._call_once(n, args, kwargs, row, "exact") for row in range(count)]
+        quantized = [self._call_once(n, args, kwargs, row, "quantized") for row in range(count)]
         if isinstance(exact[0], (list, tuple)):  # of `chunk` and the like
-            return [_Pair(list(a), list(b)) for a, b in zip(zip(*exact), zip(*rough))]
-        if not isinstance(exact[0], torch.Tensor):
+            return [_Pair(list(a), list(b)) for a, b in zip(zip(*exact), zip(*quantized))]
+        if not isinstance(exact[0], Tensor):
             return exact[0]
-        pair = _Pair(exact, rough)
+        pair = _Pair(exact, quantized)
         if graphs.is_layer(n) and str(graphs.weight_of(n).target) in self._weights:
             self._correct(n, pair)
         return pair
 
-    def _once(self, n: Node, args: Any, kwargs: Any, row: int, side: str) -> Any:
+    def _call_once(self, n: Node, args: Any, kwargs: Any, row: int, side: str) -> Any:
+        """The operator's result for one sample, in float or quantized."""
+        is_in_place = str(n.target).rpartition(".")[0].endswith("_")
+
         def pick(value: Any) -> Any:
             if not isinstance(value, _Pair):
                 return value
             rows = getattr(value, side)
             picked = rows[row if len(rows) > 1 else 0]
-            return picked.clone() if str(n.target).rpartition(".")[0].endswith("_") else picked
+            return picked.clone() if is_in_place else picked
 
         return n.target(*tree_map(pick, args), **tree_map(pick, kwargs))  # type: ignore[operator]
 
     def _correct(self, layer: Node, pair: _Pair) -> None:
-        """Take the mean difference a channel out of the bias, and out of the values at once."""
+        """Subtract the mean error of each output channel from the bias, and from the outputs at once."""
         bias = graphs.bias_of(layer)
         if bias is None:
             return
         axis = pair.exact[0].dim() - 1 if layer.target in graphs.LINEAR else 1
         error = torch.stack(
-            [(b - a).transpose(0, axis).flatten(1).mean(1) for a, b in zip(pair.exact, pair.rough)]
+            [(b - a).transpose(0, axis).flatten(1).mean(1) for a, b in zip(pair.exact, pair.quantized)]
         ).mean(0)
         target = str(bias.target)
-        self.found[target] = self.found.get(target, graphs.constant(self.module, bias)) - error  # type: ignore[arg-type]
+        current = self.biases.get(target, graphs.constant(self.module, bias))  # type: ignore[arg-type]
+        self.biases[target] = current - error
         shape = [1] * pair.exact[0].dim()
         shape[axis] = -1
-        pair.rough = [each - error.reshape(shape) for each in pair.rough]
+        pair.quantized = [each - error.reshape(shape) for each in pair.quantized]
 
 
 def _pairs(value: Any) -> list[_Pair]:
+    """All pairs in nested arguments."""
     if isinstance(value, _Pair):
         return [value]
     if isinstance(value, dict):
         value = list(value.values())
-    return [each for item in value for each in _pairs(item)] if isinstance(value, (list, tuple)) else []
+    return [pair for item in value for pair in _pairs(item)] if isinstance(value, (list, tuple)) else []

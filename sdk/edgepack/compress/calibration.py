@@ -18,10 +18,14 @@ from edgepack.graph import ranges
 from edgepack.graph.ranges import Histogram
 from edgepack.model.source import Source
 from edgepack.recipe import Equalization
+from edgepack.scheme import SCHEMES, Scheme
 from edgepack.silence import quiet
 
 MOST = 512
 """Calibration samples that are used at most."""
+
+INT8 = SCHEMES["w8a8"]
+"""The scheme that is calibrated for where a recipe has none with static activations."""
 
 Result = TypeVar("Result")
 
@@ -81,19 +85,32 @@ def float_graph(source: Source) -> GraphModule:
     return module
 
 
-def observe(calibration: Calibration, equalization: Equalization) -> Observed:
-    """The graph after an equalization, and the histograms of its activations."""
-    return calibration.once(("observed", equalization), lambda: _observe(calibration, equalization))
+def equalization_key(equalization: Equalization, scheme: Scheme) -> tuple[object, ...]:
+    """Equal for equalizations of one graph that give the same result."""
+    bits = (scheme.weight_bits, scheme.activation_bits)
+    return ("none",) if equalization == "none" else (equalization, *bits)
 
 
-def _observe(calibration: Calibration, equalization: Equalization) -> Observed:
+def observe(calibration: Calibration, equalization: Equalization, scheme: Scheme = INT8) -> Observed:
+    """The graph after an equalization for a scheme, and the histograms of its activations."""
+    return calibration.once(
+        ("observed", *equalization_key(equalization, scheme)),
+        lambda: _observe(calibration, equalization, scheme),
+    )
+
+
+def _observe(calibration: Calibration, equalization: Equalization, scheme: Scheme) -> Observed:
     how = "" if equalization == "none" else f", cross-layer equalization ({equalization})"
     calibration.say(f"calibrate{how}")
     with calibration.timed("calibration"), torch.no_grad(), quiet():
         graph = float_graph(calibration.source)
         if equalization != "none":
-            sensitivity = _noise_sensitivity(calibration, graph)
-            cross_layer_equalization.equalize(graph, sensitivity, clamped=equalization == "clamped")
+            cross_layer_equalization.equalize(
+                graph,
+                _noise_sensitivity(calibration, graph),
+                clamped=equalization == "clamped",
+                scheme=scheme,
+            )
         histograms = ranges.observe(graph, calibration.samples, simulation.may_be_quantized)
         return Observed(graph, simulation.shared(graph, histograms))
 

@@ -11,9 +11,13 @@ from edgepack.compress.gptq import RoundedLayer
 from edgepack.compress.sensitivity import SAMPLES
 from edgepack.graph import layers as graphs
 from edgepack.recipe import Recipe
-from edgepack.scheme import SchemeName
+from edgepack.scheme import SCHEMES, SchemeName
 
-_PALETTES: tuple[SchemeName, ...] = ("p4", "p6", "p8")
+_PALETTES: tuple[SchemeName, ...] = tuple(
+    scheme.name
+    for scheme in sorted(SCHEMES.values(), key=lambda scheme: scheme.weight_bits)
+    if scheme.is_palette and not scheme.sparse
+)
 """Palettes of a mix, the narrowest first."""
 
 Noises = dict[str, dict[SchemeName, float]]

@@ -1,9 +1,9 @@
-"""NoiseSensitivity: what small errors of a graph's tensors and weights do to its answers.
+"""Noise sensitivity: how much small errors of a graph's tensors and weights change its outputs.
 
-To second order, independent errors at the outputs add up as their energy times the squared gradient of
-the outputs. That is measured by one backward run a sample, of the outputs with random signs, whose mean
-square is the sum over all outputs (Hutchinson 1989, Communications in Statistics 18(3)); squared
-gradients of weights are the empirical Fisher information, as in HAWQ (Dong et al. 2020,
+To second order, independent errors add up at the outputs as their energy times the squared gradient of the
+outputs. One backward pass per sample estimates that: the outputs are summed with random signs, and the mean
+square of the gradient is its sum over all outputs (Hutchinson 1989, Communications in Statistics 18(3)).
+Squared gradients of weights are the empirical Fisher information, as in HAWQ (Dong et al. 2020,
 arXiv:1911.03852).
 """
 
@@ -17,69 +17,67 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgepack.compress import simulation
+from edgepack.compress.logits import logits
 from edgepack.contract.samples import Samples
 from edgepack.graph import layers as graphs
 from edgepack.graph.guards import WithoutGuards
 from edgepack.recipe import Recipe
 
 _MOST = 32
-"""Samples that are run backwards at most; ranges are those of all."""
-_LEAST_CHANCE = 1e-6
-"""Of a probability, so that its logarithm has a gradient that says something."""
+"""Samples that are run backwards at most. Least and greatest values are those of all samples."""
+_QUANTIZED = Recipe("w8a8")
+"""Names the tensors that are measured: all that static quantization rounds."""
 
 
 @dataclass(frozen=True)
 class NoiseSensitivity:
-    """What was seen of a graph, by name of its nodes: a figure a channel (dimension 1 of a tensor)."""
+    """Measurements by node name, one value for each channel (dimension 1 of a tensor)."""
 
     low: dict[str, Tensor] = field(default_factory=dict)
     """Least value of each channel over all samples."""
     high: dict[str, Tensor] = field(default_factory=dict)
     early: dict[str, Tensor] = field(default_factory=dict)
-    """Greatest of each channel over every other sample, so that the rest tell what is beyond it."""
+    """Greatest value of each channel over every other sample. The rest shows what other samples exceed."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
     """Energy at the outputs for an error of energy 1 at each place of a channel; a mean over samples."""
     weights: dict[str, Tensor] = field(default_factory=dict)
-    """By layer, [outputs, inputs a group]: the same for each weight, a kernel's taken together."""
+    """The same for each weight of a layer, [outputs, inputs of a group]; a kernel's weights are summed."""
 
 
 def measure(graph: GraphModule, samples: Samples, inside: str = "none") -> NoiseSensitivity:
-    """The influence of all that int8 quantizes in a float graph, over `samples`.
+    """The noise sensitivity of everything that static quantization rounds in a float graph.
 
     `inside`: the activation that the graph itself applies to its first output, which is undone.
     """
-    run = _Backwards(graph, simulation.quantized_outputs(graph, Recipe("w8a8")))
-    found = run.found
-    draw = torch.Generator().manual_seed(0)
+    backward = _Backward(graph, set(simulation.activation_bits(graph, _QUANTIZED)))
+    found = backward.found
+    generator = torch.Generator().manual_seed(0)
     count = min(_MOST, len(samples))
     for number, sample in enumerate(samples.inputs):
         rows = tuple(torch.from_numpy(array) for array in sample)
-        run.is_early = number % 2 == 0
+        backward.is_early = number % 2 == 0
         with torch.set_grad_enabled(number < count):
-            outputs = run.run(*rows)
+            outputs = backward.run(*rows)
             if number < count:
-                run.look_back(_signed(outputs, inside, draw))
-    for each in (found.tensors, found.weights):
-        each.update({name: energy / count for name, energy in each.items()})
+                backward.accumulate(_signed_sum(outputs, inside, generator))
+    for energies in (found.tensors, found.weights):
+        energies.update({name: energy / count for name, energy in energies.items()})
     return found
 
 
-def _signed(outputs: tuple[Tensor, ...], inside: str, draw: torch.Generator) -> Tensor | None:
+def _signed_sum(outputs: tuple[Tensor, ...], inside: str, generator: torch.Generator) -> Tensor | None:
     """The sum of all outputs, each with a random sign; None where none has a gradient."""
     first, *others = outputs
-    if inside in ("softmax", "sigmoid"):
-        chances = first.clamp(_LEAST_CHANCE, 1 - _LEAST_CHANCE)
-        first = chances.log() - (torch.log1p(-chances) if inside == "sigmoid" else 0)
     parts = [
-        (each * (2 * torch.randint(0, 2, each.shape, generator=draw) - 1)).sum()
-        for each in (first, *others)
+        (each * (2 * torch.randint(0, 2, each.shape, generator=generator) - 1)).sum()
+        for each in (logits(first, inside), *others)
         if each.requires_grad
     ]
     return torch.stack(parts).sum() if parts else None
 
 
-class _Backwards(WithoutGuards):
-    """Runs forwards with all that a backward run needs, in-place operators on copies."""
+class _Backward(WithoutGuards):
+    """Runs a graph so that a backward pass can follow, with in-place operators on copies."""
 
     def __init__(self, graph: GraphModule, wanted: set[str]) -> None:
         super().__init__(graph)
@@ -110,9 +108,9 @@ class _Backwards(WithoutGuards):
 
     def run_node(self, n: Node) -> Any:
         value = super().run_node(n)
-        floats = isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1
-        if n.name in self._wanted and floats:
-            self._see(n.name, value.detach().transpose(0, 1).flatten(1))
+        has_channels = isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1
+        if n.name in self._wanted and has_channels:
+            self._observe(n.name, value.detach().transpose(0, 1).flatten(1))
             if torch.is_grad_enabled():
                 if not value.requires_grad:
                     value = value.detach().requires_grad_()
@@ -120,15 +118,16 @@ class _Backwards(WithoutGuards):
                 self._values[n.name] = value
         return value
 
-    def _see(self, name: str, channels: Tensor) -> None:
+    def _observe(self, name: str, channels: Tensor) -> None:
+        """Take in the least and greatest values of channels [channels, values]."""
         low, high = channels.amin(1), channels.amax(1)
         self.found.low[name] = torch.minimum(self.found.low.get(name, low), low)
         self.found.high[name] = torch.maximum(self.found.high.get(name, high), high)
         if self.is_early:
             self.found.early[name] = torch.maximum(self.found.early.get(name, high), high)
 
-    def look_back(self, total: Tensor | None) -> None:
-        """Add what one sample's outputs, summed up, say of each tensor and weight."""
+    def accumulate(self, total: Tensor | None) -> None:
+        """Add the squared gradients of one sample's signed sum."""
         if total is None:
             return
         total.backward()

@@ -11,7 +11,14 @@ from dataclasses import replace
 from torch.fx import GraphModule
 
 from edgepack.compress import bias_correction, cross_layer_equalization, scoring, simulation
-from edgepack.compress.calibration import Calibration, float_graph, observe
+from edgepack.compress.calibration import (
+    INT8,
+    Calibration,
+    Observed,
+    equalization_key,
+    float_graph,
+    observe,
+)
 from edgepack.compress.counts import layer_costs
 from edgepack.compress.gptq import GPTQ
 from edgepack.compress.scoring import Score
@@ -19,7 +26,7 @@ from edgepack.graph import ranges
 from edgepack.graph.ranges import Range
 from edgepack.model.source import Source, reweighted
 from edgepack.recipe import RANGE_RULES, Equalization, Recipe
-from edgepack.scheme import SchemeName
+from edgepack.scheme import Scheme, SchemeName
 from edgepack.silence import quiet
 
 _GAIN_DB = 0.1
@@ -33,9 +40,9 @@ _CHEAP_BYTES, _CHEAP_WORK = 0.015, 0.15
 def prepare(calibration: Calibration, recipe: Recipe) -> Source:
     """The source with the corrections of `recipe` applied and its ranges set.
 
-    It is the calibration's own source where the recipe asks for neither.
+    It is the calibration's own source where no layer of the recipe needs ranges or GPTQ.
     """
-    if recipe.scheme != "w8a8" and not recipe.gptq:
+    if static_scheme(recipe) is None and not recipe.gptq:
         return calibration.source
 
     def compute() -> Source:
@@ -45,9 +52,14 @@ def prepare(calibration: Calibration, recipe: Recipe) -> Source:
     return calibration.once(("prepared", repr(recipe)), compute)
 
 
+def static_scheme(recipe: Recipe) -> Scheme | None:
+    """The first scheme of a recipe that has static activations, the base before those of layers."""
+    return next((scheme for scheme in recipe.schemes if scheme.has_static_activations), None)
+
+
 def _prepare(calibration: Calibration, recipe: Recipe) -> Source:
     source = calibration.source
-    if recipe.scheme != "w8a8":
+    if static_scheme(recipe) is None:
         calibration.say(f"GPTQ, {recipe.scheme}")
         module = float_graph(source)
         gptq_of(calibration, "none").apply(recipe, module)
@@ -58,16 +70,15 @@ def _prepare(calibration: Calibration, recipe: Recipe) -> Source:
     return replace(reweighted(source, module), ranges=limits)
 
 
-def gptq_of(calibration: Calibration, equalize: Equalization) -> GPTQ:
-    """GPTQ of the float graph after an equalization."""
+def gptq_of(calibration: Calibration, equalize: Equalization, scheme: Scheme = INT8) -> GPTQ:
+    """GPTQ of the float graph after an equalization for a scheme."""
 
     def compute() -> GPTQ:
-        module = (
-            observe(calibration, equalize).graph if equalize != "none" else float_graph(calibration.source)
-        )
-        return GPTQ(module, calibration.samples)
+        if equalize == "none":
+            return GPTQ(float_graph(calibration.source), calibration.samples)
+        return GPTQ(observe(calibration, equalize, scheme).graph, calibration.samples)
 
-    return calibration.once(("gptq", equalize), compute)
+    return calibration.once(("gptq", *equalization_key(equalize, scheme)), compute)
 
 
 def quantize(calibration: Calibration, recipe: Recipe) -> tuple[GraphModule, dict[str, Range]]:
@@ -75,21 +86,32 @@ def quantize(calibration: Calibration, recipe: Recipe) -> tuple[GraphModule, dic
 
     The graph is shared where the recipe changes no weight: copy it before a change.
     """
-    observed = observe(calibration, recipe.equalize)
-    last = simulation.last(observed.graph)
-    limits = {
-        name: ranges.by_rule(histogram, "min-max" if name in last else recipe.ranges)
-        for name, histogram in observed.histograms.items()
-    }
+    scheme = static_scheme(recipe) or INT8
+    observed = observe(calibration, recipe.equalize, scheme)
+    limits = _ranges(observed, recipe, scheme)
     if not recipe.gptq and not recipe.correct_bias:
         return observed.graph, limits
     with quiet():
         module = copy.deepcopy(observed.graph)
     if recipe.gptq:
-        gptq_of(calibration, recipe.equalize).apply(recipe, module)
+        gptq_of(calibration, recipe.equalize, scheme).apply(recipe, module)
     if recipe.correct_bias:
         bias_correction.correct(module, recipe, limits, calibration.samples, observed.graph)
     return module, limits
+
+
+def _ranges(observed: Observed, recipe: Recipe, scheme: Scheme) -> dict[str, Range]:
+    """Ranges by the recipe's rule. Tensors that the recipe leaves in float have one for `scheme`, too."""
+    last = simulation.last(observed.graph)
+    bits = simulation.activation_bits(observed.graph, recipe)
+    return {
+        name: ranges.by_rule(
+            histogram,
+            "min-max" if name in last else recipe.ranges,
+            bits.get(name, scheme.activation_bits),
+        )
+        for name, histogram in observed.histograms.items()
+    }
 
 
 def score(calibration: Calibration, recipe: Recipe) -> Score:

@@ -6,25 +6,26 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from edgepack.compress import gptq, ptq, scoring
 from edgepack.compress.calibration import Calibration
 from edgepack.compress.counts import LayerCost, layer_costs
 from edgepack.compress.gptq import RoundedLayer
+from edgepack.compress.scoring import Score
 from edgepack.graph import layers as graphs
-from edgepack.graph.ranges import Range
 from edgepack.recipe import Recipe
+from edgepack.scheme import SCHEMES, Scheme, SchemeName
 from edgepack.silence import quiet
 
 SAMPLES = 8
 """Samples, of those that recipes are scored on, that single layers are scored on."""
-_FLOAT_BYTES = 4
+_FLOAT_BITS = 32
 
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """One layer in int8, all others in float, by simulation on calibration samples."""
+    """One layer quantized, all others in float, by simulation on calibration samples."""
 
     path: str
     sqnr_db: float
@@ -32,22 +33,25 @@ class LayerSensitivity:
     agreement: float
     """Percent of samples with the float model's top class."""
     bytes_saved: int
-    """By int8 weights in place of fp32."""
+    """By quantized weights in place of fp32."""
     multiply_adds: int
-    """That become int8."""
+    """That are then computed in integers."""
     share_of_bytes: float
     """Of all layers' weights, 0..1."""
     share_of_work: float
     """Of all layers' multiply-adds, 0..1."""
 
 
-def analyze(calibration: Calibration) -> tuple[LayerSensitivity, ...]:
-    """The sensitivity of each layer to the recipe that PTQ chooses, the most sensitive first."""
-    return calibration.once("sensitivity", lambda: _analyze(calibration))
+def analyze(calibration: Calibration, scheme: SchemeName = "w8a8") -> tuple[LayerSensitivity, ...]:
+    """The sensitivity of each layer to the recipe that PTQ chooses for a scheme with static activations.
+
+    The most sensitive layer is first.
+    """
+    return calibration.once(("sensitivity", scheme), lambda: _analyze(calibration, scheme))
 
 
-def _analyze(calibration: Calibration) -> tuple[LayerSensitivity, ...]:
-    recipe = replace(ptq.choose_recipe(calibration), layers={})
+def _analyze(calibration: Calibration, scheme: SchemeName) -> tuple[LayerSensitivity, ...]:
+    recipe = replace(ptq.choose_recipe(calibration, scheme), layers={})
     calibration.say("sensitivity analysis, layer by layer")
     with calibration.timed("sensitivity"):
         # what GPTQ does to one layer is placed into the plain graph, and taken out again
@@ -56,39 +60,38 @@ def _analyze(calibration: Calibration) -> tuple[LayerSensitivity, ...]:
         with quiet():
             module = copy.deepcopy(shared)
         costs = layer_costs(calibration.source)
-        paths = gptq.candidates(module, recipe) if recipe.gptq else []
-        solver = ptq.gptq_of(calibration, recipe.equalize) if paths else None
-        rounded = solver.layers({path: ["w8a8"] for path in paths}) if solver else {}
-        layers = graphs.layers(module)
-        found = [
-            _layer(calibration, path, costs, module, limits, layers[path], rounded.get((path, "w8a8")))
-            for path in costs
-        ]
-    return tuple(sorted(found, key=lambda layer: layer.sqnr_db))
+        rounded = _rounded(calibration, module, recipe)
+        nodes = graphs.layers(module)
+        layers = []
+        for path in costs:
+            alone = Recipe("fp32", {path: scheme})
+            exact = gptq.current(module, nodes[path])
+            if path in rounded:
+                gptq.place(module, nodes[path], rounded[path])
+            score = scoring.score_recipe(calibration, module, alone, limits, SAMPLES)
+            gptq.place(module, nodes[path], exact)
+            layers.append(_layer(path, score, costs, SCHEMES[scheme]))
+    return tuple(sorted(layers, key=lambda layer: layer.sqnr_db))
 
 
-def _layer(
-    calibration: Calibration,
-    path: str,
-    costs: Mapping[str, LayerCost],
-    module: GraphModule,
-    limits: Mapping[str, Range],
-    layer: Node,
-    rounded: RoundedLayer | None,
-) -> LayerSensitivity:
-    exact = gptq.current(module, layer)
-    if rounded:
-        gptq.place(module, layer, rounded)
-    alone = Recipe("fp32", {path: "w8a8"})
-    score = scoring.score_recipe(calibration, module, alone, limits, SAMPLES)
-    gptq.place(module, layer, exact)
+def _rounded(calibration: Calibration, module: GraphModule, recipe: Recipe) -> dict[str, RoundedLayer]:
+    """What GPTQ makes of each layer, where the recipe asks for it."""
+    paths = gptq.candidates(module, recipe) if recipe.gptq else []
+    if not paths:
+        return {}
+    solver = ptq.gptq_of(calibration, recipe.equalize, recipe.base)
+    layers = solver.layers({path: [recipe.scheme] for path in paths})
+    return {path: layer for (path, _), layer in layers.items()}
+
+
+def _layer(path: str, score: Score, costs: Mapping[str, LayerCost], scheme: Scheme) -> LayerSensitivity:
     cost = costs[path]
     work = sum(each.multiply_adds for each in costs.values())
     return LayerSensitivity(
         path=path,
         sqnr_db=score.sqnr_db,
         agreement=score.agreement,
-        bytes_saved=cost.values * (_FLOAT_BYTES - 1),
+        bytes_saved=cost.values * (_FLOAT_BITS - scheme.weight_bits) // 8,
         multiply_adds=cost.multiply_adds,
         share_of_bytes=cost.values / sum(each.values for each in costs.values()),
         share_of_work=cost.multiply_adds / work if work else 0.0,

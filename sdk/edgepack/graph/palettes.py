@@ -1,9 +1,9 @@
-"""Palettes: the few values that stand for all weights of a tensor.
+"""Palettes: a few values in place of all weights of a tensor.
 
-One-dimensional k-means over the sorted weights: the value with the largest error is split in two and
-all are settled again (Linde, Buzo and Gray 1980, IEEE Transactions on Communications 28(1)), until
-there are enough. Nothing is drawn, so the same weights give the same palette, and its error is within
-a few percent of the least.
+One-dimensional k-means over the sorted weights. The value with the largest error is split in two and all
+values are moved to the means of their weights again (Linde, Buzo and Gray 1980, IEEE Transactions on
+Communications 28(1)), until there are enough values. Nothing is random, so the same weights have the same
+palette. Its error is within a few percent of the least.
 """
 
 from __future__ import annotations
@@ -11,42 +11,42 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepack.scheme import SchemeName
+from edgepack.scheme import SCHEMES, SchemeName
 
 Values = NDArray[np.float64]
 
-BITS: dict[SchemeName, int] = {"p4": 4, "p6": 6, "p8": 8, "sparse+p6": 6}
-"""Of the schemes that keep weights in a palette."""
+BITS: dict[SchemeName, int] = {each.name: each.weight_bits for each in SCHEMES.values() if each.is_palette}
+"""Bits of an index, by scheme, of the schemes that store weights in a palette."""
 FEW = 2048
-"""A tensor of no more weights than this stays in float, as coremltools advises."""
+"""A tensor of this many weights or fewer stays in float, as coremltools recommends."""
 _SETTLE, _FINISH = 10, 300
 """Rounds of k-means after each split, and at the end."""
 _STILL = 1e-7
-"""Of the weights' span: a palette whose values move less has settled."""
+"""Share of the weights' span: k-means ends when no value moves further."""
 
 
 def palette(weights: Values, entries: int) -> Values:
-    """At most `entries` values, ascending, near which the weights (any shape) lie.
+    """The palette of weights of any shape: at most `entries` values, ascending.
 
-    Weights that hold no more values than that are kept exactly.
+    Weights that have no more different values than that are kept exactly.
     """
     points, counts = np.unique(weights, return_counts=True)
     if len(points) <= entries:
         return points.astype(np.float64)
     line = _Line(points, counts)
-    centres = line.settled(points[[0, -1]].astype(np.float64), _SETTLE)
+    centres = line.k_means(points[[0, -1]].astype(np.float64), _SETTLE)
     while len(centres) < entries:
-        centres = line.settled(line.split(centres), _SETTLE)
-    return line.settled(centres, _FINISH)
+        centres = line.k_means(line.split(centres), _SETTLE)
+    return line.k_means(centres, _FINISH)
 
 
 def codes(weights: Values, centres: Values) -> NDArray[np.uint8]:
-    """Which value of a palette is nearest to each weight; flat, in the weights' order."""
+    """The index of the palette's value nearest to each weight; flat, in the weights' order."""
     return np.searchsorted(_between(centres), weights.ravel()).astype(np.uint8)
 
 
 class _Line:
-    """Points on a line with how often each occurs, summed up from the left: any stretch is a difference."""
+    """Points with how often each occurs, as running sums, so that the sum of any stretch is a difference."""
 
     def __init__(self, points: Values, counts: NDArray[np.int64]) -> None:
         self.points = points.astype(np.float64)
@@ -58,8 +58,8 @@ class _Line:
         cuts = np.searchsorted(self.points, _between(centres))
         return np.diff(self.sums[:, np.concatenate([[0], cuts, [len(self.points)]])], axis=1)
 
-    def settled(self, centres: Values, rounds: int) -> Values:
-        """Each centre in the middle of the points nearest to it, as far as some rounds bring it."""
+    def k_means(self, centres: Values, rounds: int) -> Values:
+        """Move each centre to the mean of the points nearest to it, for a number of rounds at most."""
         for _ in range(rounds):
             count, total, _ = self._stretches(centres)
             moved = np.where(count > 0, total / np.maximum(count, 1), centres)
@@ -70,7 +70,7 @@ class _Line:
         return centres
 
     def split(self, centres: Values) -> Values:
-        """One centre more: the one with the largest squared error becomes two, a deviation apart."""
+        """Replace the centre with the largest squared error by two, one deviation to either side."""
         count, total, squares = self._stretches(centres)
         error = squares - total**2 / np.maximum(count, 1)
         worst = int(error.argmax())

@@ -1,4 +1,4 @@
-"""Activation ranges: what calibration saw of each tensor, and the range it is quantized by."""
+"""Activation ranges: histograms of what calibration observed, and the ranges that rules choose from them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.contract.samples import Samples
+from edgepack.graph.quantization_grid import greatest_code
 from edgepack.recipe import RangeRule
 
 Range = tuple[float, float]
+"""The least and the greatest value of a tensor that is quantized."""
 _BINS = 2048
-_LEVELS = 255
-"""Steps between the least and the greatest of 8 bits."""
+_PERCENT = 99.999
+"""Of the values, kept by the rule `percentile`."""
 _SHRINKS = np.linspace(0.3, 1.0, 36)
+"""Shares of each end of a range that the rule `least-error` tries."""
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """What one tensor held over all samples, as a histogram from `low` to `high`."""
+    """The values of one tensor over all samples, counted in equal bins from `low` to `high`."""
 
     low: float
     high: float
@@ -36,7 +39,10 @@ class Histogram:
 
 
 def observe(graph: GraphModule, samples: Samples, wanted: Callable[[Node], bool]) -> dict[str, Histogram]:
-    """Histograms of the float tensors of wanted nodes, by node name, over all samples (two passes)."""
+    """Histograms of the float tensors of wanted nodes, by node name, over all samples.
+
+    Each sample runs twice: once for the least and greatest values, once for the counts between them.
+    """
     bounds = _Bounds(graph, wanted)
     for sample in samples.inputs:
         bounds.run(*(torch.from_numpy(array) for array in sample))
@@ -50,7 +56,7 @@ def observe(graph: GraphModule, samples: Samples, wanted: Callable[[Node], bool]
 
 
 class _Bounds(Interpreter):
-    """Least and greatest of each wanted tensor, infinity left out: masks of attention hold it."""
+    """Least and greatest finite value of each wanted tensor. Masks of attention contain infinity."""
 
     def __init__(self, graph: GraphModule, wanted: Callable[[Node], bool]) -> None:
         super().__init__(graph)
@@ -69,7 +75,7 @@ class _Bounds(Interpreter):
 
 
 class _Histograms(Interpreter):
-    """Counts of each tensor's values between the bounds seen before."""
+    """Counts of each tensor's values between known bounds."""
 
     def __init__(self, graph: GraphModule, bounds: Mapping[str, Range]) -> None:
         super().__init__(graph)
@@ -85,48 +91,58 @@ class _Histograms(Interpreter):
         return value
 
 
-def by_rule(histogram: Histogram, rule: RangeRule) -> Range:
-    """The range that a rule chooses."""
+def by_rule(histogram: Histogram, rule: RangeRule, bits: int = 8) -> Range:
+    """The range that a rule chooses for activations of so many bits."""
     if rule == "least-error":
-        return least_error(histogram)
-    return percentile(histogram, 99.999) if rule == "percentile" else min_max(histogram)
+        return least_error(histogram, bits)
+    return percentile(histogram, _PERCENT) if rule == "percentile" else min_max(histogram)
 
 
-def min_max(seen: Histogram) -> Range:
-    """All that was seen."""
-    return seen.low, seen.high
+def min_max(histogram: Histogram) -> Range:
+    """The least and the greatest value."""
+    return histogram.low, histogram.high
 
 
-def percentile(seen: Histogram, percent: float) -> Range:
-    """What holds `percent` of the values, as much cut off below as above where both signs occur."""
-    total = seen.counts.sum()
-    share = np.cumsum(seen.counts) / total
+def percentile(histogram: Histogram, percent: float) -> Range:
+    """The range that contains `percent` of the values.
+
+    As much is cut off below as above; nothing is cut off at an end that is zero.
+    """
+    total = histogram.counts.sum()
+    share = np.cumsum(histogram.counts) / total
     tail = (100 - percent) / 100
-    low, high = seen.low, seen.high
-    width = (high - low) / len(seen.counts)
+    low, high = histogram.low, histogram.high
+    width = (high - low) / len(histogram.counts)
     if low < 0:
-        low = seen.low + width * int(np.searchsorted(share, tail))
+        low = histogram.low + width * int(np.searchsorted(share, tail))
     if high > 0:
-        high = seen.low + width * (int(np.searchsorted(share, 1 - tail)) + 1)
-    return low, min(high, seen.high)
+        high = histogram.low + width * (int(np.searchsorted(share, 1 - tail)) + 1)
+    return low, min(high, histogram.high)
 
 
-def least_error(seen: Histogram) -> Range:
-    """The clipped range by which 8 bits lose the least squared error (as in TensorRT's and
-    Banner et al. 2019's clipping, arXiv:1810.05723), by search."""
-    tried = {(seen.low * a, seen.high * b) for a in _ends(seen.low) for b in _ends(seen.high)}
-    return min(sorted(tried), key=lambda each: squared_error(seen, each))
+def least_error(histogram: Histogram, bits: int = 8) -> Range:
+    """The clipped range whose quantization has the least squared error, by search over both ends.
+
+    TensorRT and Banner et al. 2019 (arXiv:1810.05723) clip by such criteria.
+    """
+    candidates = {
+        (histogram.low * a, histogram.high * b)
+        for a in _shares(histogram.low)
+        for b in _shares(histogram.high)
+    }
+    return min(sorted(candidates), key=lambda limits: squared_error(histogram, limits, bits))
 
 
-def _ends(end: float) -> Iterable[float]:
+def _shares(end: float) -> Iterable[float]:
     return _SHRINKS.tolist() if end else (1.0,)
 
 
-def squared_error(seen: Histogram, within: Range) -> float:
-    """Mean squared error of 8-bit quantization by a range, from the histogram."""
-    low, high = min(within[0], 0.0), max(within[1], 0.0)
-    scale = (high - low) / _LEVELS or 1.0
+def squared_error(histogram: Histogram, limits: Range, bits: int = 8) -> float:
+    """Mean squared error of values quantized by a range, from the histogram."""
+    last = greatest_code(bits)
+    low, high = min(limits[0], 0.0), max(limits[1], 0.0)
+    scale = (high - low) / last or 1.0
     zero = np.round(-low / scale)
-    codes = np.clip(np.round(seen.centres / scale) + zero, 0, _LEVELS)
-    error = (codes - zero) * scale - seen.centres
-    return float(np.sum(error**2 * seen.counts) / np.sum(seen.counts))
+    codes = np.clip(np.round(histogram.centres / scale) + zero, 0, last)
+    error = (codes - zero) * scale - histogram.centres
+    return float(np.sum(error**2 * histogram.counts) / np.sum(histogram.counts))

@@ -13,6 +13,8 @@ from torch.fx import GraphModule
 from edgepack.contract import Contract, samples
 from edgepack.errors import SourceError, first_line
 from edgepack.graph import layers as graph
+from edgepack.graph.fold_batch_norm import fold_batch_norm
+from edgepack.graph.in_place import without_in_place
 from edgepack.model import torchscript
 from edgepack.model.flat_model import FlatModel
 from edgepack.silence import quiet
@@ -55,7 +57,7 @@ def captured(
         program = torch.export.export(model, example, dynamic_shapes=dynamic_shapes, strict=False)
         program = _without_cells(program)
         module = program.module()
-        changed = graph.fold_batch_norm(module) + graph.without_in_place(module)
+        changed = fold_batch_norm(module) + without_in_place(module)
         if not changed:
             return program
         return torch.export.export(module, example, dynamic_shapes=dynamic_shapes, strict=False)

@@ -21,9 +21,8 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from edgepack.formats.activation_ranges import ELEMENTWISE, pads_zeros
 from edgepack.graph import layers as graphs
-from edgepack.graph.layers import ATEN, CLAMPS, PASSES
+from edgepack.graph.layers import ATEN, CLAMPS, ELEMENTWISE, PASSES, pads_zeros
 from edgepack.recipe import Recipe
 from edgepack.scheme import SCHEMES, SchemeName
 

@@ -15,10 +15,10 @@ from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
-from edgepack.compress.simulation import grid
-from edgepack.formats.activation_ranges import ELEMENTWISE, Ranges, clamp_of, pads_zeros
+from edgepack.formats.activation_ranges import Ranges
 from edgepack.graph import layers as graphs
-from edgepack.graph.layers import ATEN, PASSES
+from edgepack.graph.layers import ATEN, ELEMENTWISE, PASSES, clamp_of, pads_zeros
+from edgepack.graph.quantization_grid import ActivationGrid
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
@@ -182,8 +182,10 @@ class _Lowering:
         users = list(node.users)
         if len(users) == 1 and users[0].target is ATEN.cat.default:
             joined = self._is_joined(users[0])
-            return self._step(users[0]) if joined else grid(self._ranges.of(node.name))
-        return grid(self._ranges.of(node.name))
+            if joined:
+                return self._step(users[0])
+        grid = ActivationGrid.of(self._ranges.of(node.name))
+        return grid.scale, grid.zero_point
 
     def _read(self, value: Any) -> Node:
         """The codes of a value, made where it is float."""
