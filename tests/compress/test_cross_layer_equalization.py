@@ -303,3 +303,26 @@ def test_one_dimensional_convolutions_are_scaled_and_sequences_are_not() -> None
     for each in PICTURES:
         exact = net(each)
         torch.testing.assert_close(module(each), exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))
+
+
+class Padded(nn.Module):
+    """A pad of zeros between two convolutions."""
+
+    def __init__(self, value: float | None) -> None:
+        super().__init__()
+        self.value = value
+        self.first, self.second = nn.Conv2d(4, 8, 3), nn.Conv2d(8, 3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        padded = nn.functional.pad(torch.relu(self.first(x)), (1, 1, 1, 1), "constant", self.value)
+        output: torch.Tensor = self.second(padded)
+        return output
+
+
+@pytest.mark.parametrize(("value", "scaled"), [(None, True), (0.0, True), (1.0, False)])
+def test_padding_keeps_scales_where_it_adds_zeros(value: float | None, scaled: bool) -> None:
+    net = _uneven(Padded(value))
+    module = graph_of(net, PICTURES[0])
+    assert (equalize(module, measure(module, SAMPLES)) > 0) is scaled
+    for each in PICTURES:
+        torch.testing.assert_close(module(each), net(each), rtol=1e-3, atol=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,13 @@ import torch
 from conftest import source_of
 from torch import nn
 
+from edgepack import recipe as recipes
 from edgepack.compress import ptq, sensitivity
 from edgepack.compress.calibration import Calibration
+from edgepack.graph.layers import path_of
 from edgepack.model.source import Source
 from edgepack.recipe import RANGE_RULES, Recipe
+from edgepack.scheme import SCHEMES
 
 
 @pytest.fixture(autouse=True)
@@ -167,3 +171,47 @@ def test_a_first_layer_that_gains_little_is_int8() -> None:
     net.first.weight.zero_()[:2, :2] = torch.eye(2).reshape(2, 2, 1, 1)  # what it reads, and no error
     calibration = Calibration(source_of(net, [each[:, :2].abs() for each in _rows(16)]))
     assert ptq.choose_recipe(calibration).layers == {}
+
+
+MIXED = Recipe("fp32", {"blocks.4.pointwise": "w8a8"}, ranges="percentile")
+
+
+def test_single_int8_layers_of_a_float_recipe_get_ranges(fashion: Source) -> None:
+    calibration = Calibration(fashion)
+    ready = ptq.prepare(calibration, MIXED)
+    assert ready.ranges == ptq.prepare(calibration, Recipe("w8a8", ranges="percentile")).ranges
+    assert ready.exported is fashion.exported
+
+
+@pytest.mark.parametrize(
+    ("correction", "changed"),
+    [
+        ({"gptq": True}, {"blocks.4.pointwise"}),
+        ({"correct_bias": True}, {"blocks.4.pointwise"}),
+        ({"equalize": "exact"}, None),
+    ],
+)
+def test_single_int8_layers_of_a_float_recipe_get_corrections(
+    fashion: Source, correction: dict[str, Any], changed: set[str] | None
+) -> None:
+    ready = ptq.prepare(Calibration(fashion), replace(MIXED, **correction))
+    before = fashion.exported.state_dict
+    differ = {
+        path_of(name)
+        for name, value in ready.exported.state_dict.items()
+        if not torch.equal(value, before[name])
+    }
+    assert differ
+    assert changed is None or differ == changed
+
+
+def test_a_scheme_with_16_bit_activations_follows_its_bits(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = replace(SCHEMES["w8a8"], name="w8a16", activation_bits=16)
+    monkeypatch.setattr(recipes, "SCHEMES", {**SCHEMES, "w8a16": wide})
+    calibration = Calibration(source)
+    reached = ptq.score(calibration, Recipe("w8a16"))
+    assert reached.ranking_db > ptq.score(calibration, Recipe("w8a8")).ranking_db + 3
+    weights_only = ptq.score(calibration, Recipe("w8a16", ranges="least-error"))
+    assert weights_only.ranking_db == pytest.approx(reached.ranking_db, abs=0.5)
