@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable
@@ -11,11 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, write_samples
-from rich.console import Console
 
 from edgepack import formats, resources, target
 from edgepack.app import template
-from edgepack.cli.screen.progress import Steps
 
 HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "executorch", "torchao", "coremltools")
 PI = (resources.targets() / "raspberry-pi-5.toml").read_text(encoding="utf-8")
@@ -161,34 +158,6 @@ def test_and_that_would_be_seen(here: Path, process: Command) -> None:
     (here / "net.pt").write_bytes(b"")
     ended = process("inspect", "net.pt", code=LOADED)
     assert "torch" in json.loads(ended.err.splitlines()[-1])
-
-
-# Progress
-
-
-def test_progress_is_a_line_a_step_where_there_is_no_terminal() -> None:
-    console = Console(file=io.StringIO(), force_terminal=False)
-    told = Steps(console)
-    told.begin(2)
-    told.step("load [b]net.py[/b]")
-    told.step("write onnx")
-    told.end()
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue() == "[1/2] load [b]net.py[/b]\n[2/2] write onnx\n"
-
-
-def test_progress_is_one_live_line_on_a_terminal() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    told = Steps(console)
-    told.begin(2)
-    told.step("load")
-    told.step("write [b]onnx[/b]")
-    told.end()
-    assert isinstance(console.file, io.StringIO)
-    shown = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", console.file.getvalue())
-    assert "1/2" in shown
-    assert "write [b]onnx[/b]" in shown
-    assert console.file.getvalue().endswith("\x1b[2K")  # and it goes at the end
 
 
 # Builds

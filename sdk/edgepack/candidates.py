@@ -20,12 +20,13 @@ from edgepack.evaluate.device import Device
 from edgepack.evaluate.evaluation import TIME_LIMIT, Evaluator, HostRuns
 from edgepack.evaluate.host import MEGABYTE
 from edgepack.evaluate.model_file import ModelFile, Reference
+from edgepack.forecast import Forecast
 from edgepack.formats import Exported
 from edgepack.model import source as sources
 from edgepack.model.source import Source
 from edgepack.options import Pruning
 from edgepack.plan import Plan, TargetPlan
-from edgepack.progress import Progress
+from edgepack.progress import Step, Steps
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Check
 from edgepack.scheme import SCHEMES, SchemeName
@@ -46,7 +47,8 @@ class BuildState:
     source: Source
     folder: Path
     host_runs: HostRuns
-    progress: Progress
+    steps: Steps
+    forecast: Forecast
     no_device: str
     """Why no file runs on an emulated device; empty where files do."""
     exports: dict[str, Export] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class BuildState:
         """The calibration of a source; None without samples."""
         if source.calib is None:
             return None
-        return self._calibrations.setdefault(id(source), Calibration(source, self.progress.step))
+        return self._calibrations.setdefault(id(source), Calibration(source, self.steps.of(Step("compress"))))
 
     def pruned(self, pruning: Pruning, wanted: TargetPlan, lessons: TrainingBudget) -> PrunedSource | None:
         """The pruned source; targets share it where the same was asked, the goal of a search included."""
@@ -77,7 +79,7 @@ class BuildState:
         key = f"{pruning} {lessons} {goal}"
         if key not in self._pruned:
             self._pruned[key] = pruning_search.prune(
-                self.source, pruning, wanted.goal, lessons, self.progress.step
+                self.source, pruning, wanted.goal, lessons, self.steps.of(Step("train"))
             )
         return self._pruned[key]
 
@@ -101,7 +103,7 @@ def evaluator(state: BuildState, wanted: TargetPlan) -> Evaluator:
         classes=state.source.contract.classifies,
         scratch=state.folder / f"device-{wanted.target.name}",
         time_limit=TIME_LIMIT,
-        say=state.progress.step,
+        steps=state.steps,
         absent=state.no_device,
     )
     return Evaluator(state.reference, state.host_runs, device)
@@ -139,6 +141,8 @@ class Candidates:
         """Prepare, export and evaluate a recipe."""
         if self.base and recipe == self.base.recipe and not self._is_pruned:
             return self.base
+        is_new = self._key(recipe) not in self.state.exports
+        self.state.forecast.candidate(self.wanted, self.format, recipe.scheme, is_new=is_new)
         export = self._export(recipe)
         artifacts = tuple(self._artifact(recipe, export, path) for path in export.exported.models)
         what = f"pruned {recipe.scheme}" if self._is_pruned else recipe.scheme
@@ -163,8 +167,11 @@ class Candidates:
             calibration = self.state.calibration(self.source)
             ready = ptq.prepare(calibration, recipe) if calibration else self.source
             ready, notes = self._fine_tuned(ready, recipe)
-            self.state.progress.step(f"write {self._title(recipe)}")
-            self.state.exports[key] = self._written(ready, recipe, notes)
+            step = Step("export", self.format, recipe.scheme)
+            self.state.steps.begin(step, f"export {self._title(recipe)}")
+            self.state.exports[key] = export = self._written(ready, recipe, notes)
+            files = len(export.exported.models)
+            self.state.forecast.exported(self.wanted, self.format, recipe.scheme, files)
         return self.state.exports[key]
 
     def _key(self, recipe: Recipe) -> str:
@@ -183,7 +190,8 @@ class Candidates:
         """`ready` after quantization-aware training, with its notes; itself where none is asked for."""
         if not (recipe.base.has_few_values and self.lessons.is_given) or self._is_pruned:
             return ready, ()
-        self.state.progress.step(f"quantization-aware training of {recipe.scheme}, {self.lessons}")
+        training = f"quantization-aware training of {recipe.scheme}, {self.lessons}"
+        self.state.steps.begin(Step("train", self.format, recipe.scheme), training)
         return qat.train(ready, recipe, self.lessons, formats.load(self.format).weight_storage())
 
     def _written(self, ready: Source, recipe: Recipe, notes: tuple[str, ...]) -> Export:
@@ -232,12 +240,6 @@ class Candidates:
             delegation=exported.delegation,
             float_file=base or (exported.models[0] if path != exported.models[0] else None),
         )
-        if (
-            path == exported.models[0]
-            and path not in self.state.host_runs.ran
-            and formats.runs(self.format, path)
-        ):
-            self.state.progress.step(f"run {self._title(recipe)}")
         limits = Limits(self.wanted.target.budget, self.wanted.goal, pruned=self._is_pruned)
         evaluation = self.evaluator.evaluate(file, limits)
         description = formats.load(self.format).describe(path)

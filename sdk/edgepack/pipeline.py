@@ -24,15 +24,16 @@ from edgepack.emulator.job import write_samples
 from edgepack.errors import PlanError
 from edgepack.evaluate import device
 from edgepack.evaluate.evaluation import Evaluator, HostRuns
+from edgepack.forecast import Forecast
 from edgepack.model import inference, source
 from edgepack.model.source import Source
 from edgepack.plan import Plan, TargetPlan
-from edgepack.progress import Progress, Silent
+from edgepack.progress import Progress, Step, Steps
 from edgepack.recipe import Recipe
 from edgepack.report import Artifact, Omission, Report, Tried
-from edgepack.scheme import SCHEMES
 
-_CALIBRATION_STEPS = 3
+_ANALYSIS = 4
+"""Steps of a sensitivity analysis: the recipe's corrections, two calibrations, the layers."""
 
 
 def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
@@ -40,17 +41,19 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
 
     Raises the EdgepackErrors of its parts. A failed check is no error: see `Report.passed`.
     """
-    progress = progress or Silent()
-    progress.begin(_estimate(plan))
+    steps = Steps(progress)
+    forecast = Forecast(plan, steps)
+    forecast.begin()
     with bundle.staging_folder(plan.targets[0].folder.parent) as folder, inference.one_thread():
-        progress.step(f"load {plan.model}, run it in float")
+        steps.begin(Step("load"), f"load {plan.model}, run it in float")
         loaded = source.load(plan)
         _check_goals(plan, loaded)
         _check_layers(plan, loaded)
-        state = _state(plan, loaded, folder, progress)
+        state = _state(plan, loaded, folder, forecast)
         reports = [_build_for(plan, wanted, state) for wanted in plan.targets]
         for wanted in plan.targets:
             bundle.put(_draft(wanted, state), wanted.folder)
+        steps.end()
         return reports
 
 
@@ -59,17 +62,18 @@ def sensitivity(plan: Plan, progress: Progress | None = None) -> tuple[LayerSens
 
     Raises PlanError without calibration samples or where the model has no layer that int8 knows.
     """
-    progress = progress or Silent()
-    progress.begin(2 + _CALIBRATION_STEPS)
+    steps = Steps(progress)
+    steps.expect("analysis", [Step("load"), *[Step("compress")] * _ANALYSIS])
     with inference.one_thread():
-        progress.step(f"load {plan.model}, run it in float")
+        steps.begin(Step("load"), f"load {plan.model}, run it in float")
         loaded = source.load(plan)
         if loaded.calib is None:
             raise PlanError("sensitivity is measured on samples: give --calib")
-        calibration = Calibration(loaded, progress.step)
+        calibration = Calibration(loaded, steps.of(Step("compress")))
         layers = {layer.path: layer for layer in layer_sensitivity.analyze(calibration)}
         if not layers:
             raise PlanError("the model has no convolution and no linear layer of constant weights")
+        steps.end()
         return tuple(layers[path] for path in layer_costs(loaded))
 
 
@@ -99,26 +103,15 @@ def _check_layers(plan: Plan, loaded: Source) -> None:
             )
 
 
-def _estimate(plan: Plan) -> int:
-    """Steps of a build whose first candidates all serve: a search that goes on takes more."""
-    tried = set()
-    for wanted in plan.targets:
-        for name in dict.fromkeys(step.format for step in wanted.steps):
-            variant = formats.load(name).variant(wanted.target)
-            tried |= {(name, variant, candidates.float_scheme(name, wanted))}
-            tried |= {(name, variant, next(step.scheme for step in wanted.steps if step.format == name))}
-    runs = [each for each in tried if formats.runs(each[0])]
-    steps = [step for wanted in plan.targets for step in wanted.steps]
-    calibrated = any(SCHEMES[step.scheme].has_static_activations for step in steps)
-    return 1 + len(tried) + len(runs) + len(plan.targets) + (_CALIBRATION_STEPS if calibrated else 0)
-
-
-def _state(plan: Plan, loaded: Source, folder: Path, progress: Progress) -> BuildState:
+def _state(plan: Plan, loaded: Source, folder: Path, forecast: Forecast) -> BuildState:
+    steps = forecast.steps
     files = [(wanted.target, step.format) for wanted in plan.targets for step in wanted.steps]
-    no_device = device.absent(files, progress.step, wanted=plan.emulator)
+    no_device = device.absent(files, steps.of(Step("set up")), wanted=plan.emulator)
     samples = folder / "samples.npz"
     write_samples(loaded.evaluation.inputs, samples)
-    return BuildState(loaded, folder, HostRuns(samples, folder / "host"), progress, no_device)
+    forecast.loaded(devices=not no_device)
+    host_runs = HostRuns(samples, folder / "host", steps)
+    return BuildState(loaded, folder, host_runs, steps, forecast, no_device)
 
 
 def _build_for(plan: Plan, wanted: TargetPlan, state: BuildState) -> Report:
@@ -133,7 +126,8 @@ def _build_for(plan: Plan, wanted: TargetPlan, state: BuildState) -> Report:
         chosen.append(search.run())
         tried += search.tried
         shrunk = pruned if chosen[-1].is_pruned else shrunk
-    state.progress.step(f"put {wanted.folder} together")
+    state.forecast.over()
+    state.steps.begin(Step("bundle"), f"put {wanted.folder} together")
     return _bundled(plan, wanted, state, chosen, tried, shrunk)
 
 

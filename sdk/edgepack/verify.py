@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edgepack import bundle, formats
+from edgepack.emulator import arm
 from edgepack.emulator.job import write_samples
 from edgepack.errors import BundleError
 from edgepack.evaluate import android, checks, device
@@ -14,7 +16,7 @@ from edgepack.evaluate.checks import Recorded
 from edgepack.evaluate.device import Device
 from edgepack.evaluate.evaluation import TIME_LIMIT, Evaluator, HostRuns
 from edgepack.evaluate.model_file import Evaluation, ModelFile, Reference
-from edgepack.progress import Progress, Silent
+from edgepack.progress import Progress, Step, Steps
 from edgepack.report import Artifact, Check, Cost, Report
 
 
@@ -34,16 +36,19 @@ def check(
     report, target, contract = bundle.open_bundle(folder)
     if android_libs:
         android.refuse(target)
-    progress = progress or Silent()
-    progress.begin(1 + len(report.artifacts))
-    progress.step("compare the files with the manifest")
+    steps = Steps(progress)
+    on_device = [each for each in report.artifacts if emulator and not arm.unsuited(target, each.format)]
+    steps.expect("check", _expected(report.artifacts, on_device, android_libs=android_libs))
+    steps.begin(Step("verify"), "compare the files with the manifest")
     damage = bundle.damage(folder)
     inputs = bundle.read_golden(folder, "inputs")
     outputs = bundle.read_golden(folder, "outputs")
     if not inputs or not outputs:
         raise BundleError(f"{folder} is damaged: golden/ holds no inputs or outputs")
     files = [(target, artifact.format) for artifact in report.artifacts]
-    no_device = device.absent(files, progress.step, wanted=emulator)
+    no_device = device.absent(files, steps.of(Step("set up")), wanted=emulator)
+    if no_device:
+        steps.expect("check", _expected(report.artifacts, [], android_libs=False))
     with tempfile.TemporaryDirectory(prefix="edgepack-") as scratch:
         samples = Path(scratch) / "samples.npz"
         write_samples(inputs, samples)
@@ -54,23 +59,30 @@ def check(
             classes=contract.classifies,
             scratch=Path(scratch) / "device",
             time_limit=TIME_LIMIT,
-            say=progress.step,
+            steps=steps,
             absent=no_device,
         )
         reference = Reference(inputs, outputs, contract)
-        evaluator = Evaluator(reference, HostRuns(samples, Path(scratch) / "host"), on, android_libs)
-        checked = [_checked(folder, artifact, evaluator, damage, progress) for artifact in report.artifacts]
+        evaluator = Evaluator(reference, HostRuns(samples, Path(scratch) / "host", steps), on, android_libs)
+        checked = [_checked(folder, artifact, evaluator, damage) for artifact in report.artifacts]
+    steps.end()
     others = [line for line in damage if not line.startswith((bundle.MODELS, bundle.GOLDEN))]
     notes = (f"checked again on {len(inputs)} golden samples", *others, *report.notes)
     notes += (android.SHOWS,) if android_libs else ()
     return replace(report, artifacts=tuple(checked), folder=str(folder), notes=notes)
 
 
-def _checked(
-    folder: Path, artifact: Artifact, evaluator: Evaluator, damage: list[str], progress: Progress
-) -> Artifact:
+def _expected(
+    artifacts: Sequence[Artifact], on_device: Sequence[Artifact], *, android_libs: bool
+) -> list[Step]:
+    """The steps of a check: each file runs on this host, and those of `on_device` there."""
+    runs = [Step("run", each.format, each.scheme) for each in artifacts if each.format in formats.names()]
+    devices = [Step("device", each.format, each.scheme) for each in on_device]
+    return [Step("verify"), *runs, *devices * (2 if android_libs else 1)]
+
+
+def _checked(folder: Path, artifact: Artifact, evaluator: Evaluator, damage: list[str]) -> Artifact:
     """The artifact with the metrics and checks of today."""
-    progress.step(f"run {artifact.file}")
     evaluation = _evaluated(folder, artifact, evaluator)
     own = [line for line in damage if line.startswith(artifact.file)]
     changed = own or [line for line in damage if line.startswith(bundle.GOLDEN)]

@@ -24,6 +24,7 @@ from edgepack.evaluate import device_checks, localize_mismatch
 from edgepack.evaluate.device import Device
 from edgepack.evaluate.model_file import Evaluation, ModelFile
 from edgepack.model.source import Source
+from edgepack.progress import Steps
 from edgepack.recipe import Recipe
 from edgepack.report import Cost
 from edgepack.scheme import SchemeName
@@ -320,7 +321,7 @@ def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -
         classes=False,
         scratch=tmp_path / "scratch",
         time_limit=300,
-        say=lambda _: None,
+        steps=Steps(),
         absent="",
     )
     runner = formats.load("executorch").load(path)

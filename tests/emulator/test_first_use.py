@@ -15,6 +15,7 @@ import edgepack
 from edgepack import resources, target
 from edgepack.emulator import arm
 from edgepack.emulator.arm import cache, fetch
+from edgepack.progress import State
 from edgepack.report import Check, Report
 
 PI_5 = target.load("raspberry-pi-5")
@@ -59,11 +60,8 @@ class Told:
     def __init__(self) -> None:
         self.steps: list[str] = []
 
-    def begin(self, steps: int) -> None:
-        del steps
-
-    def step(self, doing: str) -> None:
-        self.steps.append(doing)
+    def show(self, state: State) -> None:
+        self.steps.append(state.text)
 
 
 def _built(net: Path, **given: object) -> Report:

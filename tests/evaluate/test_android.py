@@ -22,6 +22,7 @@ from edgepack.evaluate import android as checks
 from edgepack.evaluate.device import Device
 from edgepack.evaluate.model_file import ModelFile
 from edgepack.model.source import Source
+from edgepack.progress import Steps
 from edgepack.recipe import Recipe
 from edgepack.report import Check
 from edgepack.scheme import SCHEMES, SchemeName
@@ -57,7 +58,7 @@ def _device(samples: Path, scratch: Path) -> Device:
         classes=True,
         scratch=scratch,
         time_limit=300,
-        say=lambda _: None,
+        steps=Steps(),
         absent="",
     )
 

@@ -14,6 +14,7 @@ from edgepack.errors import TargetError
 from edgepack.evaluate import device_checks
 from edgepack.evaluate.device import SAMPLES, Device
 from edgepack.evaluate.model_file import ModelFile
+from edgepack.progress import Step
 from edgepack.report import Check
 from edgepack.target import Target
 
@@ -50,7 +51,7 @@ def checks(file: ModelFile, on: Device) -> tuple[Check, ...]:
     if reason or libraries is None or entry is None:
         return (_skipped(RUNS, reason or _SETUP),)
     by = libraries.build(file.format, entry)
-    on.say(f"run {file.path.name} by {by.name}")
+    on.steps.begin(Step("device", file.format, file.scheme), f"run {file.path.name} by {by.name}")
     job = Job(file.format, str(file.path), str(on.samples))
     found = inference.run(job, on.target, on.scratch / "android", on.time_limit, samples=SAMPLES, by=by)
     linux = on.ran.get(file.path)

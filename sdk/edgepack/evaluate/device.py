@@ -15,6 +15,7 @@ from edgepack.emulator import arm
 from edgepack.emulator.job import Death, Job
 from edgepack.evaluate import coreml_reference, device_checks, localize_mismatch
 from edgepack.evaluate.model_file import Evaluation, ModelFile
+from edgepack.progress import Step, Steps
 from edgepack.report import Check
 from edgepack.target import Target
 
@@ -36,8 +37,8 @@ class Device:
     scratch: Path
     time_limit: float
     """Seconds for one file."""
-    say: Callable[[str], None]
-    """Called with what begins."""
+    steps: Steps
+    """Where runs are announced."""
     absent: str
     """Why there is no emulator, as `absent` says it; empty where there is one."""
     ran: dict[Path, arm.Run | Death] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Device:
             return replace(on_host, notes=(*on_host.notes, *notes))
         if reason := arm.unsuited(self.target, file.format) or self.absent:
             return on_host.with_checks(Check(NAME, "skipped", None, None, "", reason))
-        ran = self.run(file.format, file.path)
+        ran = self.run(file.format, file.path, file.scheme)
         if isinstance(ran, Death):
             return on_host.with_checks(Check(NAME, "fail", None, None, "", ran.reason))
         agreement = device_checks.agreement(ran, here, reference, file.scheme, classes=self.classes)
@@ -65,10 +66,11 @@ class Device:
             return found
         return replace(found, notes=(*found.notes, self._mismatch(file.path)))
 
-    def run(self, format_name: str, path: Path) -> arm.Run | Death:
+    def run(self, format_name: str, path: Path, scheme: str = "") -> arm.Run | Death:
         """The file's run on the emulated device; each file runs once."""
         if path not in self.ran:
-            self.say(f"run {path.name} on the emulated {self.target.title}")
+            step = Step("device", format_name, scheme)
+            self.steps.begin(step, f"run {path.name} on the emulated {self.target.title}")
             job, scratch = Job(format_name, str(path), str(self.samples)), self.scratch / str(len(self.ran))
             self.ran[path] = arm.run(job, self.target, scratch, self.time_limit, samples=SAMPLES)
         return self.ran[path]

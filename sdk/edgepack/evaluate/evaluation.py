@@ -16,6 +16,7 @@ from edgepack.evaluate import android, checks, host
 from edgepack.evaluate.checks import Expectation
 from edgepack.evaluate.device import Device
 from edgepack.evaluate.model_file import Evaluation, ModelFile, Reference
+from edgepack.progress import Step, Steps
 from edgepack.report import Figures
 
 TIME_LIMIT = 1800.0
@@ -29,6 +30,8 @@ class HostRuns:
     samples: Path
     """As `job.write_samples` wrote them."""
     scratch: Path
+    steps: Steps = field(default_factory=Steps)
+    """Where runs are announced."""
     ran: dict[Path, host.Run | Death] = field(default_factory=dict)
 
     def run(self, file: ModelFile) -> host.Run | Death:
@@ -37,6 +40,7 @@ class HostRuns:
             timed_against = str(file.float_file or "")
             if formats.load(file.format).availability(file.path).evaluator:
                 timed_against = ""
+            self.steps.begin(Step("run", file.format, file.scheme), f"run {file.path.name}")
             job = Job(file.format, str(file.path), str(self.samples), timed_against)
             self.ran[file.path] = host.run(job, self.scratch / str(len(self.ran)), TIME_LIMIT)
         return self.ran[file.path]

@@ -37,7 +37,7 @@ from edgepack.cli.screen import (
     templates,
 )
 from edgepack.cli.screen.page import FAIL, LABEL, Page
-from edgepack.cli.screen.progress import Steps
+from edgepack.cli.screen.progress import ProgressLine
 from edgepack.errors import INTERRUPTED, EdgepackError
 from edgepack.silence import captured
 
@@ -69,7 +69,7 @@ class Screen:
         self._out = self._console(1, stderr=False)
         self._err = self._console(2, stderr=True)
         self.page = Page(self._out)
-        self.progress = Steps(self._err)
+        self.progress = ProgressLine(self._err)
         self._noise = self._stack.enter_context(tempfile.TemporaryFile())
         self._stack.enter_context(captured(self._noise))
         return self

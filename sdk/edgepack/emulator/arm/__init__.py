@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import get_args
 
-from edgepack.emulator.arm import cache, pins
+from edgepack.emulator.arm import cache, fetch, pins
 from edgepack.emulator.arm.cache import clean
 from edgepack.emulator.arm.entry import Entry
 from edgepack.emulator.arm.fetch import Tell
@@ -16,7 +16,19 @@ from edgepack.errors import EdgepackError
 from edgepack.report import Cost
 from edgepack.target import Core, Target
 
-__all__ = ["Cost", "Entry", "Run", "Tell", "clean", "first_use", "run", "setup", "status", "unsuited"]
+__all__ = [
+    "Cost",
+    "Entry",
+    "Run",
+    "Tell",
+    "clean",
+    "first_use",
+    "is_available",
+    "run",
+    "setup",
+    "status",
+    "unsuited",
+]
 
 
 def unsuited(target: Target, format_name: str) -> str:
@@ -42,6 +54,11 @@ def first_use(files: Iterable[tuple[Target, str]], tell: Tell) -> str:
         hint = f" ({cause.hint})" if cause.hint else ""
         return f"the ARM emulator is not set up: {cause}{hint}; `edgepack emulator setup` tries again"
     return ""
+
+
+def is_available() -> bool:
+    """Whether the emulator is set up, or nothing is known that keeps `first_use` from doing so."""
+    return cache.entry() is not None or not (_wrong_host() or fetch.is_offline())
 
 
 def _wrong_host() -> str:

@@ -48,9 +48,14 @@ def check_index(tell: Tell) -> None:
         raise EdgepackError(f"{doing}: no response within {PATIENCE:g} s", hint=_RETRY) from None
 
 
+def is_offline() -> bool:
+    """Whether downloads are forbidden."""
+    return os.environ.get(OFFLINE, "0") not in ("", "0")
+
+
 def check_permitted() -> None:
     """Raise EdgepackError if downloads are forbidden."""
-    if os.environ.get(OFFLINE, "0") not in ("", "0"):
+    if is_offline():
         raise EdgepackError(f"{OFFLINE} is set, so nothing is fetched", hint="unset it to permit downloads")
 
 
