@@ -34,7 +34,7 @@ lint: $(BIN)/.installed
 	@# scripts import their neighbors by bare names, which occur in several folders (model, train, fetch)
 	for path in $(TYPED); do MYPYPATH=examples $(BIN)/mypy --no-explicit-package-bases $$path || exit 1; done
 
-# Built anew each time: the reference comes from the code, of which Sphinx's cache of pages knows nothing.
+# Built anew each time, because Sphinx's cache does not notice changes of the code.
 docs: $(BIN)/.installed
 	$(BIN)/python -m sphinx --builder html --fresh-env --write-all --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
 
