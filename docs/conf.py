@@ -31,6 +31,7 @@ default_role = "code"  # docstrings mark code by single backticks
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {"SchemeName": "SchemeName"}
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"
