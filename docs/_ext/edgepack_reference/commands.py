@@ -52,7 +52,7 @@ def _section(path: tuple[str, ...], command: Any, seen: dict[tuple[str, ...], st
         return "\n".join(parts)
     for panel in dict.fromkeys(option.rich_help_panel for option in options):
         rows = [_row(option) for option in options if option.rich_help_panel == panel]
-        parts.append(table([f"{panel.lower()} option" if panel else "option", "", "default"], rows))
+        parts.append(table([panel or "option", "", "default"], rows))
     return "\n".join(parts)
 
 

@@ -33,10 +33,9 @@ def fence(text: str, language: str = "text") -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital at the beginning, unless it begins with a value, and a full stop at the end."""
+    """A phrase as a sentence: a capital, unless it begins with a value, and a full stop."""
     text = text.strip()
-    if not text:
-        return ""
+    if not text or text.endswith((".", "?", "!")):
+        return text
     word = text.split()[0]
-    first = text[0].upper() + text[1:] if word.rstrip(",;").isalpha() else text
-    return first if first.endswith((".", "?", "!")) else first + "."
+    return (text[0].upper() + text[1:] if word.rstrip(",;").isalpha() else text) + "."
