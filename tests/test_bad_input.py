@@ -201,7 +201,7 @@ def test_no_such_name_in_a_model_file(bench: Bench) -> None:
 
 
 def test_what_returns_no_module(bench: Bench) -> None:
-    shows(bench.refused(SOURCE, "nets.py:three"), "nets.py:three gives no torch.nn.Module, but int")
+    shows(bench.refused(SOURCE, "nets.py:three"), "nets.py:three must be a torch.nn.Module or return one, not int")
 
 
 def test_a_model_that_raises_on_the_declared_input(bench: Bench) -> None:
@@ -272,10 +272,10 @@ def pictures(folder: Path) -> Path:
 
 def test_a_calibration_folder_that_is_empty_or_holds_no_pictures(bench: Bench) -> None:
     (bench.folder / "photos").mkdir()
-    line = {"model": "nets.py:Picture", "input": "image:8", "calib": "photos"}
-    shows(bench.refused(SOURCE, **line), "photos holds no images", ".jpg")
+    line = {"input": "image:8", "calib": "photos"}
+    shows(bench.refused(SOURCE, "nets.py:Picture", **line), "photos holds no images", ".jpg")
     (bench.folder / "photos" / "notes.txt").write_text("none yet")
-    shows(bench.refused(SOURCE, **line), "photos holds no images")
+    shows(bench.refused(SOURCE, "nets.py:Picture", **line), "photos holds no images")
 
 
 def test_a_calibration_folder_of_broken_pictures_only(bench: Bench) -> None:
@@ -283,7 +283,7 @@ def test_a_calibration_folder_of_broken_pictures_only(bench: Bench) -> None:
     for path in photos.iterdir():
         path.write_bytes(path.read_bytes()[:45])
     said = bench.refused(SOURCE, "nets.py:Picture", input="image:8", calib="photos")
-    shows(said, "none of the 4 pictures in photos can be read: 0.png: ")
+    shows(said, "none of the 4 images in photos can be read: 0.png: ")
 
 
 def test_a_broken_picture_among_good_ones_is_named_and_left_out(bench: Bench) -> None:
@@ -314,7 +314,7 @@ def test_labels_fewer_or_more_than_outputs(bench: Bench, count: int) -> None:
 
 def test_samples_of_a_class_that_there_is_not(bench: Bench) -> None:
     np.savez(bench.folder / "eval.npz", inputs=np.zeros((2, 8), "f4"), labels=[0, 7])
-    shows(bench.refused(SOURCE, eval="eval.npz"), "class 7 does not exist", "gives 4 scores")
+    shows(bench.refused(SOURCE, eval="eval.npz"), "class 7 does not exist", "returns 4 scores")
 
 
 # Compression
@@ -402,7 +402,7 @@ def test_calibration_samples_of_another_shape_or_type(bench: Bench) -> None:
 @pytest.mark.parametrize("form", ["dynamic", "scripted"])
 def test_a_model_that_is_quantized_already(bench: Bench, form: str) -> None:
     (bench.folder / "quantized.py").write_text(QUANTIZED)
-    model, words = "quantized.py:dynamic", "it holds torch.ao.nn.quantized.dynamic.modules.linear.Linear"
+    model, words = "quantized.py:dynamic", "it contains torch.ao.nn.quantized.dynamic.modules.linear.Linear"
     if form == "scripted":
         sys.path.insert(0, str(bench.folder))
         try:
@@ -413,7 +413,7 @@ def test_a_model_that_is_quantized_already(bench: Bench, form: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.jit.save(torch.jit.trace(quantized.dynamic(), torch.zeros(1, 8)), bench.folder / "q.pt")
-        model, words = "q.pt", "it holds quantized:: operators"
+        model, words = "q.pt", "it contains quantized:: operators"
     said = bench.refused(SOURCE, model)
     shows(said, "the model is already quantized", words, "give the float model")
 
