@@ -201,7 +201,10 @@ def test_no_such_name_in_a_model_file(bench: Bench) -> None:
 
 
 def test_what_returns_no_module(bench: Bench) -> None:
-    shows(bench.refused(SOURCE, "nets.py:three"), "nets.py:three must be a torch.nn.Module or return one, not int")
+    shows(
+        bench.refused(SOURCE, "nets.py:three"),
+        "must be a torch.nn.Module or return one, not int",
+    )
 
 
 def test_a_model_that_raises_on_the_declared_input(bench: Bench) -> None:
