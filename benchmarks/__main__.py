@@ -1,8 +1,4 @@
-"""The command.
-
-`python -m benchmarks [build | formats | peers | device | startup] [--runs N] [--nets NET …] [--json FILE]
-[--markdown]`
-"""
+"""Measure edgepack: the cost of a build, and the quality and speed of its files."""
 
 from __future__ import annotations
 
@@ -20,10 +16,10 @@ _MISSING, _FAILED = 2, 1
 
 
 def main() -> int:
-    """Measure, print, and answer with the exit code: 2 where data has to be fetched first."""
+    """Measure and print. Returns the exit code: 1 for failures, 2 if data must be fetched first."""
     arguments = _arguments()
     try:
-        document, found = _measured(arguments)
+        document, results = _measured(arguments)
     except MissingError as cause:
         _say(str(cause))
         return _MISSING
@@ -32,7 +28,7 @@ def main() -> int:
         return _FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    tables.show(found, markdown=arguments.markdown)
+    tables.show(results, markdown=arguments.markdown)
     if arguments.json:
         arguments.json.write_text(document + "\n", encoding="utf-8")
     return 0
@@ -45,29 +41,32 @@ def _arguments() -> argparse.Namespace:
         nargs="?",
         choices=("build", "formats", "peers", "device", "startup"),
         default="build",
-        help="build: time and memory, against plain scripts; formats: every format on the examples' "
-        "networks; peers: the libraries' own compression beside edgepack's; device: instructions on the "
-        "emulated cores; startup: quick commands, compared with importing typer and pydantic",
+        help="build (default): time and memory of a build, compared with plain scripts; formats: size, "
+        "accuracy and speed of every format and scheme; peers: compression by the libraries themselves, "
+        "compared with edgepack; device: instructions on emulated ARM cores; startup: quick commands, "
+        "compared with importing typer and pydantic",
     )
-    parser.add_argument("--runs", type=_count, default=3, metavar="N", help="of build and device; default 3")
+    parser.add_argument(
+        "--runs", type=_count, default=3, metavar="N", help="repetitions, for build and device (default: 3)"
+    )
     known = [net.folder.name for net in every()]
     parser.add_argument(
         "--nets", nargs="+", choices=known, default=known, metavar="NET",
-        help=f"of peers (those of ImageNet) and device: {' '.join(known)}",
+        help=f"networks for device and (those of ImageNet) peers, of: {', '.join(known)}",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
-    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values as JSON to FILE")
+    parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
     return parser.parse_args()
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a number of 1 or more")
+        raise argparse.ArgumentTypeError("must be an integer of at least 1")
     return int(text)
 
 
 def _measured(arguments: argparse.Namespace) -> tuple[str, list[Table]]:
-    """The figures as JSON and as tables."""
+    """The results as JSON and as tables."""
     if arguments.what == "formats":
         results = formats.run(_say)
         return formats.to_json(results), formats.tables(results)
