@@ -24,8 +24,7 @@ from benchmarks.samples import Case
 from benchmarks.tables import Table
 from edgepack import formats, report
 from edgepack.emulator.job import Death, Job, read_samples
-from edgepack.evaluate import checks as judge
-from edgepack.evaluate import host
+from edgepack.evaluate import checks, host
 from edgepack.evaluate.host import Run
 from edgepack.report import Artifact, Figures
 from edgepack.scheme import SCHEMES
@@ -204,7 +203,7 @@ def _by_torch(net: Net, path: Path, case: Case) -> Figures | Death:
 
 
 def _figures(ran: Run, case: Case) -> Figures:
-    return judge.figures(ran, case.reference, case.labels, case.contract)
+    return checks.figures(ran, case.reference, case.labels, case.contract)
 
 
 def _edgepack(net: Net, folder: Path) -> list[Row]:

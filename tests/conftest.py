@@ -1,4 +1,4 @@
-"""What tests share: small models, one real bundle, and the command run here or in another process."""
+"""Shared fixtures: small models, a real bundle, and the command, in this process or another."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def graph_of(net: torch.nn.Module, *inputs: torch.Tensor) -> GraphModule:
 
 
 def source_of(net: torch.nn.Module, calib: list[torch.Tensor], *, classes: bool = False) -> Source:
-    """A module of one input as a source, judged on its calibration samples."""
+    """A module with one input as a source, evaluated on its calibration samples."""
     import torch
 
     from edgepack.contract import Contract, Output, TensorInput
@@ -271,7 +271,7 @@ def fashion_bundle(small_fashion: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def small_fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example of Fashion-MNIST, trained, with fewer samples: 64 to calibrate on, 100 to judge on."""
+    """The trained example of Fashion-MNIST with fewer samples: 64 for calibration, 100 for evaluation."""
     folder = tmp_path_factory.mktemp("fashion")
     for name in ("model.py", "weights.safetensors", "labels.txt", "edgepack.toml"):
         shutil.copyfile(FASHION / name, folder / name)

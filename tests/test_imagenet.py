@@ -15,8 +15,7 @@ from edgepack import formats, plan, target
 from edgepack.compress import ptq
 from edgepack.compress.calibration import Calibration
 from edgepack.emulator.job import Job, write_samples
-from edgepack.evaluate import checks as judge
-from edgepack.evaluate import host
+from edgepack.evaluate import checks, host
 from edgepack.model import source
 from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
@@ -109,6 +108,6 @@ def _naive(weights: Path, name: str, scratch: Path) -> float:
     write_samples(loaded.evaluation.inputs, samples)
     run = host.run(Job(name, str(path), str(samples)), scratch / "run", 600)
     assert isinstance(run, host.Run)
-    found = judge.figures(run, loaded.reference, loaded.evaluation.labels, loaded.contract)
+    found = checks.figures(run, loaded.reference, loaded.evaluation.labels, loaded.contract)
     assert found.agreement is not None
     return found.agreement

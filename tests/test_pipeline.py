@@ -373,7 +373,7 @@ def test_a_recipe_edited_by_hand_is_followed(small_fashion: Path, tmp_path: Path
 
 @pytest.fixture(scope="module")
 def careful(small_fashion: Path, hard_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """All formats, judged on pictures of which int8 answers some otherwise, with no drop allowed."""
+    """All formats, on images that int8 partly classifies otherwise, with no drop of accuracy allowed."""
     out = tmp_path_factory.mktemp("careful")
     (report,) = edgepack.build(
         str(small_fashion),

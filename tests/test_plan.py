@@ -1,4 +1,4 @@
-"""Plans: what a build will do is settled, with reasons, before torch is needed."""
+"""Plans: everything a build will do is resolved, with reasons, before torch is imported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def settled(here: Path) -> Path:
     return folder
 
 
-# What is settled
+# Resolved plans
 
 
 def test_without_samples_int8_is_left_out_and_the_reason_names_what_is_taken(here: Path) -> None:

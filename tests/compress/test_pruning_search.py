@@ -22,10 +22,10 @@ NONE = TrainingBudget(0.0, None, 0)
 
 
 def _prune(
-    source: Source, pruning: Pruning, goal: CompressionOptions, lessons: TrainingBudget = NONE
+    source: Source, pruning: Pruning, goal: CompressionOptions, budget: TrainingBudget = NONE
 ) -> tuple[PrunedSource | None, list[str]]:
     told: list[str] = []
-    return pruning_search.prune(source, pruning, goal, lessons, told.append), told
+    return pruning_search.prune(source, pruning, goal, budget, told.append), told
 
 
 def _values(source: Source) -> int:

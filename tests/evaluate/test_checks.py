@@ -1,4 +1,4 @@
-"""The judge: outputs against the float model's, figures against limits."""
+"""Checks: outputs compared with those of the float model, values compared with limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgepack import metrics
 from edgepack.arrays import Sample
 from edgepack.contract import Contract, Output, TensorInput
 from edgepack.emulator.job import Death
-from edgepack.evaluate import checks as judge
+from edgepack.evaluate import checks
 from edgepack.evaluate.host import Run
 from edgepack.options import CompressionOptions
 from edgepack.report import Check, Figures
@@ -34,8 +34,8 @@ def run(outputs: tuple[Sample, ...], memory_mb: float | None = 5.0) -> Run:
     return Run(outputs, load_seconds=0.1, memory_mb=memory_mb, latency_ratio=0.5, latency_spread=(0.4, 0.6))
 
 
-def verdicts(checks: tuple[Check, ...]) -> dict[str, str]:
-    return {check.name: check.verdict for check in checks}
+def verdicts(results: tuple[Check, ...]) -> dict[str, str]:
+    return {check.name: check.verdict for check in results}
 
 
 FLOAT = rows([3, 1, 0], [0, 2, 1], [1, 0, 4], [5, 1, 1])
@@ -43,51 +43,51 @@ OURS = rows([3, 1, 0], [0, 2, 1], [1, 0, 4], [1, 5, 1])
 
 
 def test_agreement_and_accuracy_are_percentages_of_top_answers() -> None:
-    found = judge.figures(run(OURS), FLOAT, (0, 1, 2, 2), CLASSES)
+    found = checks.figures(run(OURS), FLOAT, (0, 1, 2, 2), CLASSES)
     assert (found.agreement, found.accuracy_float, found.accuracy) == (75.0, 75.0, 75.0)
-    found = judge.figures(run(OURS), FLOAT, (0, 1, 2, 1), CLASSES)
+    found = checks.figures(run(OURS), FLOAT, (0, 1, 2, 1), CLASSES)
     assert (found.accuracy_float, found.accuracy) == (75.0, 100.0)
     assert found.latency_ratio == 0.5
     assert found.memory_mb == 5.0
 
 
 def test_without_classes_there_is_no_agreement_and_without_labels_no_accuracy() -> None:
-    assert judge.figures(run(OURS), FLOAT, (0, 1, 2, 2), PLAIN).agreement is None
-    found = judge.figures(run(OURS), FLOAT, None, CLASSES)
+    assert checks.figures(run(OURS), FLOAT, (0, 1, 2, 2), PLAIN).agreement is None
+    found = checks.figures(run(OURS), FLOAT, None, CLASSES)
     assert (found.agreement, found.accuracy) == (75.0, None)
 
 
 def test_sqnr_is_ten_times_the_logarithm_of_signal_over_noise() -> None:
-    found = judge.figures(run(rows([10.0, 0.0])), rows([9.0, 0.0]), None, PLAIN)
+    found = checks.figures(run(rows([10.0, 0.0])), rows([9.0, 0.0]), None, PLAIN)
     assert found.sqnr_db == pytest.approx(10 * math.log10(81))
-    half = judge.figures(run(rows([2.0], [2.0])), rows([1.0], [2.0]), None, PLAIN)
+    half = checks.figures(run(rows([2.0], [2.0])), rows([1.0], [2.0]), None, PLAIN)
     assert half.sqnr_db == pytest.approx(10 * math.log10(5))
 
 
 def test_sqnr_counts_all_outputs() -> None:
     reference = ((np.ones((1, 4)), np.ones((1, 4))),)
     ours = ((np.ones((1, 4)), np.zeros((1, 4))),)
-    assert judge.figures(run(ours), reference, None, PLAIN).sqnr_db == pytest.approx(10 * math.log10(2))
+    assert checks.figures(run(ours), reference, None, PLAIN).sqnr_db == pytest.approx(10 * math.log10(2))
 
 
 def test_equal_outputs_are_exact() -> None:
-    found = judge.figures(run(FLOAT), FLOAT, None, PLAIN)
+    found = checks.figures(run(FLOAT), FLOAT, None, PLAIN)
     assert found.exact
     assert found.sqnr_db is None
-    assert set(verdicts(judge.checks(run(FLOAT), found, BUDGET, DEFAULT, "w8a8"))) == {"runs", "memory"}
+    assert set(verdicts(checks.checks(run(FLOAT), found, BUDGET, DEFAULT, "w8a8"))) == {"runs", "memory"}
 
 
 def test_another_number_of_samples_or_outputs_is_not_compared() -> None:
     with pytest.raises(ValueError, match="zip"):
-        judge.figures(run(FLOAT[:3]), FLOAT, None, PLAIN)
+        checks.figures(run(FLOAT[:3]), FLOAT, None, PLAIN)
     with pytest.raises(ValueError, match="zip"):
-        judge.figures(run(tuple((*row, row[0]) for row in FLOAT)), FLOAT, None, PLAIN)
+        checks.figures(run(tuple((*row, row[0]) for row in FLOAT)), FLOAT, None, PLAIN)
 
 
 @pytest.mark.parametrize(("agreement", "verdict"), [(95.0, "pass"), (94.999, "fail"), (100.0, "pass")])
 def test_agreement_has_the_budget_s_limit(agreement: float, verdict: str) -> None:
     found = Figures(agreement=agreement, sqnr_db=20.0, memory_mb=5.0)
-    assert verdicts(judge.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8"))["agreement"] == verdict
+    assert verdicts(checks.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8"))["agreement"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -104,38 +104,38 @@ def test_agreement_has_the_budget_s_limit(agreement: float, verdict: str) -> Non
 )
 def test_sqnr_has_the_budget_s_limit_and_floats_their_own(scheme: str, decibels: float, verdict: str) -> None:
     found = Figures(sqnr_db=decibels, memory_mb=5.0)
-    assert verdicts(judge.checks(run(OURS), found, BUDGET, DEFAULT, scheme))["sqnr"] == verdict
+    assert verdicts(checks.checks(run(OURS), found, BUDGET, DEFAULT, scheme))["sqnr"] == verdict
 
 
 def test_memory_and_size_have_limits_and_unknown_memory_is_skipped_with_a_reason() -> None:
     for memory, verdict in ((100.0, "pass"), (100.1, "fail"), (None, "skipped")):
         found = Figures(sqnr_db=20.0, memory_mb=memory)
-        checks = judge.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8")
-        assert verdicts(checks)["memory"] == verdict
-    assert checks[-1].reason
-    assert judge.size(10.0, BUDGET).verdict == "pass"
-    assert judge.size(10.1, BUDGET).verdict == "fail"
+        results = checks.checks(run(OURS), found, BUDGET, DEFAULT, "w8a8")
+        assert verdicts(results)["memory"] == verdict
+    assert results[-1].reason
+    assert checks.size(10.0, BUDGET).verdict == "pass"
+    assert checks.size(10.1, BUDGET).verdict == "fail"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_file_that_answers_nan_or_infinity_fails(value: float) -> None:
     bad = run(rows([1, 2, 3], [0, value, 1], [1, 0, 4], [5, 1, 1]))
     with np.errstate(invalid="ignore"):
-        found = judge.figures(bad, FLOAT, None, CLASSES)
-    (only,) = judge.checks(bad, found, BUDGET, DEFAULT, "w8a8")
+        found = checks.figures(bad, FLOAT, None, CLASSES)
+    (only,) = checks.checks(bad, found, BUDGET, DEFAULT, "w8a8")
     assert (only.verdict, only.reason) == ("fail", "the file returns NaN or infinity")
 
 
 def test_a_float_model_that_answers_only_zeros_proves_nothing() -> None:
-    found = judge.figures(run(rows([1.0, 0.0])), rows([0.0, 0.0]), None, PLAIN)
-    checks = judge.checks(run(rows([1.0, 0.0])), found, BUDGET, DEFAULT, "w8a8")
-    assert verdicts(checks)["sqnr"] == "fail"
+    found = checks.figures(run(rows([1.0, 0.0])), rows([0.0, 0.0]), None, PLAIN)
+    results = checks.checks(run(rows([1.0, 0.0])), found, BUDGET, DEFAULT, "w8a8")
+    assert verdicts(results)["sqnr"] == "fail"
 
 
 def test_a_death_fails_and_what_cannot_run_is_skipped_both_with_reasons() -> None:
-    (died,) = judge.died(Death("the runtime was ended by SIGSEGV"))
+    (died,) = checks.died(Death("the runtime was ended by SIGSEGV"))
     assert (died.name, died.verdict, died.reason) == ("runs", "fail", "the runtime was ended by SIGSEGV")
-    (skipped,) = judge.cannot_run("Core ML runs on macOS only")
+    (skipped,) = checks.cannot_run("Core ML runs on macOS only")
     assert (skipped.name, skipped.verdict) == ("runs", "skipped")
     assert "macOS" in skipped.reason
 
@@ -143,11 +143,11 @@ def test_a_death_fails_and_what_cannot_run_is_skipped_both_with_reasons() -> Non
 def test_a_file_that_an_evaluator_ran_is_evaluated_and_its_memory_is_left_out() -> None:
     ran, memory = Check("runs", "pass", None, None, ""), Check("memory", "pass", 3.0, 100.0, "MB")
     good = Check("sqnr", "pass", 31.0, 8.0, "dB")
-    found = judge.evaluated((ran, good, memory), "macOS only; evaluated in torch")
+    found = checks.evaluated((ran, good, memory), "macOS only; evaluated in torch")
     assert verdicts(found) == {"runs": "evaluated", "sqnr": "pass"}
     assert found[0].reason == "macOS only; evaluated in torch"
     failed = Check("runs", "fail", None, None, "", "NaN")
-    assert judge.evaluated((failed,), "macOS only") == (failed,)
+    assert checks.evaluated((failed,), "macOS only") == (failed,)
 
 
 @pytest.mark.parametrize(("activation", "call"), [("softmax", torch.softmax), ("sigmoid", torch.sigmoid)])
@@ -173,9 +173,9 @@ def test_cosine() -> None:
 
 def test_repeats_takes_the_worst_output() -> None:
     golden = rows([1, 0], [0, 1])
-    assert judge.repeats(run(golden), golden, "fp32").verdict == "pass"
-    off = judge.repeats(run(rows([1, 0], [0.2, 1])), golden, "w8a8")
+    assert checks.repeats(run(golden), golden, "fp32").verdict == "pass"
+    off = checks.repeats(run(rows([1, 0], [0.2, 1])), golden, "w8a8")
     assert off.verdict == "fail"
     assert off.figure == pytest.approx(1 / math.hypot(1, 0.2))
-    none = judge.repeats(run(golden), (), "fp32")
+    none = checks.repeats(run(golden), (), "fp32")
     assert (none.verdict, none.reason) == ("skipped", "it could not be run where it was built")

@@ -18,8 +18,7 @@ from onnx import TensorProto, helper
 
 from edgepack import formats
 from edgepack.emulator.job import Death, Job, read_samples, write_samples
-from edgepack.evaluate import checks as judge
-from edgepack.evaluate import host
+from edgepack.evaluate import checks, host
 from edgepack.scheme import SCHEMES
 
 
@@ -73,7 +72,7 @@ def test_a_file_that_its_runtime_refuses_is_a_death_with_the_runtimes_words(
     death = host.run(Job("onnx", str(tmp_path / "bad.onnx"), str(samples)), tmp_path / "run", 120)
     assert isinstance(death, Death)
     assert "bad.onnx" in death.reason
-    (check,) = judge.died(death)
+    (check,) = checks.died(death)
     assert check.verdict == "fail"
 
 
@@ -137,5 +136,5 @@ def test_an_interrupt_takes_the_child_along(tmp_path: Path, samples: Path) -> No
 
 def test_every_scheme_has_its_limits() -> None:
     schemes = {scheme for name in formats.names() for scheme in formats.load(name).schemes}
-    assert schemes <= set(judge.REPEATS)
-    assert {each for each in schemes if SCHEMES[each].is_float} <= set(judge.FLOAT_SQNR_DB)
+    assert schemes <= set(checks.REPEATS)
+    assert {each for each in schemes if SCHEMES[each].is_float} <= set(checks.FLOAT_SQNR_DB)

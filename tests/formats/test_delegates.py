@@ -17,7 +17,7 @@ import edgepack
 from edgepack import bundle, plan, resources
 from edgepack.compress.counts import count
 from edgepack.delegation import Delegate, Delegation, Outside
-from edgepack.evaluate import checks as judge
+from edgepack.evaluate import checks
 from edgepack.model import source
 from edgepack.model.source import Source
 from edgepack.options import BuildOptions
@@ -222,7 +222,7 @@ def _delegation(*delegates: Delegate, adds: int = 200, outside: tuple[Outside, .
 def test_no_delegate_at_all_is_told() -> None:
     found = _delegation(outside=(Outside("aten::mm", "net.py:3", 10, 200),))
     assert str(found) == "nothing: the program runs without a delegate"
-    check = judge.delegated(found, 50)
+    check = checks.delegated(found, 50)
     assert (check.verdict, check.figure) == ("fail", 0)
     assert check.reason == "outside: aten::mm × 10 at net.py:3"
 
@@ -236,8 +236,8 @@ def test_where_nothing_multiplies_operators_count() -> None:
 def test_several_delegates_count_together() -> None:
     first = Delegate("CoreMLBackend", 2, 4, 100, 0.4, 0.5)
     found = _delegation(first, Delegate("XnnpackBackend", 1, 5, 50, 0.5, 0.25))
-    assert judge.delegated(found, 75).verdict == "pass"
-    assert judge.delegated(found, 75.1).verdict == "fail"
+    assert checks.delegated(found, 75).verdict == "pass"
+    assert checks.delegated(found, 75.1).verdict == "fail"
     assert str(found).startswith("CoreMLBackend 40 % of operators, 50 % of multiply-adds in 2 parts; Xnn")
 
 

@@ -18,8 +18,7 @@ from edgepack.app.render import Choice
 from edgepack.contract import Contract, ImageInput, Output, TensorInput, expected
 from edgepack.contract.samples import Samples
 from edgepack.errors import PlanError, SourceError
-from edgepack.evaluate import checks as judge
-from edgepack.evaluate import device_checks
+from edgepack.evaluate import checks, device_checks
 from edgepack.model import graph_argmax
 from edgepack.options import BuildOptions, CompressionOptions
 from edgepack.report import Report
@@ -200,18 +199,18 @@ def test_numbers_are_compared_as_numbers() -> None:
         outputs=(Output(kind="class"), Output(name="other")),
     )
     other = np.array([1.0])
-    figures = judge.answers(
+    figures = checks.answers(
         ((three, other), (five, other)), ((three, other), (three, other)), (3, 5), contract
     )
     assert (figures.agreement, figures.accuracy_float, figures.accuracy) == (50, 50, 100)
     assert not figures.exact
     assert figures.scored, "there is another output"
     contract = contract.model_copy(update={"outputs": contract.outputs[:1]})
-    figures = judge.answers(((three,), (five,)), ((three,), (three,)), None, contract)
+    figures = checks.answers(((three,), (five,)), ((three,), (three,)), None, contract)
     assert (figures.sqnr_db, figures.exact, figures.scored) == (None, False, False)
     names = [
         each.name
-        for each in judge.quality(figures, target.load("pixel-8").budget, CompressionOptions(), "w8a8")
+        for each in checks.quality(figures, target.load("pixel-8").budget, CompressionOptions(), "w8a8")
     ]
-    assert names == ["agreement"], "numbers of classes are judged by agreement alone"
+    assert names == ["agreement"], "class indices have the check of agreement only"
     assert device_checks._same_tops(((three,), (five,)), ((three,), (three,), (five,))) == 50

@@ -102,9 +102,9 @@ def test_each_file_says_so_itself(built: tuple[Path, Report]) -> None:
 
 
 def test_corrections_are_judged_before_the_activation(small_fashion: Path, tmp_path: Path) -> None:
-    """Near 0 and 1 probabilities hardly change: judged by them, int8 looks different from what it is."""
+    """Probabilities near 0 and 1 hardly change, so metrics of probabilities would hide errors of int8."""
 
-    def judged(baked: bool, argmax: bool = False) -> float:
+    def measured(baked: bool, argmax: bool = False) -> float:
         targets, out = ("raspberry-pi-5",), str(tmp_path / "out")
         choices = BuildOptions(
             model=str(small_fashion), targets=targets, out=out, bake_preprocessing=baked, bake_argmax=argmax
@@ -112,6 +112,6 @@ def test_corrections_are_judged_before_the_activation(small_fashion: Path, tmp_p
         with inference.one_thread():
             return ptq.score(Calibration(source.load(plan.resolve(choices))), Recipe("w8a8")).ranking_db
 
-    plain = judged(baked=False)
-    assert judged(baked=True) == pytest.approx(plain, abs=1.5)
-    assert judged(baked=True, argmax=True) == pytest.approx(plain, abs=1.5)
+    plain = measured(baked=False)
+    assert measured(baked=True) == pytest.approx(plain, abs=1.5)
+    assert measured(baked=True, argmax=True) == pytest.approx(plain, abs=1.5)

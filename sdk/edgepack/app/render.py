@@ -15,7 +15,7 @@ from edgepack.app.template import App, Template
 from edgepack.contract import Contract, expected
 from edgepack.contract.expected import Expected
 from edgepack.errors import BundleError, PlanError
-from edgepack.evaluate import checks as judge
+from edgepack.evaluate import checks
 from edgepack.formats import contract_metadata
 from edgepack.report import Artifact, Report
 from edgepack.target import Target
@@ -119,7 +119,7 @@ def write(
         scheme=artifact.scheme,
         threads=target.threads,
         contract=contract_metadata.left(contract, artifact.activation),
-        tolerance=judge.REPEATS[artifact.scheme],
+        tolerance=checks.REPEATS[artifact.scheme],
         expected=expected.read(folder) if (folder / expected.FILE).is_file() else Expected(),
         versions=bundle.versions(),
     )
