@@ -1,7 +1,8 @@
 """Schemes: how the weights and activations of a layer are stored and computed, one row each.
 
-A scheme is known everywhere by its short name. To add one, add a row to `_TABLE`, and the name to the
-table of what a format can carry (`Format.SCHEMES`) in each format that writes it.
+A scheme is known everywhere by its short name: `w` weights and their bits, `a` static activations and
+their bits, `d` activations quantized at run time, `p` palette. To add one, add a row to `_TABLE` here and
+a row to the capability table (`formats/capability.py`) of each format that writes it.
 """
 
 from __future__ import annotations
@@ -62,6 +63,16 @@ class Scheme:
         return self.weights == "integer" and self.granularity == "channel"
 
     @property
+    def has_int8_arithmetic(self) -> bool:
+        """Weights and activations are both 8-bit integers, so that layers compute in int8."""
+        return self.weights == "integer" and self.weight_bits == self.activation_bits == 8
+
+    @property
+    def is_half(self) -> bool:
+        """Weights and activations are 16-bit floats."""
+        return self.is_float and self.weight_bits == 16
+
+    @property
     def is_palette(self) -> bool:
         """Weights are indices into a table of values."""
         return self.weights == "palette"
@@ -88,6 +99,15 @@ _TABLE = (
         activations="static",
         activation_bits=8,
     ),
+    Scheme(
+        "w8a16",
+        "int8 weights, int16 activations, ranges calibrated on samples",
+        weight_bits=8,
+        weights="integer",
+        granularity="channel",
+        activations="static",
+        activation_bits=16,
+    ),
     Scheme("w8", "int8 weights, float activations", 8, "integer", "channel"),
     Scheme(
         "w8d",
@@ -100,10 +120,19 @@ _TABLE = (
     ),
     Scheme(
         "w4",
-        "4-bit weights in blocks, float activations (executorch: quantized at run time)",
+        "4-bit weights in blocks, float activations",
         weight_bits=4,
         weights="integer",
         granularity="block",
+    ),
+    Scheme(
+        "w4d",
+        "4-bit weights in blocks, activations quantized to int8 at run time",
+        weight_bits=4,
+        weights="integer",
+        granularity="block",
+        activations="dynamic",
+        activation_bits=8,
     ),
     Scheme("p8", "8-bit palette: 256 values a weight tensor, float arithmetic", 8, "palette"),
     Scheme("p6", "6-bit palette: 64 values a weight tensor, float arithmetic", 6, "palette"),
@@ -120,7 +149,7 @@ _TABLE = (
     ),
 )
 
-SCHEMES: Mapping[str, Scheme] = MappingProxyType({each.name: each for each in _TABLE})
+SCHEMES: Mapping[str, Scheme] = MappingProxyType({scheme.name: scheme for scheme in _TABLE})
 """Every scheme by its short name, in the order in which they are listed."""
 
 
