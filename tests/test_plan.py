@@ -87,7 +87,7 @@ def test_a_scheme_that_a_format_does_not_carry_is_left_out_with_the_reason(here:
     found = resolve(targets=("my.toml",), formats=("onnx",))
     assert steps(found) == [("onnx", "fp32")]
     assert found.targets[0].omitted[0] == Omission(
-        "onnx p6", "onnx carries fp16, fp32, w8, w8a8, w8d; falls back to fp32"
+        "onnx p6", "onnx carries fp16, fp32, w8, w8a16, w8a8, w8d; falls back to fp32"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from edgepack import plan, recipe
 from edgepack.errors import PlanError
 from edgepack.options import BuildOptions, Pruning
-from edgepack.recipe import ROOT, Book, Recipe
+from edgepack.recipe import ROOT, Recipe, RecipeFile
 
 FULL: dict[str, Any] = {
     "ranges": "percentile",
@@ -72,7 +72,7 @@ def test_a_file_of_before_says_feedback_where_gptq_is_meant(tmp_path: Path) -> N
 
 
 def test_a_recipe_without_a_format_serves_those_that_have_none_of_their_own() -> None:
-    book = Book.model_validate({"recipe": [{"scheme": "w8a8"}, {"format": "coreml", "scheme": "p4"}]})
+    book = RecipeFile.model_validate({"recipe": [{"scheme": "w8a8"}, {"format": "coreml", "scheme": "p4"}]})
     for name, scheme in (("onnx", "w8a8"), ("executorch", "w8a8"), ("coreml", "p4")):
         found = book.of(name)
         assert found is not None
@@ -94,7 +94,7 @@ def test_a_recipe_without_a_format_serves_those_that_have_none_of_their_own() ->
         ("[[recipe]]\nscheme = 'w8a8'\nranges = 'mse'", "'recipe.0.ranges'"),
         ("[[recipe]]\nscheme = 'w8a8'\n[recipe.layers]\nstem = 'float'", "stem"),
         ("recover_steps = -1\n[[recipe]]\nscheme = 'w8a8'", "'recover_steps'"),
-        ("schema_number = 2\n[[recipe]]\nscheme = 'w8a8'", "'schema_number'"),
+        ("schema_number = 3\n[[recipe]]\nscheme = 'w8a8'", "'schema_number'"),
         ("[[recipe]", "is not valid TOML"),
     ],
 )

@@ -47,7 +47,7 @@ def test_a_target_asks_for_what_there_is(name: str) -> None:
     assert found.name == name
     for choice in found.formats:
         assert choice.name in formats.names()
-        assert set(choice.schemes) <= formats.load(choice.name).schemes
+        assert set(choice.schemes) <= formats.load(choice.name).capabilities(found).schemes
         assert len(set(choice.schemes)) == len(choice.schemes)
     assert found.budget.size_mb <= found.budget.memory_mb <= found.memory.total_mb
 
@@ -127,8 +127,8 @@ def test_an_optional_function_of_a_format_has_the_signature_of_its_default(name:
 
 
 def test_the_protocol_is_what_these_tests_take_it_for() -> None:
-    assert set(ATTRIBUTES) == {"SUFFIX", "SCHEMES"}
-    assert set(METHODS) == {"availability", "cannot_carry", "export", "load", "describe"}
+    assert set(ATTRIBUTES) == {"SUFFIX"}
+    assert set(METHODS) == {"availability", "capabilities", "export", "load", "describe"}
     assert set(OPTIONAL) == {
         "check_target",
         "import_runtime",

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from edgepack.options import BuildKeywords, BuildOptions, CompressionOptions, ModelKeywords, Pruning
     from edgepack.plan import Plan, TargetPlan
     from edgepack.progress import Progress
-    from edgepack.recipe import Book, Recipe, Step
+    from edgepack.recipe import Recipe, RecipeFile, Step
     from edgepack.report import Artifact, Check, Cost, Figures, Omission, Report, Tried
     from edgepack.scheme import Scheme
     from edgepack.target import Target
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Ability",
     "Artifact",
-    "Book",
     "BuildKeywords",
     "BuildOptions",
     "BundleError",
@@ -88,6 +87,7 @@ __all__ = [
     "Progress",
     "Pruning",
     "Recipe",
+    "RecipeFile",
     "Rendered",
     "Report",
     "Scheme",
@@ -130,7 +130,7 @@ _MODULES = {
     "options": ("BuildKeywords", "BuildOptions", "CompressionOptions", "ModelKeywords", "Pruning"),
     "plan": ("Plan", "TargetPlan"),
     "progress": ("Progress",),
-    "recipe": ("Book", "Recipe", "Step"),
+    "recipe": ("Recipe", "RecipeFile", "Step"),
     "report": ("Artifact", "Check", "Cost", "Figures", "Omission", "Report", "Tried"),
     "scheme": ("Scheme",),
     "target": ("Target",),

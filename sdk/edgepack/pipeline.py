@@ -186,7 +186,7 @@ def _bundled(
         calibrated_on=final.calib.origin if final.calib else "",
         artifacts=artifacts,
         skipped=(*wanted.omitted, *without_app),
-        notes=(*final.notes, *(shrunk.notes if shrunk else ())),
+        notes=(*wanted.notes, *final.notes, *(shrunk.notes if shrunk else ())),
         folder=str(wanted.folder),
         tried=tuple(tried),
         goal=wanted.goal.model_dump(mode="json"),

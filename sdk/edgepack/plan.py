@@ -17,7 +17,7 @@ from edgepack.errors import BundleError, ExportError, PlanError, SourceError
 from edgepack.model.request import ModelKind, ModelRequest
 from edgepack.options import SETTINGS_FILE, BuildOptions, CompressionOptions, Pruning, Settings
 from edgepack.python_reference import Reference
-from edgepack.recipe import Book, Step
+from edgepack.recipe import Recipe, RecipeFile, Step
 from edgepack.report import Omission
 from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.target import Target
@@ -34,6 +34,8 @@ class TargetPlan:
     """The options of compression: flags override `edgepack.toml`, which overrides the target."""
     omitted: tuple[Omission, ...]
     folder: Path
+    notes: tuple[str, ...] = ()
+    """What the user should know of the recipe: how an old file was read."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Plan(ModelRequest):
 
     settings_file: str
     eval_from: str
-    book: Book | None
+    book: RecipeFile | None
     """Recipes to follow instead of a search."""
     emulator: bool
     """Whether files for ARM devices are also run on the emulated device."""
@@ -114,10 +116,10 @@ class _Wish:
     calibrated: bool
     out: Path
     compress: CompressionOptions
-    book: Book | None
+    book: RecipeFile | None
 
 
-def _book(asked: BuildOptions) -> Book | None:
+def _book(asked: BuildOptions) -> RecipeFile | None:
     """The recipes of `--recipe`. Raises PlanError if it is no recipe, or if another flag contradicts it."""
     if not asked.recipe:
         return None
@@ -277,25 +279,29 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
     settled = _goal(device, wish.compress)
     steps: list[Step] = []
     omitted: list[Omission] = []
+    notes = list(wish.book.notes) if wish.book else []
     for format_name in asked or tuple(choice.name for choice in device.formats):
         choice = device.choice(format_name)
         if choice is None:
-            carried = ", ".join(each.name for each in device.formats)
+            carried = ", ".join(choice.name for choice in device.formats)
             omitted.append(Omission(format_name, f"{device.name} has no use for it; it takes {carried}"))
             continue
         if format_name not in formats.names():
             raise PlanError(f"{device.name} asks for format '{format_name}', which does not exist")
-        rungs, left = _ladder(format_name, device, settled, wish)
-        steps += rungs
-        omitted += left
+        ladder = (
+            _by_hand(format_name, wish, device) if wish.book else _ladder(format_name, wish, device, settled)
+        )
+        steps += ladder.steps
+        omitted += ladder.omitted
+        notes += ladder.notes
     if not steps:
-        reason = "; ".join(f"{each.what}: {each.why}" for each in omitted)
+        reason = "; ".join(f"{omission.what}: {omission.why}" for omission in omitted)
         raise PlanError(f"nothing is left to write for {device.name} ({reason})")
     for format_name in dict.fromkeys(step.format for step in steps):
         if problem := formats.load(format_name).availability().export:
             raise ExportError(f"format {format_name} cannot be written here: {problem}")
     few = [name for name in SCHEMES if SCHEMES[name].has_few_values]
-    if settled.recover and not settled.pruning and not any(each.scheme in few for each in steps):
+    if settled.recover and not settled.pruning and not any(step.scheme in few for step in steps):
         omitted.append(Omission("recovery", f"nothing is pruned, and no {' or '.join(sorted(few))} tried"))
     if not device.template:
         omitted.append(Omission("app", f"no app template is shipped for {device.platform} yet"))
@@ -303,7 +309,7 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
         template.load(device.template)
     folder = wish.out / device.name
     _check_folder(folder)
-    return TargetPlan(device, tuple(steps), settled, tuple(omitted), folder)
+    return TargetPlan(device, tuple(steps), settled, tuple(omitted), folder, tuple(notes))
 
 
 def _goal(device: Target, given: CompressionOptions) -> CompressionOptions:
@@ -313,55 +319,71 @@ def _goal(device: Target, given: CompressionOptions) -> CompressionOptions:
     return settled
 
 
-def _ladder(
-    format_name: str, device: Target, settled: CompressionOptions, wish: _Wish
-) -> tuple[list[Step], list[Omission]]:
-    """The schemes that are tried for a format, and those that are not."""
-    if wish.book:
-        return _by_hand(format_name, wish.book, device, wish.calibrated)
-    wanted = (settled.forced,) if settled.forced else _wanted(format_name, device, settled)
-    steps, omitted = [], []
-    for scheme in wanted:
-        if problem := _obstacle(format_name, scheme, device, wish.calibrated):
-            others = [other for other in wanted if not _obstacle(format_name, other, device, wish.calibrated)]
-            falls = f"; falls back to {others[0]}" if others else ""
-            omitted.append(Omission(f"{format_name} {scheme}", problem + falls))
-        else:
-            steps.append(Step(format_name, scheme, SCHEMES[scheme].about))
-    return steps, omitted
+@dataclass(frozen=True)
+class _Ladder:
+    """The schemes that are tried for one format and target."""
+
+    steps: tuple[Step, ...] = ()
+    omitted: tuple[Omission, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _ladder(format_name: str, wish: _Wish, device: Target, settled: CompressionOptions) -> _Ladder:
+    """The forced scheme, or the target's schemes, except those that cannot be written."""
+    schemes = (settled.forced,) if settled.forced else _wanted(format_name, device, settled)
+    problems = {scheme: _obstacle(format_name, Recipe(scheme), device, wish.calibrated) for scheme in schemes}
+    able = [scheme for scheme in schemes if not problems[scheme]]
+    falls_back = f"; falls back to {able[0]}" if able else ""
+    return _Ladder(
+        tuple(Step(format_name, scheme, SCHEMES[scheme].about) for scheme in able),
+        tuple(
+            Omission(f"{format_name} {scheme}", problem + falls_back)
+            for scheme, problem in problems.items()
+            if problem
+        ),
+    )
 
 
 def _wanted(format_name: str, device: Target, settled: CompressionOptions) -> tuple[SchemeName, ...]:
-    """The target's schemes; before them those that store pruned weights, where single ones are pruned."""
+    """The target's schemes; before them the sparse ones, if single weights are pruned."""
     choice = device.choice(format_name)
     assert choice is not None
     pruning = settled.pruning
     if not pruning or pruning.kind == "channels":
         return choice.schemes
-    sparse = [each for each in reversed(tuple(SCHEMES)) if SCHEMES[each].sparse]
-    able = [each for each in sparse if not formats.load(format_name).cannot_carry(each, device)]
-    return (*able, *choice.schemes)
+    table = formats.load(format_name).capabilities(device)
+    sparse = [name for name in reversed(tuple(SCHEMES)) if SCHEMES[name].sparse and table.carries(name)]
+    return (*sparse, *choice.schemes)
 
 
-def _by_hand(
-    format_name: str, book: Book, device: Target, calibrated: bool
-) -> tuple[list[Step], list[Omission]]:
-    """The one rung that a recipe given by hand stands for."""
-    given = book.of(format_name)
+def _by_hand(format_name: str, wish: _Wish, device: Target) -> _Ladder:
+    """The one step of a recipe that is given by hand."""
+    assert wish.book is not None
+    given = wish.book.of(format_name)
     if given is None:
-        return [], [Omission(format_name, "the recipe says nothing of it")]
-    if problem := _obstacle(format_name, given.scheme, device, calibrated):
-        return [], [Omission(f"{format_name} {given.scheme}", problem)]
-    return [Step(format_name, given.scheme, SCHEMES[given.scheme].about + ", by the recipe", given)], []
+        return _Ladder(omitted=(Omission(format_name, "the recipe says nothing of it"),))
+    renamed = ""
+    if wish.book.schema_number == 1:
+        table = formats.load(format_name).capabilities(device)
+        given, renamed = recipe.with_dynamic_schemes(given, table.carries)
+    notes = (f"recipe of schema_number 1, {format_name}: {renamed}",) if renamed else ()
+    if problem := _obstacle(format_name, given, device, wish.calibrated):
+        return _Ladder(omitted=(Omission(f"{format_name} {given.scheme}", problem),), notes=notes)
+    why = SCHEMES[given.scheme].about + ", by the recipe"
+    return _Ladder((Step(format_name, given.scheme, why, given),), notes=notes)
 
 
-def _obstacle(format_name: str, scheme: SchemeName, device: Target, calibrated: bool) -> str:
-    """Why a format cannot be written in a scheme; empty where it can."""
-    if problem := formats.load(format_name).cannot_carry(scheme, device):
+def _obstacle(format_name: str, wanted: Recipe, device: Target, calibrated: bool) -> str:
+    """Why a format cannot be written by a recipe, its layers included; empty where it can."""
+    if problem := formats.load(format_name).capabilities(device).recipe_refusal(wanted):
         return problem
-    if SCHEMES[scheme].has_static_activations and not calibrated:
-        return "no --calib: ranges are not guessed from noise"
-    return ""
+    if calibrated or not any(scheme.has_static_activations for scheme in wanted.schemes):
+        return ""
+    static = [
+        f"{path} in {name}" for path, name in wanted.layers.items() if SCHEMES[name].has_static_activations
+    ]
+    where = "" if wanted.base.has_static_activations else f"layer {', '.join(static)}: "
+    return f"{where}no --calib: ranges are not guessed from noise"
 
 
 def _check_folder(folder: Path) -> None:

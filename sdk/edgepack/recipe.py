@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import tomli_w
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, PrivateAttr
 
 from edgepack import toml
 from edgepack.errors import PlanError
@@ -88,7 +88,7 @@ class _Table(Strict):
     """One `[[recipe]]` of a `recipe.toml`."""
 
     format: str = ""
-    """The format that it is for; empty: every format that none is named for."""
+    """The format that the recipe is for; empty: every format without a recipe of its own."""
     scheme: SchemeName
     """Scheme of every layer that `layers` does not name."""
     ranges: RangeRule = "min-max"
@@ -104,41 +104,69 @@ class _Table(Strict):
     """Scheme of single layers by module path; a path includes all layers below it."""
 
 
-class Book(Strict):
-    """A `recipe.toml`: a recipe a format, and what is pruned before any of them."""
+class RecipeFile(Strict):
+    """A `recipe.toml`: one recipe per format, and the pruning that precedes all of them."""
 
-    schema_number: Literal[1] = 1
-    """Version of this file format."""
+    schema_number: Literal[1, 2] = 1
+    """Version of this file format; a file without a number is read as 1. Schema 1 had `w8` and `w4` for
+    `w8d` and `w4d`, and `feedback` for `gptq`."""
     prune: str = ""
-    """As `--prune` takes it, the share settled."""
+    """As `--prune` takes it, with a fixed ratio."""
     recover_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of fine-tuning after pruning."""
     seed: int = 0
     """Random seed of the calibration split and of distillation."""
     recipe: Annotated[tuple[_Table, ...], Field(min_length=1)]
+    _renamed: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What `read` understood although the file names it as earlier versions did."""
+        return self._renamed
 
     def of(self, format_name: str) -> Recipe | None:
         """The recipe for a format: its own, else the one without a format; None where there is none."""
-        found = [each for each in self.recipe if each.format in (format_name, "")]
-        if not found:
+        candidates = [table for table in self.recipe if table.format in (format_name, "")]
+        if not candidates:
             return None
-        table = max(found, key=lambda each: bool(each.format))
-        values = table.model_dump(exclude={"format"})
-        return Recipe(**values)
+        table = max(candidates, key=lambda table: bool(table.format))
+        return Recipe(**table.model_dump(exclude={"format"}))
 
 
-def read(path: Path) -> Book:
+def read(path: Path) -> RecipeFile:
     """The recipes in a `recipe.toml`. Raises PlanError where there is none or it does not validate."""
     if not path.is_file():
         raise PlanError(f"there is no recipe {path}")
-    return toml.validate(toml.read(path, PlanError), Book, str(path), PlanError)
+    data = toml.read(path, PlanError)
+    file = toml.validate(data, RecipeFile, str(path), PlanError)
+    tables = data.get("recipe")
+    if isinstance(tables, list) and any("feedback" in table for table in tables):
+        file._renamed = (f"{path}: the key feedback is called gptq now, and was read as such",)
+    return file
+
+
+def with_dynamic_schemes(recipe: Recipe, carries: Callable[[SchemeName], bool]) -> tuple[Recipe, str]:
+    """A recipe of schema 1 with the schemes renamed that a format carries with dynamic activations only.
+
+    Returns the recipe and a note on what was renamed; the note is empty where nothing was.
+    """
+    renamed = {
+        scheme.name: f"{scheme.name}d"
+        for scheme in recipe.schemes
+        if not carries(scheme.name) and f"{scheme.name}d" in SCHEMES and carries(f"{scheme.name}d")
+    }
+    if not renamed:
+        return recipe, ""
+    layers = {path: renamed.get(name, name) for path, name in recipe.layers.items()}
+    words = ", ".join(f"{old} is read as {new} ({SCHEMES[new].about})" for old, new in renamed.items())
+    return replace(recipe, scheme=renamed.get(recipe.scheme, recipe.scheme), layers=layers), words
 
 
 def to_toml(recipes: Mapping[str, Recipe], prune: str, recover_steps: int, seed: int) -> str:
-    """Recipes by format as `read` takes them back."""
-    tables = [
-        _Table(format=name, **{key.name: getattr(each, key.name) for key in fields(each)})
-        for name, each in recipes.items()
-    ]
-    book = Book(prune=prune, recover_steps=recover_steps, seed=seed, recipe=tuple(tables))
-    return tomli_w.dumps(book.model_dump(mode="json"))
+    """Recipes by format, as the text of a file that `read` reads."""
+    tables = tuple(
+        _Table(format=name, **{key.name: getattr(recipe, key.name) for key in fields(recipe)})
+        for name, recipe in recipes.items()
+    )
+    file = RecipeFile(schema_number=2, prune=prune, recover_steps=recover_steps, seed=seed, recipe=tables)
+    return tomli_w.dumps(file.model_dump(mode="json"))

@@ -21,6 +21,7 @@ DEVICES = {"coreml": "iphone-16", "executorch": "pixel-8"}
 RECIPES = {
     "p4": Recipe("p4", gptq=True),
     "w4": Recipe("w4"),
+    "w4d": Recipe("w4d"),
 }
 """Of a scheme, the recipe that the search begins with."""
 SAMPLES = 300
@@ -52,13 +53,13 @@ def test_labels_do_not_lead_away_from_the_float_model(fashion: Source, tmp_path:
     assert fashion.calib is not None
     misled = replace(fashion, calib=replace(fashion.calib, labels=(0,) * len(fashion.calib)))
     learnt, _ = qat.train(
-        misled, Recipe("w4"), TrainingBudget(0.0, STEPS, 0), formats.load("executorch").weight_storage()
+        misled, Recipe("w4d"), TrainingBudget(0.0, STEPS, 0), formats.load("executorch").weight_storage()
     )
-    before, after = (_sqnr(each, Recipe("w4"), "executorch", tmp_path) for each in (fashion, learnt))
+    before, after = (_sqnr(each, Recipe("w4d"), "executorch", tmp_path) for each in (fashion, learnt))
     assert after > before + 0.5
 
 
-@pytest.mark.parametrize(("name", "scheme"), [("coreml", "p4"), ("coreml", "w4"), ("executorch", "w4")])
+@pytest.mark.parametrize(("name", "scheme"), [("coreml", "p4"), ("coreml", "w4"), ("executorch", "w4d")])
 def test_the_written_file_is_better_for_it(fashion: Source, name: str, scheme: str, tmp_path: Path) -> None:
     recipe = RECIPES[scheme]
     ready = ptq.prepare(Calibration(fashion), recipe)

@@ -156,7 +156,7 @@ def test_a_changed_pin_is_another_folder(monkeypatch: pytest.MonkeyPatch) -> Non
         ("onnx", "w8a8", ".ort"),
         ("executorch", "fp32", ".pte"),
         ("executorch", "w8a8", ".pte"),
-        ("executorch", "w4", ".pte"),
+        ("executorch", "w4d", ".pte"),
     ],
 )
 def test_androids_library_answers_as_the_build_for_linux(

@@ -90,7 +90,7 @@ def parted(folder: Path) -> Source:
     return source.load(plan.resolve(choices))
 
 
-@pytest.mark.parametrize("scheme", ["fp32", "fp16", "w8a8", "w4"])
+@pytest.mark.parametrize("scheme", ["fp32", "fp16", "w8a8", "w4d"])
 def test_what_is_outside_is_told_by_the_model_s_own_lines(
     writer: Writer, parted: Source, scheme: SchemeName
 ) -> None:

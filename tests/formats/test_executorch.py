@@ -23,8 +23,8 @@ Writer = Callable[[str], Callable[[Source, Recipe], Any]]
     [
         ("fp16", 0.99, 45.0, 0.0),
         ("w8a8", 0.97, 25.0, 1.0),
-        ("w8", 0.98, 35.0, 6 / 12),
-        ("w4", 0.97, 20.0, 1 / 12),
+        ("w8d", 0.98, 35.0, 6 / 12),
+        ("w4d", 0.97, 20.0, 1 / 12),
     ],
 )
 def test_each_scheme_agrees_with_float(
@@ -66,7 +66,7 @@ def test_joining_the_clamps_brings_the_int8_file_closer(
 
 
 def test_layers_that_the_recipe_names_stay_in_float(writer: Writer, fashion: Source) -> None:
-    recipe = Recipe("w8a8", {"stem": "fp32", "blocks.1": "fp32", "classifier": "w4"})
+    recipe = Recipe("w8a8", {"stem": "fp32", "blocks.1": "fp32", "classifier": "w4d"})
     written = writer("executorch")(fashion, recipe)
     assert written.holds.kept_float == ("XNNDepthwiseConv2d #1", "XNNDepthwiseConv2d #3", "XNNConv2d #2")
     precisions = {layer.name: layer.precision for layer in written.holds.layers}
@@ -112,12 +112,12 @@ def test_dynamic_convolutions_that_read_one_tensor_are_right(
             return model
 
     write = writer("executorch")
-    written = write(woven, Recipe("w8"))
+    written = write(woven, Recipe("w8d"))
     assert written.sqnr > 35
     assert written.holds.kept_float == ("XNNConv2d #5",)
     assert any(note.endswith("dynamic int8 needs): mix") for note in written.exported.notes)
     monkeypatch.setattr(program, "RecipeQuantizer", Sharing)
-    assert write(woven, Recipe("w8")).sqnr < 25
+    assert write(woven, Recipe("w8d")).sqnr < 25
 
 
 def test_dynamic_convolutions_need_the_channels_last(
@@ -128,11 +128,11 @@ def test_dynamic_convolutions_need_the_channels_last(
 
     monkeypatch.setattr(quantizer, "_is_channels_last", lambda value: True)
     with pytest.raises(RuntimeError, match="execute"):
-        writer("executorch")(woven, Recipe("w8"))
+        writer("executorch")(woven, Recipe("w8d"))
 
 
 def test_four_bits_in_the_linear_layers_alone(writer: Writer, woven: Source) -> None:
-    written = writer("executorch")(woven, Recipe("w4"))
+    written = writer("executorch")(woven, Recipe("w4d"))
     assert written.sqnr > 15
     assert written.holds.quantized == pytest.approx(2 / 8)
     assert {layer.precision for layer in written.holds.layers if "Fully" in layer.operator} == {"int4"}

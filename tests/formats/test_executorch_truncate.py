@@ -72,7 +72,7 @@ def test_a_cut_file_answers_what_the_layer_does(tmp_path: Path) -> None:
     assert {"XNNConv2d #1", "XNNConv2d #2", "XNNFullyConnected #1"} <= told, "as inspect calls them"
 
 
-@pytest.mark.parametrize("scheme", ["w8a8", "w4"])
+@pytest.mark.parametrize("scheme", ["w8a8", "w4d"])
 def test_the_last_layer_answers_as_the_whole_file(
     small_source: Source, tmp_path: Path, scheme: SchemeName
 ) -> None:

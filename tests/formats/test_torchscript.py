@@ -20,7 +20,7 @@ Writer = Callable[[str], Callable[[Source, Recipe], Any]]
 
 @pytest.mark.parametrize(
     ("scheme", "agreement", "sqnr", "share"),
-    [("fp32", 1.0, 100.0, 0.0), ("w8a8", 0.97, 25.0, 1.0), ("w8", 0.99, 35.0, 1 / 12)],
+    [("fp32", 1.0, 100.0, 0.0), ("w8a8", 0.97, 25.0, 1.0), ("w8d", 0.99, 35.0, 1 / 12)],
 )
 def test_each_scheme_agrees_with_float(
     writer: Writer, fashion: Source, scheme: SchemeName, agreement: float, sqnr: float, share: float
@@ -55,7 +55,7 @@ def test_relu6_is_right_in_int8(writer: Writer, clamped: Source, monkeypatch: py
 
 
 def test_layers_that_the_recipe_names_stay_in_float(writer: Writer, fashion: Source) -> None:
-    recipe = Recipe("w8a8", {"stem": "fp32", "blocks.1": "fp32", "classifier": "w8"})
+    recipe = Recipe("w8a8", {"stem": "fp32", "blocks.1": "fp32", "classifier": "w8d"})
     written = writer("torchscript")(fashion, recipe)
     assert written.holds.kept_float == ("stem", "blocks.1.depthwise", "blocks.1.pointwise")
     precisions = {layer.name: layer.precision for layer in written.holds.layers}
@@ -75,7 +75,7 @@ def test_the_ranges_given_are_the_ranges_used(writer: Writer, fashion: Source) -
 
 def test_what_lies_between_layers_is_right(writer: Writer, woven: Source) -> None:
     write = writer("torchscript")
-    static, dynamic = write(woven, Recipe("w8a8")), write(woven, Recipe("w8"))
+    static, dynamic = write(woven, Recipe("w8a8")), write(woven, Recipe("w8d"))
     assert static.sqnr > 28
     assert dynamic.sqnr > 38
     assert static.holds.kept_float == ("up",)

@@ -46,7 +46,7 @@ def target_file() -> str:
 
 def recipe_file() -> str:
     """`recipe.toml`."""
-    return _file(recipe.Book)
+    return _file(recipe.RecipeFile)
 
 
 def template_file() -> str:

@@ -20,6 +20,7 @@ from edgepack import target, toml
 from edgepack.errors import BundleError, ExportError, PlanError, TargetError
 from edgepack.formats import contract_metadata, format_options
 from edgepack.formats.availability import Availability, missing
+from edgepack.formats.capability import Capabilities
 from edgepack.formats.description import Description, Layer, Tensor
 from edgepack.formats.protocol import Exported, Format, Runner
 from edgepack.options import PruneKind
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Availability",
+    "Capabilities",
     "Description",
     "Exported",
     "Format",
@@ -87,7 +89,7 @@ class LoadedFormat:
     @property
     def schemes(self) -> frozenset[SchemeName]:
         """The schemes that files can have."""
-        return self._module.SCHEMES
+        return self.capabilities().schemes
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -111,9 +113,9 @@ class LoadedFormat:
         own = () if self.distribution == EDGEPACK else (self.distribution,)
         return (*own, *self._constant("PACKAGES", ()))
 
-    def cannot_carry(self, scheme: SchemeName, target: Target) -> str:
-        """Why files for a target cannot be of a scheme; empty if they can."""
-        return self._module.cannot_carry(scheme, target)
+    def capabilities(self, target: Target | None = None) -> Capabilities:
+        """What files for a target can carry, by scheme and kind of operator; without a target, for any."""
+        return self._module.capabilities(target)
 
     def availability(self, path: Path | None = None) -> Availability:
         """What this host can do with the format, or with the file at `path`."""

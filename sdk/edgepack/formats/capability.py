@@ -28,7 +28,6 @@ OperatorKind = Literal[
 ]
 """Operators that have weights. `grouped conv_transpose`: transposed, of any rank, with `groups > 1`."""
 OPERATOR_KINDS: tuple[OperatorKind, ...] = get_args(OperatorKind)
-NO_GAPS: Mapping[OperatorKind, str] = MappingProxyType({})
 
 
 def gaps(reason: str, *kinds: OperatorKind) -> dict[OperatorKind, str]:
@@ -41,7 +40,7 @@ class Row:
     """How a format carries one scheme."""
 
     scheme: SchemeName
-    gaps: Mapping[OperatorKind, str] = NO_GAPS
+    gaps: Mapping[OperatorKind, str] = field(default_factory=dict)
     """Kinds of operators that stay in float, each with the reason; the format carries all others."""
     min_values: int = 0
     """Weights of fewer values stay in float."""
@@ -53,14 +52,18 @@ class Row:
     """Why files for this target cannot have the scheme; empty where they can."""
 
     def float_reason(self, kind: OperatorKind, values: int) -> str:
-        """Why a layer of `kind` with a weight of `values` values stays in float; empty where it does not."""
+        """Why a layer of `kind` whose weight has `values` values stays in float; empty where it does not."""
         if SCHEMES[self.scheme].is_float:
             return ""
         if reason := self.gaps.get(kind, ""):
             return reason
-        if values < self.min_values and kind in self.min_values_kinds:
+        if values < self.least(kind):
             return f"its weight has fewer than {self.min_values} values"
         return ""
+
+    def least(self, kind: OperatorKind | None) -> int:
+        """The fewest values of a weight that is not float; `kind` is None of an operator of no kind."""
+        return 0 if kind and kind not in self.min_values_kinds else self.min_values
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Capabilities:
     rows: tuple[Row, ...]
     mixed: str = ""
     """Why the layers of a file must all have one scheme; empty where they may differ."""
-    by_name: Mapping[SchemeName, Row] = field(init=False, repr=False)
+    by_name: Mapping[SchemeName, Row] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", MappingProxyType({row.scheme: row for row in self.rows}))
@@ -109,8 +112,7 @@ class Capabilities:
         row = self.by_name.get(scheme)
         return row.float_reason(kind, values) if row else self.refusal(scheme)
 
-    def refused(self, reason: str) -> Capabilities:
-        """The same table with every scheme refused for one reason; itself where `reason` is empty."""
-        if not reason:
-            return self
-        return replace(self, rows=tuple(replace(row, refusal=row.refusal or reason) for row in self.rows))
+    def without(self, reasons: Mapping[SchemeName, str]) -> Capabilities:
+        """The same table with the schemes of `reasons` refused, each for its reason."""
+        rows = (replace(row, refusal=reasons.get(row.scheme, row.refusal)) for row in self.rows)
+        return replace(self, rows=tuple(rows))

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.fx import GraphModule, Node
 
-from edgepack.formats.capability import OperatorKind
+from edgepack.formats.capability import Capabilities, OperatorKind
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ATEN
 from edgepack.recipe import Recipe
@@ -52,28 +52,36 @@ def weights(node: Node) -> list[Node]:
     return [each for each in node.all_input_nodes if each.op == "get_attr" and "weight" in str(each.target)]
 
 
-def weighted(graph: GraphModule) -> Iterator[tuple[str, Node, OperatorKind]]:
-    """Operators with weights in the order in which they run, once each: module path, node, kind."""
+def float_reason(capabilities: Capabilities, graph: GraphModule, layer: Node, scheme: SchemeName) -> str:
+    """Why a layer stays in float although its scheme is `scheme`; empty where it does not."""
+    kind = kind_of(graph, layer)
+    if kind is None:
+        return ""
+    values = max(graphs.constant(graph, weight).numel() for weight in weights(layer))
+    return capabilities.float_reason(scheme, kind, values)
+
+
+def weighted(graph: GraphModule) -> Iterator[tuple[str, Node]]:
+    """Operators with weights by module path, in the order in which they run; one that runs twice, once."""
     seen: set[str] = set()
     for node in graph.graph.nodes:
-        kind = kind_of(graph, node)
-        if kind is not None:
+        if kind_of(graph, node):
             path = graphs.scope(node)
             if path not in seen:
                 seen.add(path)
-                yield path, node, kind
+                yield path, node
 
 
 def kept_float(
-    graph: GraphModule, recipe: Recipe, reason: Callable[[Node, OperatorKind, SchemeName], str]
+    graph: GraphModule, recipe: Recipe, reason: Callable[[Node, SchemeName], str]
 ) -> tuple[str, ...]:
     """Notes on the operators that stay in 32-bit float although the recipe has another scheme for them.
 
     `reason` says why one does; empty where it does not. One note a scheme and reason, the layers listed.
     """
     paths: defaultdict[str, list[str]] = defaultdict(list)
-    for path, node, kind in weighted(graph):
+    for path, node in weighted(graph):
         scheme = recipe.of(path)
-        if why := reason(node, kind, scheme):
+        if why := reason(node, scheme):
             paths[f"{scheme}: {why}"].append(path)
     return tuple(f"kept in fp32 ({why}): {', '.join(names)}" for why, names in paths.items())

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgepack.delegation import Delegation
 from edgepack.formats.availability import Availability
+from edgepack.formats.capability import Capabilities
 from edgepack.formats.description import Description
 from edgepack.recipe import Recipe
-from edgepack.scheme import SchemeName
 from edgepack.target import Target
 
 if TYPE_CHECKING:
@@ -51,10 +51,9 @@ class Format(Protocol):
 
     SUFFIX: str
     """Suffix of the files that `export` writes, with its dot."""
-    SCHEMES: frozenset[SchemeName]
 
-    def cannot_carry(self, scheme: SchemeName, target: Target) -> str:
-        """Why files for a target cannot be of a scheme; empty if they can."""
+    def capabilities(self, target: Target | None = None) -> Capabilities:
+        """What files for a target can carry, by scheme and kind of operator; without a target, for any."""
         ...
 
     def availability(self, path: Path | None = None) -> Availability:

@@ -24,6 +24,7 @@ from edgepack.formats import (
     contract_metadata,
     format_options,
 )
+from edgepack.formats.capability import Capabilities, Row
 from edgepack.recipe import Recipe
 from edgepack.target import Target
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from edgepack.model.source import Source
 
 SUFFIX = ".ptz"
-SCHEMES = frozenset({"fp32"})
+CAPABILITIES = Capabilities("zipped", (Row("fp32"),))
 ABOUT = "exported program of torch in a zip file"
 PACKAGES = ("torch",)
 _PROGRAM, _CONTRACT = "program.pt2", "contract.json"
@@ -54,10 +55,10 @@ def availability(path: Path | None = None) -> Availability:
     return Availability()
 
 
-def cannot_carry(scheme: str, target: Target) -> str:
-    """Why files for a target cannot be of a scheme; empty if they can."""
+def capabilities(target: Target | None = None) -> Capabilities:
+    """Float files, for every target."""
     del target
-    return "" if scheme in SCHEMES else f"zipped carries {', '.join(sorted(SCHEMES))}"
+    return CAPABILITIES
 
 
 def variant(target: Target) -> str:

@@ -35,6 +35,8 @@ def show(page: Page, plan: Plan) -> None:
         page.table(_COLUMNS, [[step.format, step.scheme, step.why] for step in wanted.steps])
         for each in wanted.omitted:
             page.item("skipped", f"{each.what}: {each.why}", WARN)
+        for note in wanted.notes:
+            page.item("note", note)
 
 
 def _emulation(plan: Plan) -> str:

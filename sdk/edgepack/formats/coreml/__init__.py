@@ -12,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepack import scheme as schemes
 from edgepack.errors import ExportError
 from edgepack.formats.availability import Availability, missing
+from edgepack.formats.capability import Capabilities
+from edgepack.formats.coreml import capability_table as tables
 from edgepack.formats.description import Description
 from edgepack.formats.protocol import Exported, Runner
 from edgepack.options import PruneKind
 from edgepack.recipe import Recipe
-from edgepack.scheme import SchemeName
+from edgepack.scheme import SCHEMES, SchemeName
 from edgepack.silence import quiet
 from edgepack.target import Target
 
@@ -33,19 +34,10 @@ if TYPE_CHECKING:
 
 SUFFIX = ".mlpackage"
 READS = (".mlpackage", ".mlmodel")
-SCHEMES: frozenset[SchemeName] = frozenset(
-    {"fp32", "fp16", "w8", "w4", "w8a8", "p8", "p6", "p4", "sparse", "sparse+p6"}
-)
 ABOUT = "Core ML program, with ImageType input and classifier labels"
 EXTRA = "coreml"
 PACKAGES = ("coremltools",)
 _EVALUATOR = "evaluated in torch, operation by operation (not Core ML)"
-_SINCE: dict[SchemeName, int] = {
-    "fp32": 15, "fp16": 15, "w8": 16, "p8": 16, "p6": 16, "p4": 16, "sparse": 16,
-    "w8a8": 17, "w4": 18, "sparse+p6": 18,
-}  # fmt: skip
-"""The first iOS whose Core ML reads a scheme: ML Programs, constexpr operators, int8 activations
-(quantize), 4-bit and blockwise integers, joint compression (coremltools' guide, optimization)."""
 
 
 def availability(path: Path | None = None) -> Availability:
@@ -59,19 +51,12 @@ def availability(path: Path | None = None) -> Availability:
 
 def variant(target: Target) -> str:
     """The oldest iOS that the package must run on."""
-    return f"iOS{_floor(target)}"
+    return f"iOS{tables.floor(target)}"
 
 
-def cannot_carry(scheme: SchemeName, target: Target) -> str:
-    """Why files for a target cannot be of a scheme; empty if they can."""
-    floor = _floor(target)
-    if floor >= _SINCE[scheme]:
-        return ""
-    return f"Core ML reads {scheme} from iOS {_SINCE[scheme]} on, and {target.name} begins at iOS {floor}"
-
-
-def _floor(target: Target) -> int:
-    return int(target.os.floor.split(".")[0])
+def capabilities(target: Target | None = None) -> Capabilities:
+    """The schemes that Core ML of the target's oldest iOS reads."""
+    return tables.of(target)
 
 
 def weight_storage() -> WeightStorage:
@@ -84,30 +69,22 @@ def weight_storage() -> WeightStorage:
 
 
 def _keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
-    from edgepack.graph import layers as graphs
-    from edgepack.graph.palettes import FEW
+    from edgepack.formats import operator_kinds
 
-    if schemes.SCHEMES[scheme].is_float or (scheme == "w8a8" and layer.target not in graphs.TRANSPOSED):
-        return False
-    return graphs.constant(graph, graphs.weight_of(layer)).numel() <= FEW
+    return bool(operator_kinds.float_reason(capabilities(), graph, layer, scheme))
 
 
 def no_gain(kind: PruneKind, target: Target) -> str:
     """Empty: fewer channels make any package smaller, zeros those that are stored sparsely."""
-    return "" if kind == "channels" else cannot_carry("sparse", target)
+    return "" if kind == "channels" else capabilities(target).refusal("sparse")
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
     """Convert to an ML Program, compress it as the recipe says, and save. Raises ExportError."""
-    for scheme in (recipe.scheme, *recipe.layers.values()):
-        if reason := cannot_carry(scheme, target):
-            carried = [
-                each
-                for each in SCHEMES
-                if not schemes.SCHEMES[each].is_float and not cannot_carry(each, target)
-            ]
-            hint = f"it carries {', '.join(sorted(carried))}; or raise the target's floor ([os])"
-            raise ExportError(reason, hint=hint)
+    table = capabilities(target)
+    if reason := table.recipe_refusal(recipe):
+        carried = ", ".join(sorted(name for name in table.schemes if not SCHEMES[name].is_float))
+        raise ExportError(reason, hint=f"it carries {carried}; or raise the target's floor ([os])")
     with quiet():
         from edgepack.formats.coreml import convert
 

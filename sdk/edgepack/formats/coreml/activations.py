@@ -1,6 +1,6 @@
-"""int8 activations in a MIL program: a quantize and a dequantize around what layers read and give.
+"""int8 activations in a MIL program: quantize and dequantize around the inputs and outputs of layers.
 
-coremltools' own passes want predictions, which exist on macOS only, and put a pair between a
+coremltools' own passes need predictions, which exist on macOS only, and put a pair between a
 convolution and the clip after it; here ranges come with the source, and a clamp belongs to its layer.
 """
 
@@ -25,21 +25,21 @@ from edgepack.recipe import Recipe
 Range = tuple[float, float]
 
 LAYERS = frozenset({"conv", "linear"})
-"""Operators that Core ML computes in int8 where a dequantize stands before and a quantize behind."""
+"""Operators that Core ML computes in int8 between a dequantize and a quantize."""
 _CLAMPS = frozenset({"relu", "relu6", "clip"})
 _MOVES = frozenset({"reshape", "transpose", "squeeze", "expand_dims", "max_pool", "pad"})
-"""Operators whose values are those that they read."""
+"""Operators whose output has the values of their input."""
 _LEVELS = 255
 _LEAST = float(np.finfo(np.float16).tiny)
 """The smallest scale that 16-bit floats hold to full precision."""
 
 
 def ranges(source: Source, recipe: Recipe) -> Mapping[str, Range]:
-    """Ranges of activations by node: the source's, or all that its calibration samples hold.
+    """Ranges of activations by node: the source's, else least and greatest on its calibration samples.
 
     Empty where the recipe quantizes none. Raises ExportError where there are no samples.
     """
-    if "w8a8" not in (recipe.scheme, *recipe.layers.values()):
+    if not any(scheme.has_static_activations for scheme in recipe.schemes):
         return {}
     if source.ranges:
         return source.ranges
@@ -79,23 +79,24 @@ class Activations:
                 _insert(block, value, within)
 
     def _wanted(self, block: Any) -> list[Any]:
-        """Values that quantized layers read, and those that they give to other operators."""
-        found: dict[str, Any] = {}
+        """Inputs of quantized layers, and outputs that other operators read."""
+        values: dict[str, Any] = {}
         for operation in block.operations:
-            if operation.op_type not in LAYERS or self.recipe.of(self.names.layer(operation)) != "w8a8":
+            scheme = self.recipe.at(self.names.layer(operation))
+            if operation.op_type not in LAYERS or not scheme.has_static_activations:
                 continue
             read = operation.inputs["x"]
-            found[read.name] = read
+            values[read.name] = read
             while read.op is not None and read.op.op_type == "max_pool":
                 read = read.op.inputs["x"]
-                found[read.name] = read
-            given = _clamped(operation.outputs[0])
-            if not _leaves(given, block):
-                found[given.name] = given
-        return [each for each in found.values() if types.is_float(each.dtype)]
+                values[read.name] = read
+            output = _clamped(operation.outputs[0])
+            if not _leaves(output, block):
+                values[output.name] = output
+        return [value for value in values.values() if types.is_float(value.dtype)]
 
     def _range(self, value: Any) -> Range | None:
-        """A value's range: that of what it is joined into, its own, or that of what it was moved from."""
+        """A value's range: that of the concatenation it is part of, its own, or that of what it moves."""
         readers = {each.op_type for each in value.child_ops}
         if readers == {"concat"} and len(value.child_ops) == 1:
             joined = self.ranges.get(self.names.node(value.child_ops[0].outputs[0]))
@@ -119,20 +120,20 @@ def _name_relu6(block: Any) -> None:
 
 
 def _clamped(value: Any) -> Any:
-    """What leaves a layer: its value behind the clamp that alone reads it."""
+    """The output of a layer, or of the clamp that alone reads it."""
     readers = value.child_ops
     return readers[0].outputs[0] if len(readers) == 1 and readers[0].op_type in _CLAMPS else value
 
 
 def _leaves(value: Any, block: Any) -> bool:
-    """Whether a value is for the user alone: an answer, or what becomes one by an activation."""
+    """Whether a value is an output of the model, or becomes one by an activation alone."""
     while len(value.child_ops) == 1 and value.child_ops[0].op_type in ("softmax", "sigmoid", "cast"):
         value = value.child_ops[0].outputs[0]
     return value in block.outputs or all(each.op_type == "classify" for each in value.child_ops)
 
 
 def _insert(block: Any, value: Any, within: Range) -> None:
-    """Quantize and dequantize `value` for all that read it."""
+    """Quantize and dequantize `value` for all operators that read it."""
     kind = np.float16 if value.dtype == types.fp16 else np.float32
     low, high = min(within[0], 0.0), max(within[1], 0.0)
     scale = kind(max((high - low) / _LEVELS, _LEAST))
@@ -145,13 +146,13 @@ def _insert(block: Any, value: Any, within: Range) -> None:
 
 
 def _replace(block: Any, old: Any, new: Any) -> None:
-    """Give `new` to all operators behind it that read `old`; what the block answers stays as it is."""
+    """Make all operators after `new` that read `old` read `new`; the outputs of the block stay."""
     block.replace_uses_of_var_after_op(
         anchor_op=new.op, old_var=old, new_var=new, end_op=list(block.operations)[-1]
     )
 
 
 def _next(block: Any, operation: Any) -> Any:
-    """The operation that stands behind `operation`."""
+    """The operation after `operation`."""
     operations = list(block.operations)
     return operations[operations.index(operation) + 1]

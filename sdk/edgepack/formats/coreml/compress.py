@@ -1,14 +1,14 @@
 """Compression of a MIL program's weights and activations, layer by layer as a recipe says.
 
-Weights of fewer than 2,048 values stay in float, as coremltools advises, but for `w8a8`, whose
-integer kernels want every weight in integers.
+Small weights stay in float, as the format's capability table says, except those of integer kernels, which
+need every weight in integers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import coremltools as ct
@@ -20,17 +20,19 @@ from coremltools.optimize.coreml import _quantization_passes as passes
 from torch import Tensor
 
 from edgepack.errors import ExportError
+from edgepack.formats.capability import OperatorKind
+from edgepack.formats.coreml import capability_table
 from edgepack.formats.coreml.activations import LAYERS, Activations
 from edgepack.formats.coreml.trace import Names
-from edgepack.graph.palettes import BITS, FEW, codes, palette
+from edgepack.graph.palettes import codes, palette
 from edgepack.recipe import Recipe
-from edgepack.scheme import SCHEMES, SchemeName
+from edgepack.scheme import Scheme, SchemeName
 
 _BLOCK = 32
 """Weights that share a scale in `w4`, about."""
 _MOST, _LEAST = 7, 1e-12
 """The greatest code of `w4`; the least that a block's greatest weight is taken for."""
-_GROUP = 16
+_GROUP, _GROUPED_BITS = 16, 4
 """Output channels that share a palette of 4 bits, about."""
 _PAYS: dict[SchemeName, float] = {"sparse": 1 / 8, "sparse+p6": 1 / 4}
 """The least share of zeros that is worth a mask of one bit a weight."""
@@ -38,7 +40,7 @@ _PAYS: dict[SchemeName, float] = {"sparse": 1 / 8, "sparse+p6": 1 / 4}
 
 @dataclass
 class Compression(AbstractGraphPass):  # type: ignore[misc]
-    """A pass over the whole program; afterwards `notes` tell what the recipe asked for in vain."""
+    """A pass over the whole program; afterwards `notes` say what of the recipe could not be done."""
 
     names: Names
     recipe: Recipe
@@ -49,7 +51,7 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
 
     def apply(self, prog: Any) -> None:
         """Change `prog` in place. Raises ExportError where no weight holds the zeros a scheme wants."""
-        if "w8a8" in (self.recipe.scheme, *self.recipe.layers.values()):
+        if any(scheme.has_static_activations for scheme in self.recipe.schemes):
             activations = Activations(self.names, self.recipe, self.ranges)
             activations.apply(prog)
             if activations.unranged:
@@ -58,46 +60,50 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
                 )
         weights = {name: (op, scheme) for name, op, scheme in self._weights(prog)}
         weights = self._without_zeroless(weights)
-        integers = {name: _integers(op, scheme) for name, (op, scheme) in weights.items() if scheme[0] == "w"}
+        integers = {
+            name: _integers(op, scheme)
+            for name, (op, scheme) in weights.items()
+            if scheme.weights == "integer"
+        }
         palettes = {
             name: _palettes(scheme, self._group(op, scheme))
             for name, (op, scheme) in weights.items()
-            if scheme[0] == "p"
+            if scheme.is_palette and not scheme.sparse
         }
-        sparse = {name: _sparse(scheme) for name, (_, scheme) in weights.items() if SCHEMES[scheme].sparse}
+        sparse = {name: _sparse(scheme) for name, (_, scheme) in weights.items() if scheme.sparse}
         joint = {
             f"{name}_sparsified": _palettes(scheme)
             for name, (_, scheme) in weights.items()
-            if scheme == "sparse+p6"
+            if scheme.sparse and scheme.is_palette
         }
         _apply(passes.linear_quantize_weights, integers, prog)
         _apply(passes.palettize_weights, palettes, prog)
         _apply(passes.prune_weights, sparse, prog)
         _apply(passes.palettize_weights, joint, prog, joint=True)
 
-    def _weights(self, prog: Any) -> Iterator[tuple[str, Any, SchemeName]]:
-        """Constants to compress, by name, each with its scheme: that of the first layer that reads it."""
+    def _weights(self, prog: Any) -> Iterator[tuple[str, Any, Scheme]]:
+        """Constants to compress, by name, with the scheme of the first layer that reads them."""
+        table = capability_table.of(None).by_name
         for operation in _operations(prog):
-            scheme = self.recipe.of(self.names.layer(operation))
-            few = 0 if scheme == "w8a8" and operation.op_type in LAYERS else FEW
+            scheme = self.recipe.at(self.names.layer(operation))
+            kind: OperatorKind | None = "conv2d" if operation.op_type in LAYERS else None
+            least = table[scheme.name].least(kind)
             for value in operation.inputs.values():
-                for each in value if isinstance(value, (list, tuple)) else (value,):
-                    if not SCHEMES[scheme].is_float and _is_weight(each, few):
-                        yield each.op.name, each.op, scheme
+                for part in value if isinstance(value, (list, tuple)) else (value,):
+                    if not scheme.is_float and _is_weight(part, least):
+                        yield part.op.name, part.op, scheme
 
-    def _group(self, constant: Any, scheme: SchemeName) -> int:
+    def _group(self, constant: Any, scheme: Scheme) -> int:
         """Output channels that share a palette; 0 where all do."""
-        readers = {each.op_type for each in constant.outputs[0].child_ops}
-        if not self.grouped or scheme != "p4" or not readers <= {"conv", "linear"}:
+        readers = {operation.op_type for operation in constant.outputs[0].child_ops}
+        if not self.grouped or scheme.weight_bits != _GROUPED_BITS or not readers <= {"conv", "linear"}:
             return 0
         return _nearest(constant.outputs[0].shape[0], _GROUP)
 
-    def _without_zeroless(
-        self, weights: dict[str, tuple[Any, SchemeName]]
-    ) -> dict[str, tuple[Any, SchemeName]]:
+    def _without_zeroless(self, weights: dict[str, tuple[Any, Scheme]]) -> dict[str, tuple[Any, Scheme]]:
         """Sparse schemes only where zeros pay; elsewhere float, or the palette alone."""
-        asked = [name for name, (_, scheme) in weights.items() if SCHEMES[scheme].sparse]
-        dense = [name for name in asked if _zeros(weights[name][0]) < _PAYS[weights[name][1]]]
+        asked = [name for name, (_, scheme) in weights.items() if scheme.sparse]
+        dense = [name for name in asked if _zeros(weights[name][0]) < _PAYS[weights[name][1].name]]
         if asked and len(asked) == len(dense):
             raise ExportError(
                 "Core ML gains nothing from sparse weights here: none has enough zeros",
@@ -105,15 +111,15 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
             )
         if dense:
             self.notes.append(f"too few zeros to be stored sparsely: {_listed(self._paths(weights, dense))}")
-        kept: dict[str, tuple[Any, SchemeName]] = {}
+        kept: dict[str, tuple[Any, Scheme]] = {}
         for name, (operation, scheme) in weights.items():
             if name not in dense:
                 kept[name] = operation, scheme
-            elif scheme == "sparse+p6":
-                kept[name] = operation, "p6"
+            elif scheme.is_palette:
+                kept[name] = operation, replace(scheme, sparse=False)
         return kept
 
-    def _paths(self, weights: Mapping[str, tuple[Any, SchemeName]], names: list[str]) -> list[str]:
+    def _paths(self, weights: Mapping[str, tuple[Any, Scheme]], names: list[str]) -> list[str]:
         readers = [weights[name][0].outputs[0].child_ops[0] for name in names]
         return [self.names.layer(reader) or reader.name for reader in readers]
 
@@ -121,7 +127,7 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
 def compressed(
     model: Any, names: Names, recipe: Recipe, ranges: Mapping[str, tuple[float, float]]
 ) -> tuple[Any, list[str]]:
-    """A copy of `model`, an MLModel, compressed as `recipe` says, and what should be told of it.
+    """A copy of `model`, an MLModel, compressed as `recipe` says, and notes on it.
 
     `ranges` are (low, high) of activations by node. Raises ExportError.
     """
@@ -143,12 +149,13 @@ def _inside(block: Any) -> Iterator[Any]:
             yield from _inside(inner)
 
 
-def _is_weight(value: Any, few: int) -> bool:
+def _is_weight(value: Any, least: int) -> bool:
+    """Whether an input is a constant float matrix or kernel of at least `least` values."""
     if getattr(value, "op", None) is None or value.op.op_type != "const":
         return False
     array = value.val
     floats = isinstance(array, np.ndarray) and np.issubdtype(array.dtype, np.floating)
-    return bool(floats and array.ndim > 1 and array.size > few)
+    return bool(floats and array.ndim > 1 and array.size >= least)
 
 
 def _zeros(constant: Any) -> float:
@@ -168,13 +175,13 @@ def _apply(kind: Any, configs: dict[str, Any], prog: Any, *, joint: bool = False
         one.apply(prog)
 
 
-def _integers(constant: Any, scheme: SchemeName) -> Any:
-    if scheme == "w4":
+def _integers(constant: Any, scheme: Scheme) -> Any:
+    if scheme.granularity == "block":
         shape = constant.outputs[0].shape
         config = {"dtype": "int4", "granularity": "per_block", "block_size": _block(shape)}
         return cto.OpLinearQuantizerConfig(mode="linear_symmetric", **config)
-    few = 0 if scheme == "w8a8" else FEW
-    return cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=few)
+    # `_weights` has left small weights out already
+    return cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=0)
 
 
 def in_blocks(weight: Tensor) -> Tensor:
@@ -196,8 +203,8 @@ def _nearest(count: int, wanted: float) -> int:
     return min(divisors, key=lambda each: abs(math.log(each / wanted)))
 
 
-def _palettes(scheme: SchemeName, group: int = 0) -> Any:
-    table = _table(1 << BITS[scheme], SCHEMES[scheme].sparse)
+def _palettes(scheme: Scheme, group: int = 0) -> Any:
+    table = _table(1 << scheme.weight_bits, scheme.sparse)
     if not group:
         return cto.OpPalettizerConfig(mode="custom", lut_function=table)
     grouped = {"granularity": "per_grouped_channel", "group_size": group}
@@ -217,5 +224,5 @@ def _table(entries: int, masked: bool) -> Callable[[Any], tuple[Any, Any]]:
     return table
 
 
-def _sparse(scheme: SchemeName) -> Any:
-    return cto.OpThresholdPrunerConfig(threshold=0.0, minimum_sparsity_percentile=_PAYS[scheme])
+def _sparse(scheme: Scheme) -> Any:
+    return cto.OpThresholdPrunerConfig(threshold=0.0, minimum_sparsity_percentile=_PAYS[scheme.name])

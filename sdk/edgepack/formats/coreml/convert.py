@@ -18,6 +18,7 @@ from edgepack.formats.unsupported_operators import refusal
 from edgepack.graph import layers as graphs
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
+from edgepack.scheme import Scheme
 
 _COLOURS = {"RGB": "RGB", "BGR": "BGR", "L": "GRAYSCALE"}
 DATED = "com.github.apple.coremltools.conversion_date"
@@ -51,8 +52,8 @@ def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
 
 def _base(source: Source, recipe: Recipe, floor: str, picture: ImageInput | None) -> _Base:
     """The float model, converted once for all recipes that keep the same operators in fp32."""
-    wide = [path for path in graphs.layers(source.exported.module()) if recipe.of(path) == "fp32"]
-    key = " ".join(["coreml", floor, "fp32" if recipe.scheme == "fp32" else "fp16", *wide])
+    wide = [path for path in graphs.layers(source.exported.module()) if _is_wide(recipe.at(path))]
+    key = " ".join(["coreml", floor, "fp32" if _is_wide(recipe.base) else "fp16", *wide])
     base = source.cache.get(key, _Base, source.exported)
     if base is None:
         traced = trace.traced(source, picture, _activation(source.contract))
@@ -99,13 +100,18 @@ def _converted(traced: Traced, source: Source, recipe: Recipe, floor: str, pictu
 
 def _precision(names: Names, recipe: Recipe) -> Any:
     """16-bit floats for every operator but those that the recipe wants in fp32."""
-    if recipe.scheme == "fp32" and set(recipe.layers.values()) <= {"fp32"}:
+    if all(_is_wide(scheme) for scheme in recipe.schemes):
         return ct.precision.FLOAT32
-    if "fp32" not in (recipe.scheme, *recipe.layers.values()):
+    if not any(_is_wide(scheme) for scheme in recipe.schemes):
         return ct.precision.FLOAT16
     return ct.transform.FP16ComputePrecision(
-        op_selector=lambda operation: recipe.of(names.layer(operation)) != "fp32"
+        op_selector=lambda operation: not _is_wide(recipe.at(names.layer(operation)))
     )
+
+
+def _is_wide(scheme: Scheme) -> bool:
+    """Whether layers compute in 32-bit floats, not in 16-bit ones as all other schemes do."""
+    return scheme.is_float and not scheme.is_half
 
 
 def _inputs(contract: Contract, example: tuple[torch.Tensor, ...], picture: ImageInput | None) -> list[Any]:

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepack.errors import ExportError
 from edgepack.formats import coreml, format_options
 from edgepack.formats.availability import Availability, missing
+from edgepack.formats.capability import Capabilities
 from edgepack.formats.description import Description
+from edgepack.formats.executorch import capability_table as tables
 from edgepack.formats.executorch.options import Options
 from edgepack.formats.protocol import Exported, Runner
 from edgepack.recipe import Recipe
@@ -29,15 +32,13 @@ if TYPE_CHECKING:
 
 SUFFIX = ".pte"
 READS = (".pte",)
-SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8a8", "w8", "w4"})
 ABOUT = "ExecuTorch program, delegated to XNNPACK on the CPU, or to Core ML"
 EXTRA = "executorch"
 PACKAGES = ("executorch", "torchao")
 OPTIONS = Options
 
-_CORE_ML: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8"})
-"""What is written for Core ML; its `w8` is weights alone."""
 _PIECE = 1 << 16
+_WITHOUT_LAYERS = "give a recipe without layers, or --format coreml"
 
 
 def availability(path: Path | None = None) -> Availability:
@@ -99,15 +100,18 @@ def min_delegated(target: Target) -> float | None:
     return format_options.of(target, "executorch", Options).min_delegated
 
 
-def cannot_carry(scheme: SchemeName, target: Target) -> str:
-    """Why files for a target cannot be of a scheme; empty if they can."""
-    able = _CORE_ML if _is_core_ml(target) else SCHEMES
-    if scheme not in able:
-        whose = "its Core ML part" if _is_core_ml(target) else "executorch"
-        return f"{whose} carries {', '.join(sorted(able))}"
+def capabilities(target: Target | None = None) -> Capabilities:
+    """The schemes that the target's delegate computes, XNNPACK or Core ML."""
+    if target is None:
+        return tables.ANY
     if not _is_core_ml(target):
-        return ""
-    return coreml.availability().export or coreml.cannot_carry(scheme, target)
+        return tables.XNNPACK
+    problem = coreml.availability().export
+    rows = (
+        replace(row, refusal=problem or coreml.capabilities(target).refusal(row.scheme))
+        for row in tables.CORE_ML.rows
+    )
+    return replace(tables.CORE_ML, rows=tuple(rows))
 
 
 def weight_storage() -> WeightStorage:
@@ -117,7 +121,7 @@ def weight_storage() -> WeightStorage:
         from edgepack.graph.weight_storage import WeightStorage
 
     def keeps_float(graph: GraphModule, layer: Node, scheme: SchemeName) -> bool:
-        return bool(quantizer.refused(graph, layer, scheme))
+        return bool(quantizer.float_reason(graph, layer, scheme))
 
     return WeightStorage(keeps_float, program.in_blocks)
 
@@ -126,8 +130,8 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     """Quantize where the recipe says so, lower to the target's delegate, and write the program."""
     from edgepack.formats.unsupported_operators import refusal
 
-    if problem := cannot_carry(recipe.scheme, target):
-        raise ExportError(problem)
+    if problem := capabilities(target).recipe_refusal(recipe):
+        raise ExportError(problem, hint=_WITHOUT_LAYERS if _is_core_ml(target) and recipe.layers else "")
     try:
         with quiet():
             write = _by_core_ml if _is_core_ml(target) else _by_xnnpack
@@ -151,14 +155,8 @@ def _by_xnnpack(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, 
 
 
 def _by_core_ml(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, Delegation, tuple[str, ...]]:
-    """Raises ExportError where layers differ: names of the model's layers do not reach Core ML."""
     from edgepack.formats.executorch import core_ml, program
 
-    if set(recipe.layers.values()) - {recipe.scheme}:
-        hint = "give a recipe without layers, or --format coreml"
-        raise ExportError(
-            "the Core ML part of a .pte is of one scheme, and the recipe names layers", hint=hint
-        )
     with core_ml.repeatable():
         partitioner = core_ml.partitioner(recipe.scheme, variant(target))
         return *program.lowered(source.exported, source.contract, partitioner), ()

@@ -27,25 +27,30 @@ from edgepack.emulator import coreml
 from edgepack.errors import BundleError
 from edgepack.formats.coreml import contents as coreml_contents
 from edgepack.formats.coreml import convert, package
+from edgepack.formats.coreml.capability_table import MIN_VALUES
 from edgepack.formats.executorch import method, program_file
 from edgepack.formats.executorch.method import Method
 from edgepack.formats.weighted_operators import Operator
-from edgepack.scheme import SchemeName
+from edgepack.scheme import SCHEMES, SchemeName
 
 BACKEND = "CoreMLBackend"
 _FOLDER, _MODEL, _METADATA = "lowered_module", "model.mlpackage", "metadata.json"
-_FEW = 2048
-"""Weights of fewer values stay in float, as coremltools advises."""
-_INT8 = {"mode": "linear_symmetric", "dtype": "int8", "granularity": "per_channel", "weight_threshold": _FEW}
+_INT8 = {
+    "mode": "linear_symmetric",
+    "dtype": "int8",
+    "granularity": "per_channel",
+    "weight_threshold": MIN_VALUES - 1,  # coremltools quantizes weights of more values
+}
 Share = Literal["nothing", "some", "all"]
 
 
 def partitioner(scheme: SchemeName, floor: str) -> CoreMLPartitioner:
     """What gives Core ML all that it takes, for devices from `floor` (`iOS17`) on."""
+    is_wide = SCHEMES[scheme].is_float and not SCHEMES[scheme].is_half
     specs = CoreMLBackend.generate_compile_specs(
         minimum_deployment_target=getattr(ct.target, floor),
-        compute_precision=ct.precision.FLOAT32 if scheme == "fp32" else ct.precision.FLOAT16,
-        op_linear_quantizer_config=_INT8 if scheme == "w8" else None,
+        compute_precision=ct.precision.FLOAT32 if is_wide else ct.precision.FLOAT16,
+        op_linear_quantizer_config=_INT8 if SCHEMES[scheme].weights == "integer" else None,
     )
     return CoreMLPartitioner(compile_specs=specs, take_over_mutable_buffer=floor >= "iOS18")
 

@@ -1,11 +1,11 @@
-"""From a source and a recipe to the exported program that is lowered to XNNPACK."""
+"""Quantization of a source by a recipe, and lowering of the program to XNNPACK."""
 
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,23 +25,23 @@ from torchao.quantization.quant_primitives import MappingType
 
 from edgepack.contract import Contract
 from edgepack.delegation import Delegation
-from edgepack.formats import contract_metadata
+from edgepack.formats import contract_metadata, operator_kinds
 from edgepack.formats.activation_ranges import Ranges
-from edgepack.formats.executorch import delegates
-from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, refused
+from edgepack.formats.executorch import capability_table, delegates
+from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, float_reason
 from edgepack.graph import layers as graphs
 from edgepack.graph.ranges import Range
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.scheme import SchemeName
 
-_PACKINGS = {
-    "w8": Int8DynamicActivationIntxWeightConfig(
+_PACKINGS: dict[SchemeName, Int8DynamicActivationIntxWeightConfig] = {
+    "w8d": Int8DynamicActivationIntxWeightConfig(
         weight_dtype=torch.int8,
         weight_granularity=PerAxis(0),
         weight_mapping_type=MappingType.SYMMETRIC_NO_CLIPPING_ERR,
     ),
-    "w4": Int8DynamicActivationIntxWeightConfig(
+    "w4d": Int8DynamicActivationIntxWeightConfig(
         weight_dtype=torch.int4,  # type: ignore[attr-defined]  # not in torch's stubs
         weight_granularity=PerGroup(BLOCK),
     ),
@@ -49,18 +49,18 @@ _PACKINGS = {
 
 
 def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, ...]]:
-    """The program to lower, and what of the recipe XNNPACK cannot carry.
+    """The program to lower, and notes on the layers that stay in float because XNNPACK cannot carry them.
 
-    Raises ExportError where ranges are wanted and there are no samples.
+    Raises ExportError if activation ranges are needed and there are no samples.
     """
     graph = source.exported.module()
-    schemes = {path: recipe.of(path) for path in graphs.layers(graph)}
-    if set(schemes.values()) <= {"fp32"}:
+    schemes = [recipe.at(path) for path, _ in operator_kinds.weighted(graph)]
+    if all(scheme.is_float and not scheme.is_half for scheme in schemes):
         return source.exported, ()
-    if set(schemes.values()) == {"fp16"}:
+    if all(scheme.is_half for scheme in schemes):
         return _exported(_Half(_halved(graph)), source), ()
-    notes = _refusals(graph, schemes)
-    if {"w8a8", "w8"} & set(schemes.values()):
+    notes = operator_kinds.kept_float(graph, recipe, partial(_float_reason, graph))
+    if any(scheme.has_int8_arithmetic for scheme in schemes):
         graph = _quantized(graph, source, recipe)
     _pack(graph, recipe)
     return _exported(graph, source), notes
@@ -138,15 +138,9 @@ class _Half(torch.nn.Module):
         return tuple(each.float() if each.dtype is torch.float16 else each for each in outputs)
 
 
-def _refusals(graph: GraphModule, schemes: dict[str, SchemeName]) -> tuple[str, ...]:
-    """What stays in 32-bit float although the recipe wants less of it, by reason."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for path, layer in graphs.layers(graph).items():
-        scheme = schemes[path]
-        reason = "a program is in fp16 as a whole" if scheme == "fp16" else refused(graph, layer, scheme)
-        if reason:
-            found[f"{scheme}: {reason}"].append(path)
-    return tuple(f"kept in fp32 ({reason}): {', '.join(paths)}" for reason, paths in found.items())
+def _float_reason(graph: GraphModule, layer: Node, scheme: SchemeName) -> str:
+    whole = capability_table.XNNPACK.by_name[scheme].whole_file
+    return whole or float_reason(graph, layer, scheme)
 
 
 def _quantized(graph: GraphModule, source: Source, recipe: Recipe) -> GraphModule:
@@ -181,12 +175,12 @@ def _span(within: Range) -> Range:
 
 
 def _pack(graph: GraphModule, recipe: Recipe) -> None:
-    """Replace the linear layers of `w8` and `w4`, in place, by torchao's: weights in int8 by channel or
-    in int4 by blocks, activations in int8 by each row's own range at run time (8da8w, 8da4w)."""
+    """Replace the linear layers in `w8d` and `w4d`, in place, by torchao's: int8 weights per channel or
+    int4 weights per block, int8 activations with a scale per row at run time (8da8w, 8da4w)."""
     modules: dict[Any, str] = {}  # by weight: a layer may be used twice
     for layer in list(graph.graph.nodes):
         scheme = recipe.of(graphs.scope(layer)) if graphs.is_layer(layer) else "fp32"
-        if scheme not in _PACKINGS or layer.target not in graphs.LINEAR or refused(graph, layer, scheme):
+        if scheme not in _PACKINGS or layer.target not in graphs.LINEAR or float_reason(graph, layer, scheme):
             continue
         if layer.args[1] not in modules:
             modules[layer.args[1]] = f"packed_{len(modules)}"
@@ -202,10 +196,10 @@ def _pack(graph: GraphModule, recipe: Recipe) -> None:
 
 
 def in_blocks(weight: torch.Tensor) -> torch.Tensor:
-    """A linear layer's weight as torchao packs it for `w4`."""
+    """A linear layer's weight as torchao packs it for `w4d`."""
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     linear.weight = torch.nn.Parameter(weight.detach(), requires_grad=False)
-    quantize_(linear, _PACKINGS["w4"])
+    quantize_(linear, _PACKINGS["w4d"])
     packed: torch.Tensor = linear.weight.dequantize()
     return packed
 

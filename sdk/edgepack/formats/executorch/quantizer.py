@@ -1,8 +1,8 @@
-"""Which tensors of the graph are quantized, as torchao's PT2E quantization is told of it.
+"""PT2E quantizer for XNNPACK: annotates the tensors that are quantized, by the recipe.
 
-ExecuTorch's own XNNPACKQuantizer takes no scheme a layer and leaves an observer between a layer and
-the ReLU6 that clamps it: the unclamped range then sets the scale, and most int8 codes are lost above
-6. Here a layer and its clamp are one, as they are in XNNPACK.
+ExecuTorch's own XNNPACKQuantizer has no scheme per layer and leaves an observer between a layer and the
+ReLU6 that clamps it: the unclamped range then sets the scale, and most int8 codes are above 6. Here a
+layer and its clamp are one operator, as in XNNPACK.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from executorch.backends.xnnpack.utils.utils import is_depthwise_conv
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver, PlaceholderObserver
 from torchao.quantization.pt2e.quantizer import (
@@ -21,13 +20,15 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
+from edgepack.formats import operator_kinds
+from edgepack.formats.executorch import capability_table
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ATEN, CLAMPS, ELEMENTWISE, PASSES, pads_zeros
 from edgepack.recipe import Recipe
 from edgepack.scheme import SCHEMES, SchemeName
 
 BLOCK = 32
-"""Weights that share a scale in `w4`; XNNPACK takes multiples of 32 that divide the layer's width."""
+"""Weights that share a scale in `w4d`; XNNPACK takes multiples of 32 that divide the layer's width."""
 
 _RELUS = frozenset({ATEN.relu.default, ATEN.relu_.default})
 """What XNNPACK computes with the sum or product before it."""
@@ -72,27 +73,21 @@ _DYNAMIC = QuantizationSpec(
 )
 
 
-def refused(graph: GraphModule, layer: Node, scheme: SchemeName) -> str:
-    """Why XNNPACK has no kernel for a layer in a scheme; empty where it has one."""
-    if SCHEMES[scheme].is_float:
-        return ""
-    weight = graphs.constant(graph, layer.args[1])  # type: ignore[arg-type]  # a layer has one
-    if scheme == "w4":
-        if layer.target not in graphs.LINEAR:
-            return "4-bit weights are for linear layers"
-        return "" if weight.shape[1] % BLOCK == 0 else f"its width is no multiple of {BLOCK}"
-    if weight.dim() > 4:
-        return "there are no int8 convolutions in three dimensions"
-    if layer.target in graphs.TRANSPOSED and graphs.groups(layer) > 1:
-        return "there are no grouped transposed convolutions in int8"
-    if scheme == "w8" and layer.target not in graphs.LINEAR:
-        if weight.dim() != 4:
-            return "int8 is dynamic for convolutions in two dimensions only"
-        if layer.target not in graphs.TRANSPOSED and is_depthwise_conv(
-            tuple(weight.shape), graphs.groups(layer)
-        ):
-            return "there are no depthwise convolutions in dynamic int8"
-        if layer.args[0].op != "placeholder" and not _is_channels_last(layer.args[0]):  # type: ignore[union-attr]
+def float_reason(graph: GraphModule, layer: Node, scheme: SchemeName) -> str:
+    """Why XNNPACK has no kernel for a layer in a scheme; empty where it has one.
+
+    The capability table decides by the kind of operator, the shapes and neighbours of the layer the rest.
+    """
+    if reason := operator_kinds.float_reason(capability_table.XNNPACK, graph, layer, scheme):
+        return reason
+    properties = SCHEMES[scheme]
+    if properties.granularity == "block":
+        width = graphs.constant(graph, graphs.weight_of(layer)).shape[1]
+        return "" if width % BLOCK == 0 else f"its width is no multiple of {BLOCK}"
+    if properties.has_dynamic_activations and layer.target not in graphs.LINEAR:
+        read = layer.args[0]
+        assert isinstance(read, Node)
+        if read.op != "placeholder" and not _is_channels_last(read):
             return "XNNPACK does not hold what it reads with the channels last, as dynamic int8 needs"
     return ""
 
@@ -123,10 +118,10 @@ def _is_global_pool(node: Node) -> bool:
 
 
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
-    """Annotates a graph with what a recipe wants in int8: `w8a8` static, convolutions in `w8` dynamic.
+    """Annotates the layers that a recipe has in int8: `w8a8` layers, and the convolutions in `w8d`.
 
-    An operator without weights is quantized where its module is, what it reads is, and a static layer
-    reads what it gives.
+    An operator without weights is quantized if its module is, its input is, and a static layer reads its
+    output.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -147,20 +142,21 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
         return model
 
     def validate(self, model: GraphModule) -> None:
-        """Nothing is left to check: `refused` told what XNNPACK has no kernel for."""
+        """Nothing is left to check: `annotate` skips the layers that XNNPACK has no kernel for."""
 
     def _is_static(self, model: GraphModule, layer: Node) -> bool:
-        return self._recipe.of(graphs.scope(layer)) == "w8a8" and not refused(model, layer, "w8a8")
+        scheme = self._recipe.at(graphs.scope(layer))
+        return scheme.has_static_activations and not float_reason(model, layer, scheme.name)
 
     def _layer(self, model: GraphModule, node: Node) -> None:
-        scheme = self._recipe.of(graphs.scope(node))
-        if scheme not in ("w8a8", "w8") or refused(model, node, scheme):
+        scheme = self._recipe.at(graphs.scope(node))
+        if scheme.activations == "float" or float_reason(model, node, scheme.name):
             return
         read: Any = node.args[0]
         weight = node.args[1]
-        if scheme == "w8" and node.target in graphs.LINEAR:
-            return
-        if scheme == "w8":
+        if scheme.has_dynamic_activations and node.target in graphs.LINEAR:
+            return  # torchao packs it
+        if scheme.has_dynamic_activations:
             _annotate(node, {read: _DYNAMIC, weight: _weight(node)})
             # XNNPACK answers wrongly where convolutions of unequal kernels share codes made at run time
             node.meta[Q_ANNOTATION_KEY].allow_implicit_sharing = False
@@ -176,7 +172,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not typed
         if node.target in _ON_CODES:
             before = node.args[0]
             _annotate(node, {before: SharedQuantizationSpec(before)}, SharedQuantizationSpec(before))
-        elif self._recipe.of(graphs.scope(node)) != "w8a8" or node not in self._read:
+        elif not self._recipe.at(graphs.scope(node)).has_static_activations or node not in self._read:
             return
         elif node.target in _POOLS:
             _annotate(node, {node.args[0]: _ACTIVATION}, _ACTIVATION)

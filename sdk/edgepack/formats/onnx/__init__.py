@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from edgepack.formats import format_options
 from edgepack.formats.availability import Availability, missing
+from edgepack.formats.capability import Capabilities
 from edgepack.formats.description import Description
+from edgepack.formats.onnx import capability_table as tables
 from edgepack.formats.onnx.options import Options
 from edgepack.formats.protocol import Exported, Runner
 from edgepack.options import PruneKind
 from edgepack.recipe import Recipe
-from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 from edgepack.target import Target
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 READS = (".onnx", ".ort")
-SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "fp16", "w8a8", "w8", "w8d"})
 ABOUT = "ONNX, and ONNX Runtime's .ort with the operators that a reduced build needs"
 EXTRA = "onnx"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -48,10 +48,9 @@ def _options(target: Target) -> Options:
     return format_options.of(target, "onnx", Options)
 
 
-def cannot_carry(scheme: SchemeName, target: Target) -> str:
-    """Why files for a target cannot be of a scheme; empty if they can."""
-    del target
-    return "" if scheme in SCHEMES else f"onnx carries {', '.join(sorted(SCHEMES))}"
+def capabilities(target: Target | None = None) -> Capabilities:
+    """The schemes that ONNX Runtime's CPU provider runs; for TensorRT, those that it runs."""
+    return tables.BY_PROVIDER[_options(target).provider] if target else tables.CPU
 
 
 def no_gain(kind: PruneKind, target: Target) -> str:

@@ -1,13 +1,15 @@
-"""Quantization of an ONNX model by a recipe: QDQ for ONNX Runtime's kernels or for TensorRT's.
+"""Quantization of an ONNX model by a recipe: QDQ for ONNX Runtime's CPU kernels or for TensorRT.
 
-A layer is known by its weight's name, which torch's exporter takes from the model; an activation by
-its value's name, which is that of the exported graph's node, so that one calibration serves.
+A layer is found by its weight's name, which torch's exporter takes from the model; an activation by its
+value's name, which is the name of the exported graph's node, so that one calibration serves all formats.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +21,45 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from torch.fx import GraphModule, Node
 
 from edgepack.arrays import Array, Sample
 from edgepack.errors import ExportError
-from edgepack.formats.onnx import model_file
+from edgepack.formats import operator_kinds
+from edgepack.formats.capability import OperatorKind
+from edgepack.formats.onnx import capability_table, model_file
 from edgepack.formats.onnx.options import Provider
 from edgepack.graph.layers import path_of
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.scheme import SchemeName
+from edgepack.scheme import SCHEMES, Scheme, SchemeName
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _STATIC = sorted({*QLinearOpsRegistry, *QDQRegistry})
-"""Operators that ONNX Runtime computes in int8, or passes int8 through."""
+"""Operators that ONNX Runtime computes on integers."""
 _CLAMPS = ("Clip", "Relu")
-"""What the kernel of the layer before computes by the range of its output."""
+"""Operators that the kernel of the layer before computes by the range of its output."""
 _GIVES_FLOAT = ["Gemm", "MatMul"]
-"""Layers whose int8 kernels can give floats, so that what no int8 operator reads is left unrounded."""
-LEAST_VALUES = 1024
-"""Smaller weights cost more in operators than they save."""
+"""Layers whose int8 kernels have float output: outputs that no int8 operator reads are not quantized."""
+_ACTIVATIONS = {
+    (8, "cpu"): QuantType.QUInt8,
+    (16, "cpu"): QuantType.QInt16,
+    (8, "tensorrt"): QuantType.QInt8,
+}
+"""By bits and execution provider."""
 
 
 def apply(
     model: onnx.ModelProto, source: Source, recipe: Recipe, provider: Provider, path: Path
 ) -> tuple[str, ...]:
-    """Write `model` at `path` as `recipe` says; what the user should know of it.
+    """Write `model` at `path` as `recipe` says; returns notes on the layers that stay in float.
 
-    Raises ExportError where ONNX Runtime's quantizer fails on it.
+    Raises ExportError if ONNX Runtime's quantizer fails on it.
     """
-    notes = _notes(model, recipe)
-    if recipe.scheme == "fp16":
-        model = convert_float_to_float16(model, keep_io_types=True)
-    elif not recipe.is_float:
+    notes = _notes(source, recipe)
+    if recipe.base.is_half and all(scheme.is_float for scheme in recipe.schemes):
+        model = _halved(model, recipe)
+    elif not all(scheme.is_float for scheme in recipe.schemes):
         try:
             model = _quantized(model, source, recipe, provider, path)
         except (RuntimeError, ValueError, TypeError) as cause:
@@ -59,23 +68,26 @@ def apply(
     return notes
 
 
-def _notes(model: onnx.ModelProto, recipe: Recipe) -> tuple[str, ...]:
-    notes = []
-    if half := [path for path, scheme in recipe.layers.items() if scheme == "fp16" != recipe.scheme]:
-        notes.append(f"kept in fp32, not fp16, beside quantized layers: {', '.join(half)}")
-    paths = [path_of(node.input[1]) for node in model.graph.node if _is_grouped_transposed(node)]
-    if kept := [path for path in dict.fromkeys(paths) if recipe.of(path) == "w8a8"]:
-        reason = "w8a8: the quantizer takes no grouped transposed convolutions"
-        notes.append(f"kept in fp32 ({reason}): {', '.join(kept)}")
-    return tuple(notes)
+def _notes(source: Source, recipe: Recipe) -> tuple[str, ...]:
+    """Notes on the layers that stay in fp32 although the recipe has another scheme for them."""
+    if all(scheme.is_float for scheme in recipe.schemes) and recipe.base.is_half:
+        return ()
+    graph = source.exported.module()
+    assert isinstance(graph, GraphModule)
+    return operator_kinds.kept_float(graph, recipe, partial(_float_reason, graph))
 
 
-def _is_grouped_transposed(node: onnx.NodeProto) -> bool:
-    """Whether a node has fewer scales along its weight's axis of outputs than outputs: onnxruntime 1.32's
-    quantizer fails on its bias."""
-    return node.op_type == "ConvTranspose" and any(
-        each.name == "group" and each.i > 1 for each in node.attribute
-    )
+def _float_reason(graph: GraphModule, layer: Node, scheme: SchemeName) -> str:
+    table = capability_table.CPU
+    return table.by_name[scheme].whole_file or operator_kinds.float_reason(table, graph, layer, scheme)
+
+
+def _halved(model: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
+    """The model in 16-bit floats, except the layers that the recipe has in fp32."""
+    _name_nodes(model)
+    wide = [name for name, scheme in _schemes(model, recipe).items() if not scheme.is_half]
+    halved: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, node_block_list=wide)
+    return halved
 
 
 def _quantized(
@@ -87,14 +99,15 @@ def _quantized(
         model = onnx.load(prepared)
         _name_nodes(model)
         schemes = _schemes(model, recipe)
-        if "w8d" in schemes.values():
+        if nodes := [name for name, scheme in schemes.items() if scheme.has_dynamic_activations]:
             dynamic = Path(scratch) / "dynamic.onnx"
-            nodes = [name for name, scheme in schemes.items() if scheme == "w8d"]
             quantize_dynamic(_saved(model, prepared), dynamic, per_channel=True, nodes_to_quantize=nodes)
             model = onnx.load(dynamic)
-        if "w8a8" in schemes.values():
-            model = _static(model, source, _active(model, schemes), provider, Path(scratch))
-        _weights_only(model, {name for name, scheme in schemes.items() if scheme == "w8"})
+        for bits in sorted(
+            {scheme.activation_bits for scheme in schemes.values() if scheme.has_static_activations}
+        ):
+            model = _static(model, source, schemes, bits, provider, Path(scratch))
+        _weights_only(model, {name for name, scheme in schemes.items() if scheme.is_weight_only})
     return model
 
 
@@ -112,34 +125,46 @@ def _name_nodes(model: onnx.ModelProto) -> None:
         seen.add(node.name)
 
 
-def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, SchemeName]:
-    """The scheme of each node that has a constant weight, as far as it can be carried."""
-    constants = {each.name for each in model.graph.initializer}
-    found: dict[str, SchemeName] = {}
+def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Scheme]:
+    """The scheme of each node that has a constant weight; fp32 where the format cannot carry it."""
+    constants = {initializer.name: initializer for initializer in model.graph.initializer}
+    table = capability_table.CPU
+    schemes: dict[str, Scheme] = {}
     for node in model.graph.node:
         if node.op_type in _WEIGHTED and node.input[1] in constants:
-            scheme = recipe.of(path_of(node.input[1]))
-            is_refused = scheme == "w8a8" and _is_grouped_transposed(node)
-            found[node.name] = "fp32" if is_refused else scheme
-    return found
+            scheme = recipe.at(path_of(node.input[1]))
+            values = math.prod(constants[node.input[1]].dims)
+            is_float = table.float_reason(scheme.name, _kind(node), values)
+            schemes[node.name] = SCHEMES["fp32"] if is_float else scheme
+    return schemes
 
 
-def _active(model: onnx.ModelProto, schemes: dict[str, SchemeName]) -> list[str]:
-    """Names of the nodes that compute in int8: layers by their scheme, their clamps, and others between
-    such layers."""
+def _kind(node: onnx.NodeProto) -> OperatorKind:
+    """The kind of a node as the capability table distinguishes them: the rank of a kernel does not matter."""
+    if node.op_type == "ConvTranspose":
+        grouped = any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+        return "grouped conv_transpose" if grouped else "conv_transpose2d"
+    return "conv2d" if node.op_type == "Conv" else "linear"
+
+
+def _active(model: onnx.ModelProto, layers: set[str], others: set[str]) -> list[str]:
+    """Names of the nodes to quantize: `layers`, their clamps, and operators without weights between them.
+
+    `others` are all layers that are not quantized here.
+    """
     reached: set[str] = set()
-    given: set[str] = set()
-    wanted = _wanted(model, schemes)
+    outputs: set[str] = set()
+    read = _read(model, layers, others)
     names = []
     for node in model.graph.node:
-        if node.name in schemes:
-            if schemes[node.name] != "w8a8":
-                continue
+        if node.name in others:
+            continue
+        if node.name in layers:
             reached.add(node.input[0])
-            given |= set(node.output)
+            outputs |= set(node.output)
         else:
-            is_clamp = node.op_type in _CLAMPS and bool(given & set(node.input))
-            is_between = bool(reached & set(node.input) and wanted & set(node.output))
+            is_clamp = node.op_type in _CLAMPS and bool(outputs & set(node.input))
+            is_between = bool(reached & set(node.input) and read & set(node.output))
             if node.op_type not in _STATIC or not (is_clamp or is_between):
                 continue
         reached |= set(node.output)
@@ -147,29 +172,43 @@ def _active(model: onnx.ModelProto, schemes: dict[str, SchemeName]) -> list[str]
     return names
 
 
-def _wanted(model: onnx.ModelProto, schemes: dict[str, SchemeName]) -> set[str]:
-    """Tensors that reach an int8 layer before any other layer."""
-    found: set[str] = set()
+def _read(model: onnx.ModelProto, layers: set[str], others: set[str]) -> set[str]:
+    """Tensors that reach one of `layers` before any other layer."""
+    tensors: set[str] = set()
     for node in reversed(model.graph.node):
-        if schemes[node.name] == "w8a8" if node.name in schemes else found & set(node.output):
-            found |= set(node.input)
-    return found
+        if node.name in layers or (node.name not in others and tensors & set(node.output)):
+            tensors |= set(node.input)
+    return tensors
 
 
 def _static(
-    model: onnx.ModelProto, source: Source, active: list[str], provider: Provider, scratch: Path
+    model: onnx.ModelProto,
+    source: Source,
+    schemes: dict[str, Scheme],
+    bits: int,
+    provider: Provider,
+    scratch: Path,
 ) -> onnx.ModelProto:
-    """int8 as QDQ: per-channel weights, activations by the calibrated ranges."""
-    unsigned = provider == "cpu"
+    """QDQ: int8 weights per channel, activations of `bits` bits by the calibrated ranges.
+
+    ONNX Runtime's CPU kernels take unsigned 8-bit activations, TensorRT symmetric int8 and float bias. In
+    16 bits the operators are those of ONNX from opset 21 on, before it ONNX Runtime's own (com.microsoft).
+    """
+    layers = {
+        name
+        for name, scheme in schemes.items()
+        if scheme.has_static_activations and scheme.activation_bits == bits
+    }
+    active = _active(model, layers, set(schemes) - layers)
     options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": _GIVES_FLOAT}
-    if not unsigned:
+    if provider != "cpu":
         options |= {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
     quantizer = QDQQuantizer(
         model,
         True,
         False,
         QuantType.QInt8,
-        QuantType.QUInt8 if unsigned else QuantType.QInt8,
+        _ACTIVATIONS[bits, provider],
         _ranges(model, source, active, scratch),
         active,
         [],
@@ -209,7 +248,7 @@ def _pair(each: tuple[float, float]) -> tuple[Any, Any]:
 def _measured(model: onnx.ModelProto, source: Source, scratch: Path) -> dict[str, Any]:
     """Least and greatest of every tensor, by ONNX Runtime's own calibrator on the samples."""
     if source.calib is None:
-        raise ExportError("onnx w8a8 needs calibration samples (--calib)")
+        raise ExportError("onnx needs calibration samples for static activations (--calib)")
     names = [each.name for each in source.contract.inputs]
     path = _saved(model, scratch / "calibrated.onnx")
     calibrator = create_calibrator(path, _STATIC, str(scratch / "augmented.onnx"))
@@ -235,7 +274,7 @@ def _weights_only(model: onnx.ModelProto, names: set[str]) -> None:
     done: set[str] = set()
     for number, node in reversed(list(enumerate(model.graph.node))):
         held = constants.get(node.input[1]) if node.name in names else None
-        if held is None or np.prod(held.dims) < LEAST_VALUES or len(held.dims) < 2:
+        if held is None or len(held.dims) < 2:
             continue
         axis = _output_axis(node)
         codes, scale = _codes(onnx.numpy_helper.to_array(held), axis)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgepack.formats.availability import Availability
+from edgepack.formats.capability import Capabilities
 from edgepack.formats.description import Description
 from edgepack.formats.protocol import Exported, Runner
+from edgepack.formats.torchscript.capability_table import QNNPACK
 from edgepack.recipe import Recipe
-from edgepack.scheme import SchemeName
 from edgepack.silence import quiet
 from edgepack.target import Target
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 SUFFIX = ".ptl"
 READS = (".ptl", ".pt")
-SCHEMES: frozenset[SchemeName] = frozenset({"fp32", "w8a8", "w8"})
 ABOUT = "TorchScript for PyTorch Mobile's lite interpreter (deprecated upstream)"
 EXTRA = ""
 
@@ -48,10 +48,10 @@ def _engine_missing() -> str:
     return "" if _ENGINE in engines else f"this build of torch has no {_ENGINE} engine"
 
 
-def cannot_carry(scheme: SchemeName, target: Target) -> str:
-    """Why files for a target cannot be of a scheme; empty if they can."""
+def capabilities(target: Target | None = None) -> Capabilities:
+    """The schemes that qnnpack has kernels for."""
     del target
-    return "" if scheme in SCHEMES else f"torchscript carries {', '.join(sorted(SCHEMES))}"
+    return QNNPACK
 
 
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:

@@ -7,7 +7,7 @@ of the layer's output: the codes 0 and 255 are its ends (Jacob et al. 2018, arXi
 
 from __future__ import annotations
 
-from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +15,9 @@ from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
+from edgepack.formats import operator_kinds
 from edgepack.formats.activation_ranges import Ranges
+from edgepack.formats.torchscript.capability_table import QNNPACK
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ATEN, ELEMENTWISE, PASSES, clamp_of, pads_zeros
 from edgepack.graph.quantization_grid import ActivationGrid
@@ -45,29 +47,15 @@ def lowered(source: Source, recipe: Recipe) -> tuple[GraphModule, tuple[str, ...
     Raises ExportError where ranges are wanted and there are no samples.
     """
     module = source.free.module(check_guards=False)
-    notes = _refusals(module, recipe)
+    notes = operator_kinds.kept_float(module, recipe, partial(_float_reason, module))
     if not all(recipe.at(path).is_float for path in graphs.layers(module)):
         _Lowering(module, recipe, Ranges(source, "torchscript")).run()
     _free_sizes(module)
     return _renamed(module), notes
 
 
-def refused(layer: Node, scheme: SchemeName) -> str:
-    """Why there is no kernel for a layer in a scheme; empty where there is one."""
-    if scheme == "w8" and layer.target not in graphs.LINEAR:
-        return "weights alone are int8 in linear layers only"
-    if scheme == "w8a8" and layer.target not in _STATIC:
-        return "qnnpack has no such convolution"
-    return ""
-
-
-def _refusals(module: GraphModule, recipe: Recipe) -> tuple[str, ...]:
-    """What stays in float although the recipe wants less of it, by reason."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for path, layer in graphs.layers(module).items():
-        if reason := refused(layer, recipe.of(path)):
-            found[f"{recipe.of(path)}: {reason}"].append(path)
-    return tuple(f"kept in fp32 ({reason}): {', '.join(paths)}" for reason, paths in found.items())
+def _float_reason(module: GraphModule, node: Node, scheme: SchemeName) -> str:
+    return operator_kinds.float_reason(QNNPACK, module, node, scheme)
 
 
 def _free_sizes(module: GraphModule) -> None:
@@ -125,16 +113,16 @@ class _Lowering:
                 self._graph.erase_node(node)
 
     def _is_static(self, layer: Node) -> bool:
-        return self._recipe.of(graphs.scope(layer)) == "w8a8" and layer.target in _STATIC
+        return self._recipe.at(graphs.scope(layer)).has_static_activations and layer.target in _STATIC
 
     def _lower(self, node: Node) -> None:
         if node.op == "call_function" and graphs.is_layer(node):
-            scheme = self._recipe.of(graphs.scope(node))
+            scheme = self._recipe.at(graphs.scope(node))
             if self._is_static(node):
                 kernel = _STATIC[node.target][1]
                 self._give(node, kernel, self._read(node.args[0]), self._packed(node))
                 return
-            if scheme == "w8" and node.target in graphs.LINEAR:
+            if scheme.has_dynamic_activations and node.target in graphs.LINEAR:
                 packed = self._packed(node)
                 arguments = (self._float(node.args[0]), packed)
                 node.replace_all_uses_with(self._graph.call_function(_KERNELS.linear_dynamic, arguments))
@@ -169,7 +157,7 @@ class _Lowering:
 
     def _is_joined(self, node: Node) -> bool:
         """Whether an operator without weights is to give codes."""
-        return node in self._wanted and self._recipe.of(graphs.scope(node)) == "w8a8"
+        return node in self._wanted and self._recipe.at(graphs.scope(node)).has_static_activations
 
     def _give(self, node: Node, kernel: Any, *arguments: Any) -> None:
         """Put a kernel in a node's place; its clamp, if any, is the range of the kernel's output."""

@@ -1,0 +1,32 @@
+"""What ONNX files can carry, by execution provider."""
+
+from __future__ import annotations
+
+from edgepack.formats.capability import Capabilities, Row, gaps
+from edgepack.formats.onnx.options import Provider
+
+_UNQUANTIZED = gaps("ONNX files keep embeddings and recurrent layers in float", "embedding", "recurrent")
+_NO_GROUPED = gaps("the quantizer takes no grouped transposed convolutions", "grouped conv_transpose")
+"""onnxruntime 1.32: it fails on the bias of a layer with fewer scales than outputs."""
+CPU = Capabilities(
+    "onnx",
+    (
+        Row("fp32"),
+        Row("fp16", whole_file="half precision is for a whole file"),
+        Row("w8a8", _UNQUANTIZED | _NO_GROUPED),
+        Row("w8a16", _UNQUANTIZED | _NO_GROUPED),
+        Row("w8", _UNQUANTIZED, min_values=1024),
+        Row("w8d", _UNQUANTIZED),
+    ),
+)
+"""Weights of fewer than 1024 values cost more in operators than `w8` saves."""
+TENSORRT = CPU.without(
+    {
+        "w8a16": "TensorRT computes in 8-bit integers, not in 16-bit ones",
+        "w8d": "TensorRT reads no operator that quantizes activations at run time",
+    }
+)
+"""onnx-tensorrt, operators.md: of QuantizeLinear and DequantizeLinear int8 alone, no ConvInteger,
+MatMulInteger or DynamicQuantizeLinear."""
+
+BY_PROVIDER: dict[Provider, Capabilities] = {"cpu": CPU, "tensorrt": TENSORRT}
