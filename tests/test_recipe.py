@@ -150,3 +150,55 @@ def test_what_a_recipe_prunes_is_checked_before_the_build(here: Path) -> None:
     assert found.pruning(found.targets[0]) == Pruning("channels", 0.3)
     with pytest.raises(PlanError, match=r"r\.toml: prune = 'half' is not understood"):
         _plan(here, "prune = 'half'\n[[recipe]]\nscheme = 'fp16'\n")
+
+
+@pytest.mark.parametrize(
+    ("device", "text", "words"),
+    [
+        ("iphone-15", "format = 'onnx'\nscheme = 'fp32'\nlayers = {head = 'p4'}",
+         "onnx fp32: layer head in p4: onnx carries fp16, fp32, w8, w8a16, w8a8, w8d"),
+        ("raspberry-pi-5", "scheme = 'fp32'\nlayers = {a = 'fp32', head = 'sparse'}",
+         "executorch fp32: layer head in sparse: executorch carries fp16, fp32, w4d, w8a8, w8d"),
+        ("iphone-12", "format = 'coreml'\nscheme = 'p6'\nlayers = {head = 'w4'}",
+         "layer head in w4: Core ML reads w4 from iOS 18 on, and iphone-12 begins at iOS 16"),
+        ("iphone-15", "format = 'executorch'\nscheme = 'w8'\nlayers = {head = 'fp16'}",
+         "layer head in fp16: the Core ML part of a .pte has one scheme for all layers"),
+        ("jetson-orin-nano", "format = 'onnx'\nscheme = 'fp32'\nlayers = {head = 'w8a16'}",
+         "layer head in w8a16: TensorRT computes in 8-bit integers"),
+        ("raspberry-pi-5", "format = 'onnx'\nscheme = 'fp32'\nlayers = {head = 'w8a8', a = 'fp16'}",
+         "onnx fp32: layer head in w8a8: no --calib"),
+    ],
+)  # fmt: skip
+def test_every_scheme_of_a_recipe_is_checked_before_the_build(
+    here: Path, device: str, text: str, words: str
+) -> None:
+    with pytest.raises(PlanError, match="nothing is left to write") as raised:
+        _plan(here, f"schema_number = 2\n[[recipe]]\n{text}\n", targets=(device,))
+    assert words in str(raised.value)
+    assert raised.value.exit_code == 3
+
+
+def test_weight_only_is_refused_where_xnnpack_has_no_kernels_for_it(here: Path) -> None:
+    text = "schema_number = 2\n[[recipe]]\nformat = 'executorch'\nscheme = 'w8'\n"
+    with pytest.raises(PlanError, match="no kernels of integer weights and float activations; w8d quantizes"):
+        _plan(here, text, targets=("raspberry-pi-5",))
+
+
+@pytest.mark.parametrize("number", ["", "schema_number = 1\n"])
+def test_an_old_recipe_s_dynamic_schemes_are_read_with_a_note(here: Path, number: str) -> None:
+    text = f"{number}[[recipe]]\nformat = 'executorch'\nscheme = 'w8'\nlayers = {{head = 'w4', a = 'fp32'}}\n"
+    (wanted,) = _plan(here, text, targets=("raspberry-pi-5",)).targets
+    assert wanted.steps[0].recipe == Recipe("w8d", {"head": "w4d", "a": "fp32"})
+    (note,) = wanted.notes
+    assert "executorch: w8 is read as w8d (int8 weights, activations quantized to int8 at run time)" in note
+    (phone,) = _plan(here, "[[recipe]]\nformat = 'executorch'\nscheme = 'w8'\n").targets
+    assert phone.steps[0].recipe == Recipe("w8"), "Core ML computes with float activations"
+    assert phone.notes == ()
+
+
+def test_a_key_with_an_old_name_is_read_with_a_note(here: Path) -> None:
+    text = "[[recipe]]\nformat = 'coreml'\nscheme = 'p4'\nfeedback = true\n"
+    (wanted,) = _plan(here, text).targets
+    assert wanted.steps[0].recipe == Recipe("p4", gptq=True)
+    assert wanted.notes == ("r.toml: the key feedback is called gptq now, and was read as such",)
+    assert "schema_number = 2" in recipe.to_toml({"coreml": Recipe("p4", gptq=True)}, "", 0, 0)
