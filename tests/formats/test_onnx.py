@@ -117,3 +117,48 @@ def test_int8_without_samples_is_refused(fashion: Source, tmp_path: Path) -> Non
     bare = dataclasses.replace(fashion, calib=None)
     with pytest.raises(ExportError, match="needs calibration samples"):
         _written(bare, tmp_path, "raspberry-pi-5", "w8a8")
+
+
+# Static int16 activations
+
+
+def _sqnr(given: Source, path: Path) -> float:
+    run = formats.load("onnx").load(path)
+    pairs = list(zip(given.evaluation.inputs, given.reference, strict=True))[:300]
+    noise = sum(float(np.sum((run(sample)[0] - exact[0]) ** 2)) for sample, exact in pairs)
+    return 10 * float(np.log10(sum(float(np.sum(exact[0] ** 2)) for _, exact in pairs) / noise))
+
+
+def test_int16_activations_lose_less_than_int8_ones(fashion: Source, tmp_path: Path) -> None:
+    narrow, _ = _written(fashion, tmp_path, "raspberry-pi-5", "w8a8")
+    wide, model = _written(fashion, tmp_path, "raspberry-pi-5", "w8a16")
+    constants = _constants(model)
+    zeros = {constants[node.input[2]].dtype for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    assert zeros == {np.dtype(np.int16)}
+    assert {each.domain for each in model.opset_import} == {"", "com.microsoft"}, "opset 18 has no int16"
+    assert _sqnr(fashion, wide) > _sqnr(fashion, narrow) + 3
+    assert _sqnr(fashion, wide.with_suffix(".ort")) > _sqnr(fashion, narrow) + 3
+    assert formats.describe(wide).quantized == 1
+    assert wide.stat().st_size < 1.1 * narrow.stat().st_size
+
+
+def test_single_layers_have_int16_activations_among_int8_ones(fashion: Source, tmp_path: Path) -> None:
+    narrow, _ = _written(fashion, tmp_path, "raspberry-pi-5", "w8a8")
+    path = tmp_path / "mixed.onnx"
+    recipe = Recipe("w8a8", {"stem": "w8a16", "classifier": "w8a16"})
+    formats.load("onnx").export(fashion, recipe, formats.load_target("raspberry-pi-5"), path)
+    model = onnx.load(path)
+    constants = _constants(model)
+    types = [constants[node.input[2]].dtype for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert 2 <= types.count(np.dtype(np.int16)) <= 4
+    assert types.count(np.dtype(np.uint8)) >= 8
+    assert _sqnr(fashion, path) > _sqnr(fashion, narrow) + 1
+
+
+def test_a_float_recipe_with_integer_layers_is_quantized(fashion: Source, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.onnx"
+    recipe = Recipe("fp32", {"blocks.4": "w8a8", "blocks.3": "fp16"})
+    exported = formats.load("onnx").export(fashion, recipe, formats.load_target("raspberry-pi-5"), path)
+    assert formats.describe(path).quantized == pytest.approx(2 / 12)
+    (note,) = exported.notes
+    assert note.startswith("kept in fp32 (fp16: half precision is for a whole file): blocks.3")

@@ -103,10 +103,8 @@ def _quantized(
             dynamic = Path(scratch) / "dynamic.onnx"
             quantize_dynamic(_saved(model, prepared), dynamic, per_channel=True, nodes_to_quantize=nodes)
             model = onnx.load(dynamic)
-        for bits in sorted(
-            {scheme.activation_bits for scheme in schemes.values() if scheme.has_static_activations}
-        ):
-            model = _static(model, source, schemes, bits, provider, Path(scratch))
+        if any(scheme.has_static_activations for scheme in schemes.values()):
+            model = _static(model, source, recipe, schemes, provider, Path(scratch))
         _weights_only(model, {name for name, scheme in schemes.items() if scheme.is_weight_only})
     return model
 
@@ -184,23 +182,23 @@ def _read(model: onnx.ModelProto, layers: set[str], others: set[str]) -> set[str
 def _static(
     model: onnx.ModelProto,
     source: Source,
+    recipe: Recipe,
     schemes: dict[str, Scheme],
-    bits: int,
     provider: Provider,
     scratch: Path,
 ) -> onnx.ModelProto:
-    """QDQ: int8 weights per channel, activations of `bits` bits by the calibrated ranges.
+    """QDQ: int8 weights per channel, activations by the calibrated ranges.
 
-    ONNX Runtime's CPU kernels take unsigned 8-bit activations, TensorRT symmetric int8 and float bias. In
-    16 bits the operators are those of ONNX from opset 21 on, before it ONNX Runtime's own (com.microsoft).
+    ONNX Runtime's CPU kernels take unsigned 8-bit activations, TensorRT symmetric int8 and float bias. ONNX
+    has 16-bit operators from opset 21 on; before it they are ONNX Runtime's own (com.microsoft).
     """
-    layers = {
-        name
-        for name, scheme in schemes.items()
-        if scheme.has_static_activations and scheme.activation_bits == bits
-    }
+    layers = {name for name, scheme in schemes.items() if scheme.has_static_activations}
     active = _active(model, layers, set(schemes) - layers)
+    bits = _activation_bits(model, schemes, active)
+    default = recipe.base.activation_bits if recipe.base.has_static_activations else min(bits.values())
+    types = {name: _ACTIVATIONS[width, provider] for name, width in bits.items() if width != default}
     options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": _GIVES_FLOAT}
+    options["TensorQuantOverrides"] = {name: [{"quant_type": kind}] for name, kind in types.items()}
     if provider != "cpu":
         options |= {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
     quantizer = QDQQuantizer(
@@ -208,7 +206,7 @@ def _static(
         True,
         False,
         QuantType.QInt8,
-        _ACTIVATIONS[bits, provider],
+        _ACTIVATIONS[default, provider],
         _ranges(model, source, active, scratch),
         active,
         [],
@@ -218,6 +216,29 @@ def _static(
     quantizer.quantize_model()
     quantized: onnx.ModelProto = quantizer.model.model
     return quantized
+
+
+def _activation_bits(model: onnx.ModelProto, schemes: dict[str, Scheme], active: list[str]) -> dict[str, int]:
+    """Bits of the tensors that static layers read and write, by name.
+
+    Where layers differ in bits, the tensor between them has the greater number. An int8 layer that reads
+    such a tensor computes in float.
+    """
+    bits: dict[str, int] = {}
+    written: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.name not in active:
+            continue
+        if node.name in schemes:
+            width = schemes[node.name].activation_bits
+            names = [node.input[0], *node.output]
+            written |= dict.fromkeys(node.output, width)
+        elif node.op_type in _CLAMPS and node.input[0] in written:
+            width, names = written[node.input[0]], list(node.output)
+        else:
+            continue
+        bits |= {name: max(width, bits.get(name, 0)) for name in names}
+    return bits
 
 
 def _ranges(model: onnx.ModelProto, source: Source, active: list[str], scratch: Path) -> TensorsData:
