@@ -366,7 +366,7 @@ def test_flags_that_contradict_themselves_or_each_other(
 
 
 def test_an_agreement_where_the_model_has_no_classes(bench: Bench) -> None:
-    wanted = "--min-agreement is judged by classes, and this model has none"
+    wanted = "--min-agreement is measured on classes, and this model has none"
     shows(bench.refused(PLAN, **{"min-agreement": 90}, calib=rows(bench.folder)), wanted, "[output]")
     path = bench.folder / "edgepack.toml"
     path.write_text('[model]\nsource = "nets.py:Net"\n[compress]\nmin_agreement = 90\n')
@@ -375,7 +375,7 @@ def test_an_agreement_where_the_model_has_no_classes(bench: Bench) -> None:
 
 def test_a_drop_of_accuracy_where_the_model_has_no_classes(bench: Bench) -> None:
     said = bench.refused(PLAN, **{"max-drop": 1}, calib=rows(bench.folder))
-    shows(said, "--max-drop is judged by classes, and this model has none", "[output]")
+    shows(said, "--max-drop is measured on classes, and this model has none", "[output]")
     bench.folder.joinpath("labels.txt").write_text("a\nb\nc\nd\n")
     rows(bench.folder, labels=np.full(48, 7))
     shows(bench.refused(SOURCE, **{"max-drop": 1}, calib="rows.npz"), "class 7 does not exist")

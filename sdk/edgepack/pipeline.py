@@ -86,8 +86,8 @@ def _check_goals(plan: Plan, loaded: Source) -> None:
     ):
         if not measurable and any(flag in wanted.goal.given for wanted in plan.targets):
             raise PlanError(
-                f"--{flag.replace('_', '-')} is judged by classes, and this model has none",
-                hint='give labels or kind = "classification" under [output]; else its SQNR is judged alone',
+                f"--{flag.replace('_', '-')} is measured on classes, and this model has none",
+                hint='give labels or kind = "classification" under [output]; else only its SQNR is checked',
             )
 
 

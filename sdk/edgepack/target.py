@@ -108,7 +108,7 @@ class Budget(Strict):
     memory_mb: Annotated[float, Field(gt=0)]
     """Most memory at inference above the bare runtime, 10^6 bytes."""
     min_agreement: Annotated[float, Field(ge=0, le=100)]
-    """Least share of samples, in percent, on which the top answer is the float model's."""
+    """Least percent of samples with the float model's top-1 class."""
     min_sqnr_db: float
     """Least signal to quantization noise at the output, in dB."""
 

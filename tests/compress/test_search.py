@@ -18,7 +18,7 @@ from edgepack.recipe import Recipe, Step
 from edgepack.report import Artifact, Figures
 from edgepack.scheme import SchemeName
 
-SPENT = "the search budget is spent: not looked further"
+SPENT = "the search budget is spent: the search ends"
 
 
 def _trial(
@@ -80,7 +80,7 @@ def test_the_first_within_the_goal_is_shipped_and_no_other_is_tried() -> None:
     search = _search(shop, ["w8", "fp16", "fp32"])
     assert search.run() is shop.trials["w8"]
     assert shop.asked == [Recipe("w8")]
-    assert _told(search) == {"fp32": "what the others are held against", "w8": "shipped"}
+    assert _told(search) == {"fp32": "float reference", "w8": "shipped"}
 
 
 def test_one_that_misses_the_goal_is_followed_by_the_next() -> None:

@@ -199,14 +199,14 @@ def test_numbers_are_compared_as_numbers() -> None:
         outputs=(Output(kind="class"), Output(name="other")),
     )
     other = np.array([1.0])
-    figures = checks.answers(
+    figures = checks.output_metrics(
         ((three, other), (five, other)), ((three, other), (three, other)), (3, 5), contract
     )
     assert (figures.agreement, figures.accuracy_float, figures.accuracy) == (50, 50, 100)
     assert not figures.exact
     assert figures.scored, "there is another output"
     contract = contract.model_copy(update={"outputs": contract.outputs[:1]})
-    figures = checks.answers(((three,), (five,)), ((three,), (three,)), None, contract)
+    figures = checks.output_metrics(((three,), (five,)), ((three,), (three,)), None, contract)
     assert (figures.sqnr_db, figures.exact, figures.scored) == (None, False, False)
     names = [
         each.name

@@ -85,7 +85,7 @@ class Search:
 
     def run(self) -> Candidate:
         """The candidate that ships; `tried` then lists all."""
-        self._note(self.base, "what the others are held against")
+        self._note(self.base, "float reference")
         best: Candidate | None = None
         spent = ""
         for recipe in self._recipes():
@@ -97,7 +97,7 @@ class Search:
             self._note(candidate, problem)
             best = candidate if best is None or candidate.is_better_than(best) else best
             if time.monotonic() > self.deadline:
-                spent = "; the search budget is spent: not looked further"
+                spent = "; the search budget is spent: the search ends"
                 break
         return self._shipped(best if best and (self.forced or self.keep_best) else self.base, spent)
 

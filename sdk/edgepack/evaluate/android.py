@@ -77,7 +77,7 @@ def _compared(
 ) -> tuple[Check, ...]:
     if not isinstance(linux, arm.Run):
         ran = Check(RUNS, "pass", None, None, "", found.runtime)
-        return ran, _skipped(AGREES, "the runtime's build for Linux gave no answers to compare with")
+        return ran, _skipped(AGREES, "the runtime's Linux build gave no outputs to compare with")
     agreement = device_checks.agreement(found, linux.outputs, linux.outputs, file.scheme, classes=on.classes)
     runs = device_checks.checks(found, agreement, file.scheme)[0]
     agrees = device_checks.to_host(agreement, file.scheme)

@@ -35,7 +35,7 @@ def figures(
 ) -> Figures:
     """A run's outputs compared with the float model's, with its time and memory."""
     return replace(
-        answers(run.outputs, reference, labels, contract),
+        output_metrics(run.outputs, reference, labels, contract),
         latency_ratio=run.latency_ratio,
         latency_spread=run.latency_spread,
         load_seconds=run.load_seconds,
@@ -43,7 +43,7 @@ def figures(
     )
 
 
-def answers(
+def output_metrics(
     outputs: tuple[Sample, ...],
     reference: tuple[Sample, ...],
     labels: tuple[int, ...] | None,

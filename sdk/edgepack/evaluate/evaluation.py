@@ -62,7 +62,7 @@ class Evaluator:
     """Run files by Android's own libraries, too."""
 
     def evaluate(self, file: ModelFile, expectation: Expectation) -> Evaluation:
-        """Metrics and checks of `file`, which is judged by `expectation`.
+        """Metrics of `file`, and its checks against `expectation`.
 
         A file that cannot run, crashes or hangs is a result, not an exception.
         """

@@ -54,7 +54,7 @@ def find(path: Path, sample: Sample, target: Target, scratch: Path, time_limit: 
         return _in_onnx(path, sample, target, scratch, time_limit)
     if path.suffix == ".pte":
         return _in_executorch(path, sample, target, scratch, time_limit)
-    raise RuntimeError(f"{path.suffix} files do not give what their layers answer")
+    raise RuntimeError(f"the outputs of layers cannot be read from {path.suffix} files")
 
 
 def _in_executorch(

@@ -1,4 +1,4 @@
-"""Kinds of output, one module each: validation, and the metrics by which a model file is judged."""
+"""Kinds of output, one module each: validation, and the metrics of a model file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every kind of output has: validation, and the metrics by which a model file is judged.
+"""What every kind of output has: validation, and the metrics of a model file.
 
 A new kind is a module in this folder, and a row in `edgepack.contract.outputs.kinds`.
 """
