@@ -63,18 +63,18 @@ def staging_folder(out: Path) -> Iterator[Path]:
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
-        for each in made:
-            if each.is_dir() and not any(each.iterdir()):
-                each.rmdir()
+        for parent in made:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
 
 
 def _make(folder: Path) -> list[Path]:
     """Create `folder`; returns the folders made, the innermost first."""
     made: list[Path] = []
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    for each in reversed(missing):
-        each.mkdir()
-        made.insert(0, each)
+    missing = [missing_folder for missing_folder in (folder, *folder.parents) if not missing_folder.exists()]
+    for missing_folder in reversed(missing):
+        missing_folder.mkdir()
+        made.insert(0, missing_folder)
     return made
 
 
@@ -90,16 +90,16 @@ def _full(folder: Path) -> bool:
 
 def bytes_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
-    return sum(each.stat().st_size for each in _files(path))
+    return sum(file.stat().st_size for file in _files(path))
 
 
 def gzipped(path: Path) -> int:
     """Bytes of a file, or of all files in a folder, each gzipped at level 6."""
-    return sum(len(gzip.compress(each.read_bytes(), 6, mtime=0)) for each in _files(path))
+    return sum(len(gzip.compress(file.read_bytes(), 6, mtime=0)) for file in _files(path))
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def write_golden(
@@ -114,8 +114,8 @@ def write_golden(
     Samples of another shape than the first are left out.
     """
     folder.mkdir()
-    first = [each.shape for each in inputs[0]]
-    rows = [n for n, row in enumerate(inputs) if [each.shape for each in row] == first][:GOLDEN_SAMPLES]
+    first = [array.shape for array in inputs[0]]
+    rows = [n for n, row in enumerate(inputs) if [array.shape for array in row] == first][:GOLDEN_SAMPLES]
     _stack(folder, "inputs", [inputs[n] for n in rows])
     _stack(folder, "outputs", [reference[n] for n in rows])
     for name, given in outputs.items():
@@ -151,7 +151,7 @@ def read_golden(folder: Path, name: str) -> tuple[Sample, ...]:
             columns.append(np.load(path, allow_pickle=False))
         except (OSError, EOFError, ValueError) as cause:
             raise BundleError(f"{folder} is damaged: {path.name} cannot be read: {cause}") from cause
-    return tuple(tuple(np.array(each, copy=True) for each in row) for row in zip(*columns))
+    return tuple(tuple(np.array(array, copy=True) for array in row) for row in zip(*columns))
 
 
 def seal(folder: Path, report: Report, target: Target, contract: Contract) -> None:
@@ -164,8 +164,8 @@ def seal(folder: Path, report: Report, target: Target, contract: Contract) -> No
         "model": report.model,
         "made_by": versions(),
         "artifacts": {
-            each.file: {"format": each.format, "scheme": each.scheme, "verdict": each.verdict}
-            for each in report.artifacts
+            artifact.file: {"format": artifact.format, "scheme": artifact.scheme, "verdict": artifact.verdict}
+            for artifact in report.artifacts
         },
         "passed": report.passed,
         "contract": contract.model_dump(mode="json"),
@@ -249,7 +249,7 @@ def inspect(path: Path) -> Description:
     if not path.is_file() or told is None or told["sha256"] != _sha256(path):
         return found
     report, _, _ = open_bundle(folder)
-    delegation = next((each.delegation for each in report.artifacts if each.file == file), None)
+    delegation = next((artifact.delegation for artifact in report.artifacts if artifact.file == file), None)
     return replace(found, delegation=delegation)
 
 
