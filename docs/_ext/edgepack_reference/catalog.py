@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgepack import errors as errors_module
 from edgepack import formats as format_wing
 from edgepack import target, toml
 from edgepack.app import template
+from edgepack.formats.capability import OPERATOR_KINDS, Row
 from edgepack.scheme import SCHEMES, Scheme
 from edgepack_reference.markdown import code, codes, fence, sentence, table
 
@@ -57,20 +59,43 @@ def _budget(budget: target.Budget) -> str:
 
 
 def formats() -> str:
-    """The facts that `edgepack formats` lists, and which scheme each format can carry."""
-    facts = [format_wing.facts(name) for name in format_wing.names()]
+    """The formats, which scheme each can carry, and which layers stay in float."""
+    found = [format_wing.load(name) for name in format_wing.names()]
     overview = table(
         ["format", "about", "file", "extra"],
-        [
-            [code(each["name"]), sentence(each["about"]), code(each["suffix"]), code(each["extra"])]
-            for each in facts
-        ],
+        [[code(each.name), sentence(each.about), code(each.suffix), code(each.extra)] for each in found],
     )
     carried = table(
-        ["scheme", *(code(each["name"]) for each in facts)],
-        [[code(name), *("yes" if name in each["schemes"] else "" for each in facts)] for name in SCHEMES],
+        ["scheme", *(code(each.name) for each in found)],
+        [[code(name), *("yes" if name in each.schemes else "" for each in found)] for name in SCHEMES],
     )
-    return f"## Overview\n\n{overview}\n## Schemes that a format can carry\n\n{carried}"
+    parts = ["## Overview\n", overview, "## Schemes that a format can carry\n", carried]
+    for each in found:
+        if rows := _gaps(each.capabilities().rows):
+            parts.append(f"## Layers that stay in float in `{each.name}`\n")
+            parts.append(table(["layers", "reason", "schemes"], rows))
+    return "\n".join(parts)
+
+
+def _gaps(rows: Iterable[Row]) -> list[list[str]]:
+    """The layers that stay in float, with the reason and the schemes that it concerns."""
+    schemes_of: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for gap in _gaps_of(row):
+            schemes_of.setdefault(gap, []).append(row.scheme)
+    return [[layers, sentence(reason), codes(names)] for (layers, reason), names in schemes_of.items()]
+
+
+def _gaps_of(row: Row) -> Iterator[tuple[str, str]]:
+    """The layers that stay in float in one scheme, and the reason."""
+    for reason in dict.fromkeys(row.gaps.values()):
+        yield ", ".join(kind for kind in OPERATOR_KINDS if row.gaps.get(kind) == reason), reason
+    if row.min_values:
+        kinds = [kind for kind in OPERATOR_KINDS if kind in row.min_values_kinds]
+        layers = "all" if len(kinds) == len(OPERATOR_KINDS) else ", ".join(kinds)
+        yield layers, f"the weight has fewer than {row.min_values} values"
+    if row.whole_file:
+        yield "single layers of a file", row.whole_file
 
 
 def schemes() -> str:
