@@ -73,13 +73,16 @@ def test_what_needs_no_ranges_takes_the_source_as_it_is(calibration: Calibration
     assert not calibration.source.ranges
 
 
-def test_the_recipe_is_no_worse_in_simulation_than_any_single_repair(calibration: Calibration) -> None:
-    reached = ptq.score(calibration, replace(ptq.choose_recipe(calibration), layers={})).ranking_db
+def test_the_recipe_is_no_worse_in_simulation_than_any_single_correction(calibration: Calibration) -> None:
+    """A recipe that clips ranges may score higher, if not with certainty: see `ptq.choose_ranges`."""
+    chosen = ptq.score(calibration, replace(ptq.choose_recipe(calibration), layers={}))
     for rule in RANGE_RULES:
-        assert reached >= ptq.score(calibration, Recipe("w8a8", ranges=rule)).ranking_db - 0.2
+        assert chosen.ranking_db >= ptq.score(calibration, Recipe("w8a8", ranges=rule)).ranking_db - 0.2
     for equalize in ("exact", "clamped"):
-        plain = Recipe("w8a8", ranges="least-error", equalize=equalize, gptq=True)
-        assert reached >= ptq.score(calibration, plain).ranking_db - 0.2
+        plain = Recipe("w8a8", equalize=equalize, gptq=True)
+        assert chosen.ranking_db >= ptq.score(calibration, plain).ranking_db - 0.2
+        clipped = ptq.score(calibration, replace(plain, ranges="least-error"))
+        assert not clipped.is_certainly_above(chosen)
 
 
 def test_the_source_is_left_as_it_was(calibration: Calibration, source: Source) -> None:
