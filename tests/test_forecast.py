@@ -13,7 +13,7 @@ from edgepack.emulator import arm
 from edgepack.forecast import Forecast
 from edgepack.options import BuildOptions
 from edgepack.plan import Plan
-from edgepack.progress import State, Step, Steps
+from edgepack.progress import ProgressState, Step, Steps
 from edgepack.scheme import SchemeName
 
 FILES = {"onnx": 2, "executorch": 1}
@@ -24,9 +24,9 @@ class Shown:
     """A `Progress` that keeps what it is shown."""
 
     def __init__(self) -> None:
-        self.states: list[State] = []
+        self.states: list[ProgressState] = []
 
-    def show(self, state: State) -> None:
+    def show(self, state: ProgressState) -> None:
         self.states.append(state)
 
 
@@ -41,7 +41,7 @@ class Build:
         self.exported: set[tuple[str, str, SchemeName]] = set()
         self.is_calibrated = False
 
-    def run(self) -> list[State]:
+    def run(self) -> list[ProgressState]:
         self.forecast.begin()
         self.steps.begin(Step("load"), "load")
         self.forecast.loaded(devices=self.devices)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from edgepack.progress import Durations, State, Step, Steps
+from edgepack.progress import Durations, ProgressState, Step, Steps
 
 LOAD, BUNDLE = Step("load"), Step("bundle")
 FLOAT, INT8 = Step("export", "onnx", "fp32"), Step("export", "onnx", "w8a8")
@@ -21,9 +21,9 @@ class Watch:
     """A `Progress` that keeps what it is shown, and a clock that the test moves."""
 
     now: float = 0.0
-    states: list[State] = field(default_factory=list)
+    states: list[ProgressState] = field(default_factory=list)
 
-    def show(self, state: State) -> None:
+    def show(self, state: ProgressState) -> None:
         self.states.append(state)
 
     def clock(self) -> float:
@@ -112,7 +112,7 @@ def test_an_estimate_is_the_typical_one_scaled_as_the_most_similar_steps_were() 
 
 
 def test_a_step_that_overruns_never_leaves_less_than_a_share_of_its_own_time() -> None:
-    state = State(1, 2, "run", 0.5, step_seconds=10.0, rest_seconds=5.0, is_known=True)
+    state = ProgressState(1, 2, "run", 0.5, step_seconds=10.0, rest_seconds=5.0, is_known=True)
     assert state.seconds_left(0) == 15
     assert state.seconds_left(4) == 11
     assert state.seconds_left(40) == 15

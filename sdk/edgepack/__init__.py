@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from edgepack.formats import Description
     from edgepack.options import BuildKeywords, BuildOptions, CompressionOptions, ModelKeywords, Pruning
     from edgepack.plan import Plan, TargetPlan
-    from edgepack.progress import Progress
+    from edgepack.progress import Progress, ProgressState
     from edgepack.recipe import Recipe, RecipeFile, Step
     from edgepack.report import Artifact, Check, Cost, Figures, Omission, Report, Tried
     from edgepack.scheme import Scheme
@@ -85,6 +85,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "Progress",
+    "ProgressState",
     "Pruning",
     "Recipe",
     "RecipeFile",
@@ -129,7 +130,7 @@ _MODULES = {
     "formats": ("Description",),
     "options": ("BuildKeywords", "BuildOptions", "CompressionOptions", "ModelKeywords", "Pruning"),
     "plan": ("Plan", "TargetPlan"),
-    "progress": ("Progress",),
+    "progress": ("Progress", "ProgressState"),
     "recipe": ("Recipe", "RecipeFile", "Step"),
     "report": ("Artifact", "Check", "Cost", "Figures", "Omission", "Report", "Tried"),
     "scheme": ("Scheme",),

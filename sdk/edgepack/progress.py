@@ -66,7 +66,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class State:
+class ProgressState:
     """Where a command is: at the beginning of a step, or at its end."""
 
     number: int
@@ -92,7 +92,7 @@ class State:
 class Progress(Protocol):
     """Shows how far a command is."""
 
-    def show(self, state: State) -> None:
+    def show(self, state: ProgressState) -> None:
         """Called when a step begins, and once at the end, with `number` and `total` equal."""
         ...
 
@@ -100,7 +100,7 @@ class Progress(Protocol):
 class Silent:
     """A `Progress` that shows nothing."""
 
-    def show(self, state: State) -> None:
+    def show(self, state: ProgressState) -> None:
         """Nothing."""
 
 
@@ -192,7 +192,7 @@ class Steps:
         self._end_running()
         self._expected.clear()
         self._fraction = 1.0
-        self._progress.show(State(self._number, self._number, "", 1.0, 0.0, 0.0, True))
+        self._progress.show(ProgressState(self._number, self._number, "", 1.0, 0.0, 0.0, True))
 
     def _take(self, step: Step) -> None:
         """Take `step`, or one of its kind and format, from those expected."""
@@ -215,7 +215,7 @@ class Steps:
         total = self._shown_total()
         self._shown = self._number, total
         is_known = self._number > _LEARNED
-        state = State(self._number, total, text, self._fraction, estimate, rest, is_known)
+        state = ProgressState(self._number, total, text, self._fraction, estimate, rest, is_known)
         self._progress.show(state)
 
     def _shown_total(self) -> int:

@@ -10,11 +10,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from edgepack.cli.screen.progress import ProgressLine
-from edgepack.progress import State
+from edgepack.progress import ProgressState
 
 
-def state(number: int, text: str, left: float, *, is_known: bool = True) -> State:
-    return State(number, 3, text, number / 3, left, 0.0, is_known)
+def state(number: int, text: str, left: float, *, is_known: bool = True) -> ProgressState:
+    return ProgressState(number, 3, text, number / 3, left, 0.0, is_known)
 
 
 def written(console: Console) -> str:

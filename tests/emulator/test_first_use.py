@@ -15,7 +15,7 @@ import edgepack
 from edgepack import resources, target
 from edgepack.emulator import arm
 from edgepack.emulator.arm import cache, fetch
-from edgepack.progress import State
+from edgepack.progress import ProgressState
 from edgepack.report import Check, Report
 
 PI_5 = target.load("raspberry-pi-5")
@@ -60,7 +60,7 @@ class Told:
     def __init__(self) -> None:
         self.steps: list[str] = []
 
-    def show(self, state: State) -> None:
+    def show(self, state: ProgressState) -> None:
         self.steps.append(state.text)
 
 

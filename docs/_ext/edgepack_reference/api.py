@@ -11,8 +11,6 @@ from edgepack_reference import models
 
 _ON_FORMAT_PAGE = ("Delegate", "Delegation", "Description", "Outside", "Target")
 """Types that the page of the format protocol documents."""
-_PARTS = ("progress.State",)
-"""Types that members of the exported types take."""
 
 
 def reference() -> str:
@@ -31,7 +29,7 @@ def reference() -> str:
         models.keywords(BuildOptions, without=("model",)),
     ]
     if types:
-        parts += ["## Types\n", _documented("autoclass", [*types, *_PARTS], ":members:")]
+        parts += ["## Types\n", _documented("autoclass", types, ":members:")]
     parts += ["## Errors\n", _documented("autoexception", errors, ":show-inheritance:")]
     return "\n".join(parts)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from edgepack.cli.screen.page import NOTE, PASS
 from edgepack.cli.screen.tables import shortened
-from edgepack.progress import State
+from edgepack.progress import ProgressState
 
 _REFRESHES = 4
 """Times a second that the live line is drawn."""
@@ -28,10 +28,10 @@ class ProgressLine:
         self._console = console
         self._clock = clock
         self._begun = self._since = clock()
-        self._state: State | None = None
+        self._state: ProgressState | None = None
         self._live: Live | None = None
 
-    def show(self, state: State) -> None:
+    def show(self, state: ProgressState) -> None:
         """A step begins, or all of them are over."""
         self._state, self._since = state, self._clock()
         if not state.text:
@@ -81,7 +81,7 @@ class ProgressLine:
         return line.append(shortened(state.text, max(1, self._console.width - 1 - cell_len(line.plain))))
 
 
-def _left(state: State, since: float) -> str:
+def _left(state: ProgressState, since: float) -> str:
     """The time left in words; empty while too little is known."""
     if not state.is_known:
         return ""
