@@ -22,6 +22,7 @@ from edgepack.evaluate.host import MEGABYTE
 from edgepack.evaluate.model_file import ModelFile, Reference
 from edgepack.forecast import Forecast
 from edgepack.formats import Exported
+from edgepack.formats.stored_scheme import float_reason
 from edgepack.model import source as sources
 from edgepack.model.source import Source
 from edgepack.options import Pruning
@@ -38,6 +39,8 @@ class Export:
 
     exported: Exported
     seconds: float
+    float_reason: str = ""
+    """Why the files are float although the recipe is not; empty where they are not."""
 
 
 @dataclass
@@ -144,6 +147,8 @@ class Candidates:
         is_new = self._key(recipe) not in self.state.exports
         self.state.forecast.candidate(self.wanted, self.format, recipe.scheme, is_new=is_new)
         export = self._export(recipe)
+        if export.float_reason and self.base:
+            return self._float(export)
         artifacts = tuple(self._artifact(recipe, export, path) for path in export.exported.models)
         what = f"pruned {recipe.scheme}" if self._is_pruned else recipe.scheme
         is_model_itself = recipe.is_float and not self._is_pruned
@@ -170,7 +175,7 @@ class Candidates:
             step = Step("export", self.format, recipe.scheme)
             self.state.steps.begin(step, f"export {self._title(recipe)}")
             self.state.exports[key] = export = self._written(ready, recipe, notes)
-            files = len(export.exported.models)
+            files = 0 if export.float_reason else len(export.exported.models)
             self.state.forecast.exported(self.wanted, self.format, recipe.scheme, files)
         return self.state.exports[key]
 
@@ -204,7 +209,18 @@ class Candidates:
             exported = module.export(sources.for_export(ready), recipe, self.wanted.target, path)
         except ExportError as cause:
             raise ExportError(str(cause), hint=self._other_formats()) from cause
-        return Export(replace(exported, notes=(*exported.notes, *notes)), time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        description = module.describe(exported.models[0])
+        reason = float_reason(description, recipe, module.capabilities(self.wanted.target))
+        return Export(replace(exported, notes=(*exported.notes, *notes)), seconds, reason)
+
+    def _float(self, export: Export) -> Candidate:
+        """The float files in the place of an export in which no weight is quantized, with the reason."""
+        assert self.base is not None
+        floats = self(Recipe(self.base.recipe.scheme))
+        notes = (export.float_reason, *export.exported.notes)
+        artifacts = (replace(artifact, notes=(*artifact.notes, *notes)) for artifact in floats.artifacts)
+        return replace(floats, artifacts=tuple(artifacts), no_gain=export.float_reason)
 
     def _other_formats(self) -> str:
         """Which of the target's other formats can carry the model: each is tried, in float."""

@@ -20,6 +20,7 @@ from edgepack.app import escaping
 from edgepack.contract import Contract
 from edgepack.contract.expected import Expected
 from edgepack.errors import TargetError
+from edgepack.scheme import SCHEMES
 from edgepack.target import Platform
 from edgepack.toml import Strict
 
@@ -87,6 +88,16 @@ class App:
     expected: Expected
     versions: Mapping[str, str]
     """Versions of the packages that wrote the model file, by name."""
+
+    @property
+    def has_int8_arithmetic(self) -> bool:
+        """The model file's layers compute in int8."""
+        return SCHEMES[self.scheme].has_int8_arithmetic
+
+    @property
+    def is_half(self) -> bool:
+        """The model file is in 16-bit floats."""
+        return SCHEMES[self.scheme].is_half
 
     @property
     def module(self) -> str:

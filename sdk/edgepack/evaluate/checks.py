@@ -14,18 +14,21 @@ from edgepack.emulator.job import Death
 from edgepack.evaluate.host import Run
 from edgepack.options import CompressionOptions
 from edgepack.report import Check, Figures
-from edgepack.scheme import SCHEMES, SchemeName
+from edgepack.scheme import SCHEMES, Scheme, SchemeName
 from edgepack.target import Budget
 
 FLOAT_SQNR_DB: dict[SchemeName, float] = {"fp32": 60.0, "fp16": 30.0}
 """Lowest SQNR of a float file. Rounding alone stays above it: fp32 gives about 120 dB, a network computed
 in fp16 40 to 60."""
 
-REPEATS: dict[SchemeName, float] = {
-    **dict.fromkeys(SCHEMES, 0.999),
-    "fp32": 0.9999,
-    **dict.fromkeys(("w8a8", "w8d", "w8", "w4"), 0.99),
-}
+
+def _lowest_cosine(scheme: Scheme) -> float:
+    if scheme.weights == "integer":
+        return 0.99
+    return 0.9999 if scheme.is_float and not scheme.is_half else 0.999
+
+
+REPEATS: dict[SchemeName, float] = {name: _lowest_cosine(scheme) for name, scheme in SCHEMES.items()}
 """Lowest cosine between the outputs of a file when it was built and on another machine: int8 kernels
 differ by single codes between processors, float kernels by the order of their sums."""
 
