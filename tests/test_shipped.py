@@ -134,6 +134,7 @@ def test_the_protocol_is_what_these_tests_take_it_for() -> None:
         "import_runtime",
         "min_delegated",
         "no_gain",
+        "files",
         "variant",
         "weight_storage",
     }

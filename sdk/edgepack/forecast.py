@@ -126,7 +126,7 @@ class Forecast:
 
     def _runs(self, wanted: TargetPlan, name: str, scheme: SchemeName, *, is_new: bool) -> list[Step]:
         """Runs of a candidate's files: on this host where they are new, and on the target's device."""
-        files = self._files.get(_variant(wanted, name), len(formats.load(name).reads))
+        files = self._files.get(_variant(wanted, name), formats.load(name).files(wanted.target))
         if not formats.runs(name):
             return []
         on_device = self._devices and not arm.unsuited(wanted.target, name)

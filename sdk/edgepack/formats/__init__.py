@@ -140,6 +140,10 @@ class LoadedFormat:
         """Cache key: targets with equal variants get the same file. By default all targets do."""
         return self._call("variant", "", target)
 
+    def files(self, target: Target) -> int:
+        """How many model files an export for a target writes, for the forecast of steps; by default 1."""
+        return self._call("files", 1, target)
+
     def no_gain(self, kind: PruneKind, target: Target) -> str:
         """Why a kind of pruning makes files for a target neither smaller nor faster; empty where it does.
 

@@ -44,6 +44,11 @@ def variant(target: Target) -> str:
     return f"{chosen.provider}, opset {chosen.opset}"
 
 
+def files(target: Target) -> int:
+    """The `.onnx`, and the `.ort` for ONNX Runtime's CPU provider."""
+    return 2 if _options(target).provider == "cpu" else 1
+
+
 def _options(target: Target) -> Options:
     return format_options.of(target, "onnx", Options)
 
