@@ -302,7 +302,7 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
             raise ExportError(f"format {format_name} cannot be written here: {problem}")
     few = [name for name in SCHEMES if SCHEMES[name].has_few_values]
     if settled.recover and not settled.pruning and not any(step.scheme in few for step in steps):
-        omitted.append(Omission("recovery", f"nothing is pruned, and no {' or '.join(sorted(few))} tried"))
+        omitted.append(Omission("fine-tuning", f"nothing is pruned, and no {' or '.join(sorted(few))} tried"))
     if not device.template:
         omitted.append(Omission("app", f"no app template is shipped for {device.platform} yet"))
     else:

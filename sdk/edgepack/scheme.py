@@ -152,6 +152,9 @@ _TABLE = (
 SCHEMES: Mapping[str, Scheme] = MappingProxyType({scheme.name: scheme for scheme in _TABLE})
 """Every scheme by its short name, in the order in which they are listed."""
 
+INT8 = SCHEMES["w8a8"]
+"""Full integer quantization in 8 bits, the default of static post-training quantization."""
+
 
 def _known(name: str) -> str:
     if name not in SCHEMES:

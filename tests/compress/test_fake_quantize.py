@@ -1,4 +1,4 @@
-"""Fake quantization that can be trained: what runtimes compute, with gradients."""
+"""Fake quantization: what runtimes compute, with gradients."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_written_palette_is_the_weight_itself(module: GraphModule) -> None:
     assert torch.allclose(_weight(faked, module), module.get_parameter(POINTWISE), atol=1e-6)
 
 
-def test_a_palette_holds_no_more_values_than_its_bits_tell(module: GraphModule) -> None:
+def test_a_palette_has_two_to_the_bits_values(module: GraphModule) -> None:
     with torch.no_grad():
         assert len(_weight(FakeQuantized(module, Recipe("p4"), {}), module).unique()) == 16
 
@@ -69,7 +69,7 @@ def test_a_sparse_palette_keeps_its_zeros(module: GraphModule) -> None:
 
 
 @pytest.mark.parametrize(("name", "levels"), [("coreml", 15), ("executorch", 16)])
-def test_four_bits_have_a_scale_a_block(module: GraphModule, name: str, levels: int) -> None:
+def test_four_bit_weights_have_one_scale_per_block(module: GraphModule, name: str, levels: int) -> None:
     weight = module.get_parameter(POINTWISE).detach().flatten(1)
     blocks = formats.load(name).weight_storage().in_blocks(weight).unflatten(1, (2, 32))
     assert all(len(block.unique()) <= levels for row in blocks for block in row)
@@ -83,7 +83,7 @@ def test_layers_in_float_stay_as_they_are(fashion: Source, module: GraphModule) 
     assert torch.equal(FakeQuantized(module, floats, {})(*fashion.example)[0], module(*fashion.example)[0])
 
 
-def test_training_through_it_makes_weights_that_quantize_better(fashion: Source, module: GraphModule) -> None:
+def test_training_improves_quantized_weights(fashion: Source, module: GraphModule) -> None:
     assert fashion.module is not None
     assert fashion.calib is not None
 
@@ -92,7 +92,9 @@ def test_training_through_it_makes_weights_that_quantize_better(fashion: Source,
         return FakeQuantized(given, Recipe("p4"), {})
 
     before = module.get_parameter(POINTWISE).detach().clone()
-    ended = distill(module, fashion.module, fashion.calib, classifier=True, steps=20, rate=0.002, fake=fake)
+    ended = distill(
+        module, fashion.module, fashion.calib, classifier=True, steps=20, rate=0.002, fake_quantize=fake
+    )
     assert ended.after.sqnr_db > ended.before.sqnr_db
     assert torch.equal(module.get_parameter(POINTWISE), before)
     assert len(ended.module.get_parameter(POINTWISE).unique()) <= 16

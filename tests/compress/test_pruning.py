@@ -1,4 +1,4 @@
-"""Pruning: smaller by count, still the same outputs' shapes, and refused where it cannot be."""
+"""Pruning: counts decrease, output shapes stay, and invalid requests are refused."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ def _module(fashion: Source) -> nn.Module:
 
 
 class _Flat(nn.Module):
-    """A model as edgepack holds it: what it answers is a tuple."""
+    """A model that returns a tuple, as edgepack captures it."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        answer = self.model(*inputs)
-        return answer if isinstance(answer, tuple) else (answer,)
+        output = self.model(*inputs)
+        return output if isinstance(output, tuple) else (output,)
 
 
-def test_half_of_the_channels_go_and_the_graph_computes_less(fashion: Source) -> None:
+def test_half_of_the_channels_are_removed(fashion: Source) -> None:
     given = copy.deepcopy(_module(fashion).state_dict())
     pruned = prune.structured(_module(fashion), fashion.example, 0.5)
     assert pruned.before.parameters == 23_754
     assert pruned.before.multiply_adds == 2_274_880
     assert pruned.after.parameters < 0.35 * pruned.before.parameters
     assert pruned.after.multiply_adds < 0.35 * pruned.before.multiply_adds
-    assert pruned.kept["stem"] == (16, 8)
-    assert pruned.kept["blocks.4.pointwise"] == (128, 64)
-    assert "classifier" not in pruned.kept
+    assert pruned.channels["stem"] == (16, 8)
+    assert pruned.channels["blocks.4.pointwise"] == (128, 64)
+    assert "classifier" not in pruned.channels
     assert all(torch.equal(given[name], each) for name, each in _module(fashion).state_dict().items())
 
 
-def test_what_is_left_exports_and_answers_in_the_same_shape(fashion: Source) -> None:
+def test_a_pruned_module_exports_with_the_same_output_shape(fashion: Source) -> None:
     pruned = prune.structured(_module(fashion), fashion.example, 0.5)
     program = capture.captured(pruned.module, fashion.example)
-    (answer,) = program.module()(*fashion.example)
-    assert answer.shape == (1, 10)
-    assert torch.allclose(answer, pruned.module(*fashion.example)[0], atol=1e-4)
+    (output,) = program.module()(*fashion.example)
+    assert output.shape == (1, 10)
+    assert torch.allclose(output, pruned.module(*fashion.example)[0], atol=1e-4)
     assert sum(each.numel() for each in program.state_dict.values()) < 0.35 * sum(
         each.numel() for each in fashion.exported.state_dict.values()
     )
 
 
-def test_the_weakest_channels_go_and_the_same_ones_each_time(fashion: Source) -> None:
+def test_the_smallest_channels_are_removed_repeatably(fashion: Source) -> None:
     twice = [prune.structured(_module(fashion), fashion.example, 0.3).module for _ in range(2)]
     states = [each.state_dict() for each in twice]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -90,7 +90,7 @@ def test_channels_that_are_outputs_stay() -> None:
 
     example = (torch.randn(1, 3, 8, 8),)
     pruned = prune.structured(_Flat(Two()), example, 0.5)
-    assert pruned.kept == {"third": (32, 16)}
+    assert pruned.channels == {"third": (32, 16)}
     assert [each.shape[1] for each in pruned.module(*example)] == [5, 16]
 
 
@@ -99,13 +99,13 @@ def test_wide_layers_keep_a_multiple_of_eight() -> None:
         nn.Conv2d(3, 100, 1), nn.ReLU(), nn.Conv2d(100, 20, 1), nn.Conv2d(20, 12, 1), nn.Conv2d(12, 4, 1)
     )
     pruned = prune.structured(_Flat(net), (torch.randn(1, 3, 4, 4),), 0.3)
-    assert pruned.kept == {"0": (100, 72), "2": (20, 16), "3": (12, 8)}
+    assert pruned.channels == {"0": (100, 72), "2": (20, 16), "3": (12, 8)}
     few = prune.structured(_Flat(net), (torch.randn(1, 3, 4, 4),), 0.7)
-    assert few.kept == {"0": (100, 32), "2": (20, 6), "3": (12, 4)}
+    assert few.channels == {"0": (100, 32), "2": (20, 6), "3": (12, 4)}
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, 1.5])
-def test_a_ratio_that_is_no_share_is_refused(fashion: Source, ratio: float) -> None:
+def test_a_ratio_outside_0_to_1_is_refused(fashion: Source, ratio: float) -> None:
     for kind in (prune.structured, prune.unstructured):
         with pytest.raises(PlanError, match="between 0 and 1"):
             kind(_module(fashion), fashion.example, ratio)
@@ -114,17 +114,17 @@ def test_a_ratio_that_is_no_share_is_refused(fashion: Source, ratio: float) -> N
 def test_a_ratio_that_would_remove_a_whole_layer_is_refused(fashion: Source) -> None:
     with pytest.raises(PlanError, match=r"would remove the whole layer '\S+' of 16 channels") as caught:
         prune.structured(_module(fashion), fashion.example, 0.95)
-    assert caught.value.hint == "up to 0.93 leaves it one"
-    assert prune.structured(_module(fashion), fashion.example, 0.93).kept["stem"] == (16, 1)
+    assert caught.value.hint == "a ratio of up to 0.93 leaves one channel"
+    assert prune.structured(_module(fashion), fashion.example, 0.93).channels["stem"] == (16, 1)
 
 
-def test_a_ratio_that_takes_out_nothing_is_refused() -> None:
+def test_a_ratio_that_removes_no_channel_is_refused() -> None:
     net = _Flat(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)))
     with pytest.raises(PlanError, match="no channel"):
         prune.structured(net, (torch.randn(1, 8),), 0.05)
 
 
-def test_a_forward_that_holds_a_channel_count_is_told() -> None:
+def test_a_forward_with_a_fixed_channel_count_is_refused() -> None:
     class Fixed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -140,15 +140,15 @@ def test_a_forward_that_holds_a_channel_count_is_told() -> None:
     assert "number of channels" in caught.value.hint
 
 
-def test_a_graph_without_layers_is_told(fashion: Source) -> None:
+def test_a_graph_without_layers_is_refused(fashion: Source) -> None:
     with pytest.raises(SourceError, match="the model is a graph"):
         prune.structured(fashion.exported.module(), fashion.example, 0.5)
 
 
-def test_without_torch_pruning_the_command_is_told(
+def test_a_missing_torch_pruning_is_reported(
     process: Callable[..., object], without: Callable[..., dict[str, str]]
 ) -> None:
-    code = "from edgepack.compress import prune; print(prune.cannot_prune())"
+    code = "from edgepack.compress import pruning; print(pruning.cannot_prune())"
     ended = process(code=code, env=without("torch_pruning"))
     assert ended.out.strip() == "torch-pruning not installed; pip install 'edgepack[prune]'"  # type: ignore[attr-defined]
     assert prune.cannot_prune() == ""
@@ -169,7 +169,7 @@ def test_single_weights_are_zero_where_they_are_smallest(fashion: Source, form: 
     assert pruned.after.parameters == pruned.before.parameters
 
 
-def test_two_of_four_input_channels_stay_and_they_are_the_largest(fashion: Source) -> None:
+def test_the_two_largest_of_four_input_channels_stay(fashion: Source) -> None:
     pruned = prune.n_of_m(_module(fashion), fashion.example, 2, 4)
     before, after = _module(fashion).state_dict(), pruned.module.state_dict()
     name = "model.blocks.2.pointwise.weight"
@@ -180,12 +180,12 @@ def test_two_of_four_input_channels_stay_and_they_are_the_largest(fashion: Sourc
     assert torch.equal(after["model.stem.weight"], before["model.stem.weight"])
 
 
-def test_a_kernel_s_places_are_sparse_each_along_the_channels() -> None:
+def test_each_kernel_position_is_sparse_along_the_channels() -> None:
     net = _Flat(nn.Conv2d(8, 8, 3))
     weight = prune.n_of_m(net, (torch.randn(1, 8, 5, 5),), 1, 4).module.state_dict()["model.weight"]
     assert torch.equal((weight.unflatten(1, (2, 4)) != 0).sum(2), torch.ones(8, 2, 3, 3, dtype=torch.long))
 
 
-def test_a_pattern_that_keeps_all_is_refused(fashion: Source) -> None:
+def test_a_pattern_that_keeps_all_weights_is_refused(fashion: Source) -> None:
     with pytest.raises(PlanError, match="4:4"):
         prune.n_of_m(_module(fashion), fashion.example, 4, 4)

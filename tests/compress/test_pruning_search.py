@@ -1,4 +1,4 @@
-"""Pruning of a source by a share given by hand, or by the largest share within the goal."""
+"""Pruning of a source by a given ratio, or by the largest ratio that meets the goal."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NONE = TrainingBudget(0.0, None, 0)
 def _prune(
     source: Source, pruning: Pruning, goal: CompressionOptions, budget: TrainingBudget = NONE
 ) -> tuple[PrunedSource | None, list[str]]:
-    told: list[str] = []
-    return pruning_search.prune(source, pruning, goal, budget, told.append), told
+    lines: list[str] = []
+    return pruning_search.prune(source, pruning, goal, budget, lines.append), lines
 
 
 def _values(source: Source) -> int:
@@ -34,13 +34,13 @@ def _values(source: Source) -> int:
 
 @pytest.fixture(scope="module")
 def narrow(small_source: Source) -> PrunedSource:
-    found, told = _prune(small_source, Pruning("channels", 0.3), CompressionOptions(min_agreement=100))
+    found, lines = _prune(small_source, Pruning("channels", 0.3), CompressionOptions(min_agreement=100))
     assert found is not None
-    assert told == ["prune 0.3"]
+    assert lines == ["prune 0.3"]
     return found
 
 
-def test_a_share_by_hand_stays_even_where_the_goal_is_missed(narrow: PrunedSource) -> None:
+def test_a_given_ratio_is_used_even_if_it_misses_the_goal(narrow: PrunedSource) -> None:
     assert narrow.by_hand
     assert narrow.report.what == "0.3"
     assert narrow.report.agreement is not None
@@ -49,9 +49,7 @@ def test_a_share_by_hand_stays_even_where_the_goal_is_missed(narrow: PrunedSourc
     assert narrow.report.recovery_steps == 0
 
 
-def test_the_smaller_source_is_a_source_held_against_the_whole_model(
-    narrow: PrunedSource, small_source: Source
-) -> None:
+def test_a_pruned_source_is_compared_with_the_whole_model(narrow: PrunedSource, small_source: Source) -> None:
     smaller = narrow.source
     assert _values(smaller) < 0.7 * _values(small_source)
     assert narrow.report.after.parameters < 0.7 * narrow.report.before.parameters
@@ -65,52 +63,52 @@ def test_the_smaller_source_is_a_source_held_against_the_whole_model(
     for sample in rows:
         one, other = run(smaller.module, sample)[0], run(graph, sample)[0]
         assert one == pytest.approx(other, rel=1e-4, abs=1e-4)
-    assert _values(small_source) == 22528, "the whole model is left as it was"
+    assert _values(small_source) == 22528, "the whole model is not changed"
 
 
 def test_single_weights_become_zeros(small_source: Source) -> None:
-    found, told = _prune(small_source, Pruning("weights", 0.5), CompressionOptions())
+    found, lines = _prune(small_source, Pruning("weights", 0.5), CompressionOptions())
     assert found is not None
-    assert told == ["prune weights:0.5"]
+    assert lines == ["prune weights:0.5"]
     assert found.report.after.parameters == found.report.before.parameters
     assert found.report.after.nonzero == pytest.approx(0.5 * found.report.before.nonzero, rel=0.2)
 
 
-def test_auto_takes_the_largest_share_within_the_goal(small_source: Source, narrow: PrunedSource) -> None:
+def test_auto_uses_the_largest_ratio_that_meets_the_goal(small_source: Source, narrow: PrunedSource) -> None:
     assert narrow.report.agreement is not None
     goal = CompressionOptions(min_agreement=narrow.report.agreement)
-    found, told = _prune(small_source, Pruning("channels", None), goal)
+    found, lines = _prune(small_source, Pruning("channels", None), goal)
     assert found is not None
     assert not found.by_hand
     assert found.report.what in ("0.5", "0.4", "0.3")
     assert found.report.agreement is not None
     assert found.report.agreement >= narrow.report.agreement
-    missed = [each for each in told if "misses the goal" in each]
+    missed = [each for each in lines if "misses the goal" in each]
     assert len(missed) == [0.5, 0.4, 0.3].index(float(found.report.what))
 
 
-def test_auto_prunes_nothing_where_no_share_meets_the_goal(small_source: Source) -> None:
-    found, told = _prune(
+def test_auto_prunes_nothing_if_no_ratio_meets_the_goal(small_source: Source) -> None:
+    found, lines = _prune(
         small_source, Pruning("channels", None), CompressionOptions(max_drop=0, min_agreement=100)
     )
     assert found is None
-    assert told[-1].startswith("pruned by 0.1: agreement ")
-    assert told[-1].endswith("misses the goal")
+    assert lines[-1].startswith("pruned by 0.1: agreement ")
+    assert lines[-1].endswith("misses the goal")
 
 
-def test_recovery_brings_back_some_of_what_was_lost(small_source: Source, narrow: PrunedSource) -> None:
-    found, told = _prune(
+def test_fine_tuning_recovers_some_agreement(small_source: Source, narrow: PrunedSource) -> None:
+    found, lines = _prune(
         small_source, Pruning("channels", 0.3), CompressionOptions(), TrainingBudget(0.0, 60, 0)
     )
     assert found is not None
-    assert told == ["prune 0.3", "fine-tune the pruned model, 60 steps"]
+    assert lines == ["prune 0.3", "fine-tune the pruned model, 60 steps"]
     assert found.report.recovery_steps == 60
     assert found.report.agreement_unrecovered == narrow.report.agreement
     assert found.report.agreement is not None
     assert found.report.agreement > (narrow.report.agreement or 0)
 
 
-def test_recovery_without_samples_and_auto_without_classes_are_refused(small_source: Source) -> None:
+def test_fine_tuning_without_samples_and_auto_without_classes_are_refused(small_source: Source) -> None:
     with pytest.raises(PlanError, match="fine-tuning needs samples to train on: give --calib"):
         _prune(
             replace(small_source, calib=None),
@@ -119,5 +117,5 @@ def test_recovery_without_samples_and_auto_without_classes_are_refused(small_sou
             TrainingBudget(1.0, None, 0),
         )
     plain = small_source.contract.model_copy(update={"outputs": (Output(),)})
-    with pytest.raises(PlanError, match="judged by classes, and this model has none: give a share"):
+    with pytest.raises(PlanError, match="judged by classes, and this model has none: give a ratio"):
         _prune(replace(small_source, contract=plain), Pruning("channels", None), CompressionOptions())

@@ -1,4 +1,4 @@
-"""Few-bit weights that learn: as they are stored, so that the written file is better for it."""
+"""Quantization-aware training: the written file is closer to the float model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECIPES = {
     "w4": Recipe("w4"),
     "w4d": Recipe("w4d"),
 }
-"""Of a scheme, the recipe that the search begins with."""
+"""The first recipe of the search, by scheme."""
 SAMPLES = 300
 STEPS = 40
 
@@ -35,7 +35,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _sqnr(given: Source, recipe: Recipe, name: str, folder: Path) -> float:
-    """Of a written file's scores, in dB, each sample's less their mean, which probabilities do not tell."""
+    """SQNR of a written file's scores in dB, less each sample's mean, which probabilities do not contain."""
     module = formats.load(name)
     path = folder / f"{len(list(folder.iterdir()))}{module.suffix}"
     exported = module.export(given, recipe, target.load(DEVICES[name]), path)
@@ -49,23 +49,23 @@ def _sqnr(given: Source, recipe: Recipe, name: str, folder: Path) -> float:
     return 10 * float(np.log10(np.sum(exact**2) / np.sum((found - exact) ** 2)))
 
 
-def test_labels_do_not_lead_away_from_the_float_model(fashion: Source, tmp_path: Path) -> None:
+def test_labels_are_not_used(fashion: Source, tmp_path: Path) -> None:
     assert fashion.calib is not None
     misled = replace(fashion, calib=replace(fashion.calib, labels=(0,) * len(fashion.calib)))
-    learnt, _ = qat.train(
+    trained, _ = qat.train(
         misled, Recipe("w4d"), TrainingBudget(0.0, STEPS, 0), formats.load("executorch").weight_storage()
     )
-    before, after = (_sqnr(each, Recipe("w4d"), "executorch", tmp_path) for each in (fashion, learnt))
+    before, after = (_sqnr(each, Recipe("w4d"), "executorch", tmp_path) for each in (fashion, trained))
     assert after > before + 0.5
 
 
 @pytest.mark.parametrize(("name", "scheme"), [("coreml", "p4"), ("coreml", "w4"), ("executorch", "w4d")])
-def test_the_written_file_is_better_for_it(fashion: Source, name: str, scheme: str, tmp_path: Path) -> None:
+def test_training_improves_the_written_file(fashion: Source, name: str, scheme: str, tmp_path: Path) -> None:
     recipe = RECIPES[scheme]
     ready = ptq.prepare(Calibration(fashion), recipe)
-    learnt, (told, *_) = qat.train(
+    trained, (note, *_) = qat.train(
         ready, recipe, TrainingBudget(0.0, STEPS, 0), formats.load(name).weight_storage()
     )
-    assert told.startswith(f"quantization-aware training of {scheme}, {STEPS} steps: held-out SQNR ")
-    before, after = (_sqnr(each, recipe, name, tmp_path) for each in (ready, learnt))
+    assert note.startswith(f"quantization-aware training of {scheme}, {STEPS} steps: validation SQNR ")
+    before, after = (_sqnr(each, recipe, name, tmp_path) for each in (ready, trained))
     assert after > before + 0.5

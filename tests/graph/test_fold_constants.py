@@ -1,4 +1,4 @@
-"""Values that a graph computes from its parameters by writing in place, which coremltools cannot carry."""
+"""Constant folding of values that a graph computes from its parameters with in-place operators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Cleared(nn.Module):
 
 
 class _Early(_Cleared):
-    """What is cleared is read before, too."""
+    """The bias is also read before it is cleared."""
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         bias = self.layer.bias.clone()
@@ -54,8 +54,8 @@ class _Counting(nn.Module):
         return (x + self.count,)
 
 
-class _Written(nn.Module):
-    """What is written into is computed from the input."""
+class _FromInput(nn.Module):
+    """The modified value is computed from the input."""
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         y = x * 2
@@ -63,15 +63,17 @@ class _Written(nn.Module):
         return (y,)
 
 
-def _settled(net: nn.Module, example: Tensor) -> dict[str, Tensor]:
-    from edgepack.graph.fold_constants import settled
+def _folded(net: nn.Module, example: Tensor) -> dict[str, Tensor]:
+    from edgepack.graph.fold_constants import fold_constants
 
-    return {node.name: value for node, value in settled(captured(net.eval(), (example,)).module()).items()}
+    return {
+        node.name: value for node, value in fold_constants(captured(net.eval(), (example,)).module()).items()
+    }
 
 
-def test_the_written_constant_and_what_depends_on_it_are_computed() -> None:
+def test_a_modified_constant_and_its_dependents_are_folded() -> None:
     net = _Cleared()
-    found = _settled(net, torch.randn(2, 4))
+    found = _folded(net, torch.randn(2, 4))
     kept = torch.tensor([1, 1, 0, 0, 1, 1])
     assert torch.equal(found["clone"], net.layer.bias * kept)
     assert torch.equal(found["mul"], net.layer.bias * kept * 2)
@@ -79,9 +81,10 @@ def test_the_written_constant_and_what_depends_on_it_are_computed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "size"), [(_Early, 4), (_Counting, 2), (_Written, 3), (lambda: nn.Sequential(nn.Linear(4, 2)), 4)]
+    ("net", "size"),
+    [(_Early, 4), (_Counting, 2), (_FromInput, 3), (lambda: nn.Sequential(nn.Linear(4, 2)), 4)],
 )
-def test_all_else_is_left_alone(net: type[nn.Module], size: int) -> None:
+def test_other_values_are_not_folded(net: type[nn.Module], size: int) -> None:
     class Tuple(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -91,10 +94,10 @@ def test_all_else_is_left_alone(net: type[nn.Module], size: int) -> None:
             found = self.model(x)
             return found if isinstance(found, tuple) else (found,)
 
-    assert _settled(Tuple(), torch.randn(2, size)) == {}
+    assert _folded(Tuple(), torch.randn(2, size)) == {}
 
 
-def test_a_net_that_clears_a_constant_is_written_and_answers_right(tmp_path: Path) -> None:
+def test_a_network_that_clears_a_constant_is_converted(tmp_path: Path) -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -18,14 +18,11 @@ from edgepack.graph import ranges
 from edgepack.graph.ranges import Histogram
 from edgepack.model.source import Source
 from edgepack.recipe import Equalization
-from edgepack.scheme import SCHEMES, Scheme
+from edgepack.scheme import INT8, Scheme
 from edgepack.silence import quiet
 
 MOST = 512
 """Calibration samples that are used at most."""
-
-INT8 = SCHEMES["w8a8"]
-"""The scheme that is calibrated for where a recipe has none with static activations."""
 
 Result = TypeVar("Result")
 

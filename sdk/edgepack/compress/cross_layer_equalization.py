@@ -37,7 +37,7 @@ from edgepack.compress.scale_groups import (
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ADDS
 from edgepack.graph.quantization_grid import greatest_code, greatest_weight_code
-from edgepack.scheme import SCHEMES, Scheme
+from edgepack.scheme import INT8, Scheme
 
 _LEAST = 1e-8
 _BOUND = 12 * float(np.log(2))
@@ -61,7 +61,7 @@ def equalize(
     sensitivity: NoiseSensitivity,
     *,
     clamped: bool = False,
-    scheme: Scheme = SCHEMES["w8a8"],
+    scheme: Scheme = INT8,
 ) -> int:
     """Rescale and shift channels of a float graph in place; return how many are scaled.
 

@@ -1,8 +1,7 @@
-"""Recovery: a module that lost accuracy learns again to answer as the float model does.
+"""Knowledge distillation: a module that lost accuracy is fine-tuned to give the float model's outputs.
 
-Knowledge distillation (Hinton et al. 2015, arXiv:1503.02531) on the user's own samples, no labels
-needed. Where they are few, each is mixed with another one of its batch and the float model answers
-the mixture (Beyer et al. 2022, arXiv:2106.05237): a few hundred samples then teach like many.
+The float model is the teacher and the module the student (Hinton et al. 2015, arXiv:1503.02531). The samples
+are the user's own and need no labels; see `distillation_dataset.py` and `distillation_loss.py`.
 """
 
 from __future__ import annotations
@@ -19,56 +18,58 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgepack.compress import distillation_loss
+from edgepack.compress import distillation_dataset
 from edgepack.compress.counts import count
-from edgepack.compress.distillation_loss import Batch, Lesson, Likeness, Run
+from edgepack.compress.distillation_dataset import Batch, DistillationDataset, Model
+from edgepack.compress.distillation_loss import Similarity, similarity, training_loss, validation_loss
 from edgepack.contract.samples import Samples
 from edgepack.errors import PlanError, SourceError
 from edgepack.model.source import Source
 from edgepack.silence import quiet
 
 RATES = (0.02, 0.006, 0.002, 0.0006, 0.0002)
-"""AdamW's learning rates that are tried; a small net learns at a hundred times a large one's."""
-GENTLE = (0.0006, 0.0002, 0.00006)
-"""Those of large nets: more would destroy what they know, and each trial takes long."""
+"""Learning rates of AdamW to try. The best rate of a small network is up to a hundred times that of a large
+one."""
+LARGE_MODEL_RATES = (0.0006, 0.0002, 0.00006)
+"""Those of large models: higher rates destroy their trained weights, and each trial takes long."""
 _LARGE = 1e8
-"""Multiply-adds of a sample from which a net counts as large."""
+"""Multiply-adds per sample from which a model counts as large."""
 _WARM_UP = 20
-"""Steps in which the rate rises, and after which small nets' rates are compared."""
+"""Steps of linear warm-up, after which the rates of small models are compared."""
 _TRIAL = 4
-"""Steps after which large nets' rates are compared."""
-_STEADY = 0.7
-"""The share of all steps before the rate falls to nothing (Hägele et al. 2024, arXiv:2405.18392)."""
-_WORK = 4e9
-"""Multiply-adds of one batch, about: it bounds the memory that training takes."""
+"""Steps after which the rates of large models are compared."""
+_CONSTANT = 0.7
+"""Share of all steps before the rate decays linearly to zero (Hägele et al. 2024, arXiv:2405.18392)."""
+_BATCH_COST = 4e9
+"""About the multiply-adds of one batch, which limits the memory of training."""
 _SMALLEST, _LARGEST = 8, 128
-"""Samples a batch."""
-_EVERY = 50
-"""Least steps between two looks at the held-out samples."""
+"""Limits of the batch size, in samples."""
+_VALIDATE_EVERY = 50
+"""Fewest steps between two validations."""
 _STABLE = 32
-"""In smaller batches, batch norms keep their statistics: those of a batch would be too rough."""
-_SEEN = 512
-"""Samples that give batch norms their statistics at the beginning."""
-_CLIP = 1.0
-"""Longest gradient, as a norm over all weights."""
+"""In smaller batches, batch norms keep their statistics: those of the batch would be too noisy."""
+_STATISTICS = 512
+"""Samples from which the statistics of batch norms are computed before training."""
+_MAX_NORM = 1.0
+"""Gradients are clipped to this L2 norm over all weights."""
 _DECAY = 0.01
-"""AdamW's weight decay."""
+"""Weight decay of AdamW."""
 
 Progress = Callable[[float, str], None]
-"""Told the share of the work that is done, and in words how it goes."""
+"""Called with the share of the work that is done, 0..1, and a description."""
 
 
 @dataclass(frozen=True)
 class Distilled:
-    """A module after recovery."""
+    """A module after distillation."""
 
     module: nn.Module
-    """The best checkpoint; equal to the module that was given where none was better."""
+    """The best checkpoint; equal to the student if training did not improve it."""
     steps: int
-    """Training steps that were run; given as `steps`, they lead to the same module again."""
+    """Training steps that were run. Passed to `distill` as `steps`, they produce the same module again."""
     seconds: float
-    before: Likeness
-    after: Likeness
+    before: Similarity
+    after: Similarity
     notes: tuple[str, ...]
 
 
@@ -82,49 +83,57 @@ def distill(
     steps: int | None = None,
     seed: int = 0,
     rate: float | None = None,
-    fake: Callable[[nn.Module], nn.Module] | None = None,
+    fake_quantize: Callable[[nn.Module], nn.Module] | None = None,
     progress: Progress | None = None,
 ) -> Distilled:
-    """Train a copy of `student` to answer as `teacher` does; neither is changed.
+    """Train a copy of `student` to give the outputs of `teacher`; neither is changed.
 
-    Both take a sample's arrays by position and answer with a tuple of tensors, the first of them scores
-    of classes if `classifier`. A fifth of `samples` measures and picks the best checkpoint. With labels,
-    they are learnt from, too. Weights that are zero stay zero. It ends after `steps`, or, where they are
-    not given, within `minutes`; as many steps with the same seed and number of threads give the same
-    weights. Without a `rate`, the first steps are made with each of `RATES`, and the best one is taken.
-    `fake` makes a module that shares the student's parameters and runs as if it were quantized: that
-    one is trained and measured then.
+    Both take a sample's arrays by position and return a tuple of tensors, the first of them scores of
+    classes [batch, classes] if `classifier`. A fifth of `samples` are validation samples, which select the
+    best checkpoint. Labels are used if the samples have them. Weights that are zero stay zero. Training ends
+    after `steps`, or without them within `minutes`; the same steps, seed and number of threads produce the
+    same weights. Without a learning `rate`, the first steps are run with each of `RATES` (large models:
+    `LARGE_MODEL_RATES`), and the best one is used. `fake_quantize` makes a module that shares the student's
+    parameters and runs as if it were quantized: that module is then trained and validated.
 
-    A loss or a gradient that is no number ends it with the last good checkpoint and a note.
-    Raises PlanError without a bound, SourceError where there are too few samples or nothing to learn.
+    If the loss or a gradient is not finite, training ends with the best checkpoint so far and a note.
+    Raises PlanError without `steps` and `minutes`, and SourceError if there are too few samples or the first
+    output is not floating-point.
     """
     if not steps and minutes <= 0:
-        raise PlanError("recovery needs a bound: give minutes or steps")
+        raise PlanError("distillation needs a limit: give minutes or steps")
     begun = time.perf_counter()
     with quiet():
         module = copy.deepcopy(student).requires_grad_(True)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster
-    run = fake(module) if fake else module
-    size = _size(module, samples)
-    taught = distillation_loss.prepare(run, teacher, samples, classifier=classifier, size=size, seed=seed)
+    model = fake_quantize(module) if fake_quantize else module
+    dataset = distillation_dataset.prepare(
+        model, teacher, samples, classifier=classifier, batch_size=_batch_size(module, samples), seed=seed
+    )
     large = _cost(module, samples) >= _LARGE
-    rates = (rate,) if rate is not None else GENTLE if large else RATES
-    clock = _Clock(steps, begun, 60 * minutes)
-    course = _Course(module, run, taught, rates, _TRIAL if large else _WARM_UP, clock, progress or _silent)
-    course.run_through()
+    training = _Training(
+        module,
+        model,
+        dataset,
+        rates=(rate,) if rate is not None else LARGE_MODEL_RATES if large else RATES,
+        trial=_TRIAL if large else _WARM_UP,
+        schedule=_Schedule(steps, begun, 60 * minutes),
+        progress=progress or _silent,
+    )
+    training.run()
     return Distilled(
         module=module.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-        steps=course.clock.step,
+        steps=training.schedule.step,
         seconds=time.perf_counter() - begun,
-        before=course.before,
-        after=course.after,
-        notes=tuple(course.notes),
+        before=training.before,
+        after=training.after,
+        notes=tuple(training.notes),
     )
 
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """How long a model is trained: for a time, or for a number of steps where a recipe gives one."""
+    """How long a model is trained: for a time in minutes, or for the number of steps of a recipe."""
 
     minutes: float
     steps: int | None
@@ -132,7 +141,7 @@ class TrainingBudget:
 
     @property
     def is_given(self) -> bool:
-        """There is time, or there are steps, to train for."""
+        """Whether there is any time, or any steps, to train for."""
         return bool(self.minutes or self.steps)
 
     def __str__(self) -> str:
@@ -143,12 +152,12 @@ def fine_tune(
     student: nn.Module,
     source: Source,
     budget: TrainingBudget,
-    fake: Callable[[nn.Module], nn.Module] | None = None,
+    fake_quantize: Callable[[nn.Module], nn.Module] | None = None,
 ) -> Distilled:
     """A copy of `student`, distilled from the source's float model on its calibration samples.
 
-    Raises PlanError without calibration samples, SourceError where the source has no float module, and
-    what `distill` raises.
+    `fake_quantize`: see `distill`. Raises PlanError without calibration samples, SourceError if the source
+    has no float module, and everything that `distill` raises.
     """
     if source.calib is None:
         raise PlanError("fine-tuning needs samples to train on: give --calib")
@@ -162,41 +171,41 @@ def fine_tune(
         minutes=budget.minutes,
         steps=budget.steps,
         seed=budget.seed,
-        fake=fake,
+        fake_quantize=fake_quantize,
     )
 
 
-def _silent(done: float, doing: str) -> None:
+def _silent(done: float, description: str) -> None:
     """A `Progress` that shows nothing."""
 
 
-def _size(module: nn.Module, samples: Samples) -> int:
-    """Samples a batch, by what one costs."""
-    return max(_SMALLEST, min(_LARGEST, int(_WORK // _cost(module, samples))))
+def _batch_size(module: nn.Module, samples: Samples) -> int:
+    """Samples per batch, by the cost of one sample."""
+    return max(_SMALLEST, min(_LARGEST, int(_BATCH_COST // _cost(module, samples))))
 
 
 def _cost(module: nn.Module, samples: Samples) -> int:
-    """Multiply-adds of a sample; one at least."""
+    """Multiply-adds per sample; at least 1."""
     example = tuple(torch.from_numpy(array) for array in samples.inputs[0])
     return max(1, count(module, example).multiply_adds)
 
 
 @dataclass
-class _Clock:
-    """When training ends: after a number of steps, or before the time is up.
+class _Schedule:
+    """When training ends, and the learning rate of each step: warm-up, constant, linear decay.
 
-    By time, the rate stays until most of it is used; how many steps follow is settled then, so that
-    the same number of steps can be run again with the same rates.
+    With a time limit, the rate stays constant until `_CONSTANT` of the time is used. The total number of
+    steps is fixed then, so that a later training with as many steps has the same rates.
     """
 
     total: int | None
     begun: float
     limit: float
-    """Seconds; not looked at where the steps are given."""
+    """Seconds; ignored if the number of steps is given."""
     step: int = 0
 
     def __post_init__(self) -> None:
-        self.timed = not self.total
+        self.is_timed = not self.total
 
     @property
     def elapsed(self) -> float:
@@ -209,152 +218,150 @@ class _Clock:
         return self.step / self.total if self.total else self.elapsed
 
     @property
-    def late(self) -> bool:
-        """Whether the time is up before the steps are done."""
-        return self.timed and self.elapsed >= 1
+    def is_late(self) -> bool:
+        """Whether the time limit is exceeded."""
+        return self.is_timed and self.elapsed >= 1
 
     @property
-    def over(self) -> bool:
-        return self.late or (bool(self.total) and self.step >= (self.total or 0))
+    def is_over(self) -> bool:
+        """Whether training ends here: the time is used, or all steps are done."""
+        return self.is_late or (bool(self.total) and self.step >= (self.total or 0))
 
     def restart(self) -> None:
-        """No step was made yet; the time goes on."""
+        """Count steps from 0 again; the time continues."""
         self.step = 0
-        if self.timed:
+        if self.is_timed:
             self.total = None
 
-    def tick(self) -> None:
-        """A step was made."""
+    def advance(self) -> None:
+        """Count a step."""
         self.step += 1
-        if not self.total and self.elapsed >= _STEADY:
-            self.total = math.ceil(self.step / _STEADY)
+        if not self.total and self.elapsed >= _CONSTANT:
+            self.total = math.ceil(self.step / _CONSTANT)
 
     def rate(self) -> float:
-        """The learning rate of the next step, as a share of the highest."""
-        if self.total and self.step >= _STEADY * self.total:
-            return (self.total - self.step) / ((1 - _STEADY) * self.total)
+        """The learning rate of the next step, as a share of the peak rate."""
+        if self.total and self.step >= _CONSTANT * self.total:
+            return (self.total - self.step) / ((1 - _CONSTANT) * self.total)
         return min(1.0, (self.step + 1) / _WARM_UP)
 
 
 @dataclass
-class _Course:
-    """One training: where it stands, and the best so far."""
+class _Training:
+    """The state of one training, with the best checkpoint so far."""
 
     module: nn.Module
-    run: Run
-    lesson: Lesson
+    """The student, which holds the parameters."""
+    model: Model
+    """What runs: the student itself, or its fake-quantized form."""
+    dataset: DistillationDataset
     rates: tuple[float, ...]
     trial: int
     """Steps after which the rates are compared."""
-    clock: _Clock
+    schedule: _Schedule
     progress: Progress
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.before = self.after = self.lesson.likeness(self.run)
+        self.before = self.after = similarity(self.model, self.dataset)
         self.best = _state(self.module)
-        self.zeros = [(each, each != 0) for each in self.module.parameters() if bool((each == 0).any())]
-        self.norms = [each for each in self.module.modules() if isinstance(each, _BatchNorm)]
+        parameters = list(self.module.parameters())
+        self.masks = [(weight, weight != 0) for weight in parameters if bool((weight == 0).any())]
+        self.norms = [layer for layer in self.module.modules() if isinstance(layer, _BatchNorm)]
         self.start(self.rates[0])
 
     def start(self, rate: float) -> None:
-        """Begin to learn, or begin again, at a rate."""
+        """Start or restart training with a peak learning rate."""
         self.peak = rate
-        self.clock.restart()
+        self.schedule.restart()
         self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=rate, weight_decay=_DECAY)
 
-    def run_through(self) -> None:
-        """Train to the end; the module then holds the best checkpoint."""
-        if self.norms and self.lesson.together:
-            self.settle()
-            self.look()
+    def run(self) -> None:
+        """Train to the end; the module then has the weights of the best checkpoint."""
+        if self.norms and self.dataset.batched:
+            self.recompute_statistics()
+            self.validate()
         if len(self.rates) > 1:
             self.start(self.best_rate())
-        every = max(_EVERY, 10 * len(self.lesson.held))
-        for batch in self.lesson.batches():
-            if not self.learn(batch):
-                where = f"step {self.clock.step + 1}: the loss is no finite number any more"
-                self.notes.append(f"recovery stopped at {where}; the last good checkpoint is kept")
+        every = max(_VALIDATE_EVERY, 10 * len(self.dataset.validation))
+        for batch in self.dataset.batches():
+            if not self.train(batch):
+                reason = f"step {self.schedule.step + 1}: the loss is not finite"
+                self.notes.append(f"fine-tuning stopped at {reason}; the best checkpoint is kept")
                 break
-            if self.clock.over or self.clock.step % every == 0:
-                self.look()
-            if self.clock.over:
+            if self.schedule.is_over or self.schedule.step % every == 0:
+                self.validate()
+            if self.schedule.is_over:
                 break
-        if self.clock.late and self.clock.step != self.clock.total:
-            self.notes.append(f"recovery ran out of time at step {self.clock.step}")
+        if self.schedule.is_late and self.schedule.step != self.schedule.total:
+            self.notes.append(f"fine-tuning ran out of time at step {self.schedule.step}")
         if self.after.rank <= self.before.rank:
-            self.notes.append("recovery did not help: the module is as it was")
+            self.notes.append("fine-tuning did not help: the weights are unchanged")
         self.module.load_state_dict(self.best)
 
     def best_rate(self) -> float:
-        """The rate whose first steps bring the module nearest to the float model; all begin alike."""
-        begin, order = _state(self.module), self.lesson.draw.get_state()
-        nearness: dict[float, float] = {}
+        """The rate with the least validation loss after the first steps, each from the same state."""
+        weights, order = _state(self.module), self.dataset.generator.get_state()
+        losses: dict[float, float] = {}
         for rate in self.rates:
             self.start(rate)
-            first = itertools.islice(self.lesson.batches(), min(self.trial, self.clock.total or self.trial))
-            good = all(self.learn(batch) for batch in first)
-            nearness[rate] = -self.lesson.held_loss(self.run) if good else -math.inf
-            self.module.load_state_dict(begin)
-            self.lesson.draw.set_state(order)
-            if self.clock.late:
+            steps = min(self.trial, self.schedule.total or self.trial)
+            is_finite = all(self.train(batch) for batch in itertools.islice(self.dataset.batches(), steps))
+            losses[rate] = validation_loss(self.model, self.dataset) if is_finite else math.inf
+            self.module.load_state_dict(weights)
+            self.dataset.generator.set_state(order)
+            if self.schedule.is_late:
                 break
-        return max(nearness, key=lambda rate: nearness[rate])
+        return min(losses, key=lambda rate: losses[rate])
 
-    def settle(self) -> None:
-        """Give batch norms the statistics of what they see now: pruning has changed it."""
-        pace = [each.momentum for each in self.norms]
-        for each in self.norms:
-            each.reset_running_stats()
-            each.momentum = None  # the mean over all batches
-        with _training(self.norms), torch.no_grad():
-            for inputs in self.lesson.inputs(_SEEN):
-                self.run(*inputs)
-        for each, momentum in zip(self.norms, pace):
-            each.momentum = momentum
+    def recompute_statistics(self) -> None:
+        """Compute the statistics of batch norms again: pruning has changed their inputs."""
+        momenta = [norm.momentum for norm in self.norms]
+        for norm in self.norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches
+        with _updating(self.norms), torch.no_grad():
+            for inputs in self.dataset.training_inputs(_STATISTICS):
+                self.model(*inputs)
+        for norm, momentum in zip(self.norms, momenta):
+            norm.momentum = momentum
 
-    def learn(self, batch: Batch) -> bool:
-        """One step; False, and no step, where the loss or its gradient is not finite."""
-        self.optimizer.param_groups[0]["lr"] = self.peak * self.clock.rate()
+    def train(self, batch: Batch) -> bool:
+        """Run one step. Returns False, without a step, if the loss or its gradient is not finite."""
+        self.optimizer.param_groups[0]["lr"] = self.peak * self.schedule.rate()
         self.optimizer.zero_grad()
-        with _training(self.norms if len(batch.shares) >= _STABLE else []):
-            loss = self.lesson.loss(self.run, batch)
+        with _updating(self.norms if len(batch) >= _STABLE else []):
+            loss = training_loss(self.model, self.dataset, batch)
             loss.backward()
-        length = nn.utils.clip_grad_norm_(self.module.parameters(), _CLIP)
-        if not math.isfinite(float(loss.detach()) + float(length)):
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), _MAX_NORM)
+        if not math.isfinite(float(loss.detach()) + float(norm)):
             return False
         self.optimizer.step()
         with torch.no_grad():
-            for weight, kept in self.zeros:
-                weight.mul_(kept)
-        self.clock.tick()
+            for weight, mask in self.masks:
+                weight.mul_(mask)
+        self.schedule.advance()
         return True
 
-    def look(self) -> None:
-        """Measure on the held-out samples; the best so far is kept."""
-        now = self.lesson.likeness(self.run)
+    def validate(self) -> None:
+        """Run the validation samples, and keep the weights if they are the best so far."""
+        now = similarity(self.model, self.dataset)
         if now.rank > self.after.rank:
             self.after, self.best = now, _state(self.module)
-        self.progress(min(1.0, self.clock.done), f"recover, step {self.clock.step}: {_told(self.after)}")
+        self.progress(min(1.0, self.schedule.done), f"fine-tune, step {self.schedule.step}: {self.after}")
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:
-    return {name: each.detach().clone() for name, each in module.state_dict().items()}
-
-
-def _told(likeness: Likeness) -> str:
-    if likeness.agreement is None:
-        return f"{likeness.sqnr_db:.1f} dB"
-    return f"{likeness.agreement:.1f} % agreement"
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
 @contextmanager
-def _training(norms: list[_BatchNorm]) -> Iterator[None]:
-    """These batch norms take a batch's own statistics and note them; all else stays as at inference."""
-    for each in norms:
-        each.train()
+def _updating(norms: list[_BatchNorm]) -> Iterator[None]:
+    """Within the context, these batch norms use the statistics of each batch and update their own."""
+    for norm in norms:
+        norm.train()
     try:
         yield
     finally:
-        for each in norms:
-            each.eval()
+        for norm in norms:
+            norm.eval()

@@ -1,276 +1,118 @@
-"""A lesson: samples, what the float model answers to them, and how far another module's answers are."""
+"""The loss of distillation, and how similar a student's outputs are to the teacher's.
+
+Scores of classes: the Kullback-Leibler divergence between the class probabilities of teacher and student
+(Hinton et al. 2015, arXiv:1503.02531), and with labels the cross entropy. Other outputs: the mean squared
+error divided by the mean square of the teacher's output.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgepack.contract.samples import Samples
-from edgepack.errors import SourceError
+from edgepack import metrics
+from edgepack.arrays import Array, Sample
+from edgepack.compress.distillation_dataset import Batch, DistillationDataset, Model, Tensors
+from edgepack.compress.logits import logits
 
-HELD_OUT = 5
-"""Every fifth sample, in a seeded order, only measures."""
-LEAST = 10
-"""Fewer samples than this are too few to learn from and to measure on."""
-_HELD_MOST = 2000
-"""No more samples than this are held out: their agreement is known within a point."""
-_MANY = 5000
-"""So many samples to learn from are not mixed: within minutes each is seen a few times only."""
-_LABELS = 0.3
-"""The labels' share of the loss where they are known."""
-
-Tensors = tuple[Tensor, ...]
-Run = Callable[..., Tensors]
-"""A model: input tensors by position, a tuple of tensors out."""
+_LABEL_WEIGHT = 0.3
+"""Share of the cross entropy with the labels in the loss, if labels are known."""
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """How much a module answers as the float model does, on held-out samples."""
+class Similarity:
+    """How similar a model's outputs are to the teacher's, on the validation samples."""
 
     agreement: float | None
-    """Share of the same top answers in %; None where the first output is no class scores."""
+    """Percentage of samples with the teacher's class; None unless the first output is scores of classes."""
     sqnr_db: float
-    """Energy of the float model's answers over that of the difference; NaN where an answer is none."""
+    """Signal-to-quantization-noise ratio of all outputs, in dB."""
     samples: int
 
     @property
     def rank(self) -> tuple[float, float]:
-        """By agreement, as finely as so many samples tell it (a standard error), then by SQNR.
-
-        NaN is the least.
-        """
-        step = 50 / math.sqrt(self.samples)
+        """Sort key: agreement, rounded to one standard error, then SQNR. NaN ranks lowest."""
+        standard_error = 50 / math.sqrt(self.samples)
         sqnr = -math.inf if math.isnan(self.sqnr_db) else self.sqnr_db
-        return (round((self.agreement or 0.0) / step), sqnr)
+        return (round((self.agreement or 0.0) / standard_error), sqnr)
+
+    def __str__(self) -> str:
+        if self.agreement is None:
+            return f"{self.sqnr_db:.1f} dB"
+        return f"{self.agreement:.1f} % agreement"
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Samples of one shape, stacked, and what there is to learn of them."""
+def training_loss(model: Model, dataset: DistillationDataset, batch: Batch) -> Tensor:
+    """The loss of a model on a batch: a scalar with a gradient, 0 if the outputs equal the teacher's.
 
-    inputs: Tensors
-    answers: Tensors
-    """The float model's."""
-    labels: Tensor | None
-    others: Tensor | None
-    """The labels of the samples that were mixed in."""
-    shares: Tensor
-    """How much of each input is the sample itself; the rest is the one mixed in."""
-
-
-@dataclass
-class Lesson:
-    """A float model that answers samples: some to learn from, the others to measure on."""
-
-    teacher: Run
-    samples: Samples
-    classifier: bool
-    """Whether the first output is scores of classes."""
-    size: int
-    """Samples a batch."""
-    together: bool
-    """Whether the models take a batch at once; else one sample after the other."""
-    draw: torch.Generator
-    learnt: list[list[int]]
-    """Indices of the samples to learn from, one list a shape."""
-    held: list[Batch] = field(default_factory=list)
-    probabilities: bool = False
-    """Whether the first output is probabilities and not logits."""
-    known: dict[int, Tensors] = field(default_factory=dict)
-    """The float model's answers so far, by sample, where nothing is mixed."""
-
-    @property
-    def mixes(self) -> bool:
-        """Whether samples are mixed: where they are few, and floats."""
-        few = sum(len(each) for each in self.learnt) < _MANY
-        return few and all(each.dtype.kind == "f" for each in self.samples.inputs[0])
-
-    def batches(self) -> Iterator[Batch]:
-        """Batches without end, each epoch in an order of its own."""
-        while True:
-            parts = [
-                [indices[place] for place in part.tolist()]
-                for indices in self.learnt
-                for part in torch.randperm(len(indices), generator=self.draw).split(self.size)
-            ]
-            full = [part for part in parts if len(part) == self.size] or parts
-            for place in torch.randperm(len(full), generator=self.draw).tolist():
-                yield self._mixed(full[place]) if self.mixes else self.plain(full[place])
-
-    def inputs(self, most: int) -> Iterator[Tensors]:
-        """Up to `most` samples to learn from, as they are, in batches."""
-        for indices in self.learnt:
-            for start in range(0, min(len(indices), most), 2 * self.size):
-                yield _stacked(self.samples, indices[start : start + 2 * self.size])
-
-    def plain(self, indices: list[int]) -> Batch:
-        """The samples as they are; the float model answers each once."""
-        new = [index for index in indices if index not in self.known]
-        if new:
-            rows = self.asked(_stacked(self.samples, new))
-            self.known.update((index, tuple(each[n] for each in rows)) for n, index in enumerate(new))
-        answers = tuple(torch.stack(column) for column in zip(*(self.known[index] for index in indices)))
-        labels = self._labels(indices)
-        return Batch(_stacked(self.samples, indices), answers, labels, labels, torch.ones(len(indices)))
-
-    def _mixed(self, indices: list[int]) -> Batch:
-        """Each sample mixed with another of the batch, and the float model's answers to that."""
-        stacked, labels = _stacked(self.samples, indices), self._labels(indices)
-        shares = torch.rand(len(indices), generator=self.draw)
-        turned = [*range(1, len(indices)), 0]
-        inputs = tuple(_blend(each, each[turned], shares) for each in stacked)
-        others = labels[turned] if labels is not None else None
-        return Batch(inputs, self.asked(inputs), labels, others, shares)
-
-    def asked(self, inputs: Tensors) -> Tensors:
-        """The float model's answers."""
-        with torch.no_grad():
-            return self.answers(self.teacher, inputs)
-
-    def answers(self, model: Run, inputs: Tensors) -> Tensors:
-        """A model's answers to stacked inputs, stacked."""
-        if self.together:
-            return model(*inputs)
-        rows = [model(*one) for one in zip(*(each.split(1) for each in inputs))]
-        return tuple(torch.stack(column) for column in zip(*rows))
-
-    def loss(self, model: Run, batch: Batch) -> Tensor:
-        """How far a model's answers are from what the batch teaches.
-
-        Scores of classes: the Kullback-Leibler divergence of the probabilities (Hinton et al. 2015), with
-        labels the cross entropy, too. Other outputs: the energy of the difference over the output's.
-        """
-        ours = self.answers(model, batch.inputs)
-        compared = [(a, b) for a, b in zip(ours, batch.answers) if b.is_floating_point()]
-        if not self.classifier:
-            return torch.stack([_distance(a, b) for a, b in compared]).sum()
-        scores = self._logits(ours[0])
-        first = _divergence(scores, self._logits(batch.answers[0]))
-        if batch.labels is not None and batch.others is not None:
-            named = _named(scores, batch.labels, batch.others, batch.shares)
-            first = (1 - _LABELS) * first + _LABELS * named
-        return torch.stack([first, *(_distance(a, b) for a, b in compared[1:])]).sum()
-
-    @torch.no_grad()
-    def likeness(self, model: Run) -> Likeness:
-        """How much a model answers as the float model does, on the held-out samples."""
-        same, count, noise, signal = 0, 0, 0.0, 0.0
-        for batch in self.held:
-            ours = self.answers(model, batch.inputs)
-            count += len(batch.shares)
-            same += int((ours[0].argmax(-1) == batch.answers[0].argmax(-1)).sum())
-            noise += sum(float((a.double() - b.double()).square().sum()) for a, b in zip(ours, batch.answers))
-            signal += sum(float(each.double().square().sum()) for each in batch.answers)
-        ratio = signal / noise if noise else math.inf
-        return Likeness(
-            agreement=100 * same / count if self.classifier else None,
-            sqnr_db=10 * math.log10(ratio) if ratio else -math.inf,
-            samples=count,
-        )
-
-    @torch.no_grad()
-    def held_loss(self, model: Run) -> float:
-        """The loss on the held-out samples, a mean over their batches."""
-        losses = [float(self.loss(model, batch)) for batch in self.held]
-        mean = sum(losses) / len(losses)
-        return mean if math.isfinite(mean) else math.inf
-
-    def _labels(self, indices: list[int]) -> Tensor | None:
-        if self.samples.labels is None or not self.classifier:
-            return None
-        return torch.tensor([self.samples.labels[index] for index in indices])
-
-    def _logits(self, scores: Tensor) -> Tensor:
-        return scores.clamp_min(1e-9).log() if self.probabilities else scores
-
-
-def prepare(
-    student: Run, teacher: Run, samples: Samples, *, classifier: bool, size: int, seed: int
-) -> Lesson:
-    """Split `samples` by `seed`, and see how the models take them.
-
-    Raises SourceError where they are too few, or where the model's answers teach nothing.
+    Outputs that are integers do not count.
     """
-    if len(samples) < LEAST:
-        raise SourceError(
-            f"recovery learns from some samples and measures on others: it needs {LEAST} or more, "
-            f"{samples.origin} holds {len(samples)}"
-        )
-    order = np.random.default_rng(seed).permutation(len(samples)).tolist()
-    held = order[::HELD_OUT][:_HELD_MOST]
-    learnt = _by_shape(samples, sorted(set(order) - set(held)))
-    fitting = max(1, min(size, sum(len(each) for each in learnt) // 4))
-    together = all(_takes_batches(each, samples, learnt) for each in (student, teacher))
-    draw = torch.Generator().manual_seed(seed)
-    lesson = Lesson(teacher, samples, classifier, fitting, together, draw, learnt)
-    parts = [part[n : n + size] for part in _by_shape(samples, held) for n in range(0, len(part), size)]
-    lesson.held = [lesson.plain(part) for part in parts]
-    first = lesson.held[0].answers[0]
-    if not first.is_floating_point():
-        raise SourceError(f"the model answers in {first.dtype}: there is nothing to learn from by degrees")
-    sums = first.sum(-1)
-    lesson.probabilities = bool((first >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-3))
-    return lesson
+    outputs = dataset.run(model, batch.inputs)
+    pairs = [pair for pair in zip(outputs, batch.teacher_outputs) if pair[1].is_floating_point()]
+    if not dataset.classifier:
+        return torch.stack([_relative_error(*pair) for pair in pairs]).sum()
+    scores, teacher_scores = (logits(values, dataset.activation) for values in pairs[0])
+    first = _divergence(scores, teacher_scores)
+    if batch.labels is not None and batch.mixed_labels is not None:
+        named = _cross_entropy(scores, batch.labels, batch.mixed_labels, batch.mix_ratios)
+        first = (1 - _LABEL_WEIGHT) * first + _LABEL_WEIGHT * named
+    return torch.stack([first, *(_relative_error(*pair) for pair in pairs[1:])]).sum()
 
 
-def _by_shape(samples: Samples, indices: list[int]) -> list[list[int]]:
-    groups: defaultdict[tuple[tuple[int, ...], ...], list[int]] = defaultdict(list)
-    for index in indices:
-        groups[tuple(each.shape for each in samples.inputs[index])].append(index)
-    return list(groups.values())
+@torch.no_grad()
+def validation_loss(model: Model, dataset: DistillationDataset) -> float:
+    """The mean loss over the validation batches; infinite if one of them is not finite."""
+    losses = [float(training_loss(model, dataset, batch)) for batch in dataset.validation]
+    mean = sum(losses) / len(losses)
+    return mean if math.isfinite(mean) else math.inf
 
 
-def _stacked(samples: Samples, indices: list[int]) -> Tensors:
-    """Samples of one shape as one tensor an input, their batch dimensions joined."""
-    rows = [samples.inputs[index] for index in indices]
-    return tuple(torch.from_numpy(np.concatenate(column)) for column in zip(*rows))
+@torch.no_grad()
+def similarity(model: Model, dataset: DistillationDataset) -> Similarity:
+    """How similar a model's outputs are to the teacher's, on the validation samples."""
+    noise = signal = 0.0
+    classes: list[Array] = []
+    teacher_classes: list[Array] = []
+    for batch in dataset.validation:
+        outputs, references = _arrays(dataset.run(model, batch.inputs)), _arrays(batch.teacher_outputs)
+        of_batch = metrics.energies(zip(outputs, references))
+        noise, signal = noise + of_batch[0], signal + of_batch[1]
+        classes.append(metrics.class_index(outputs[0]).ravel())
+        teacher_classes.append(metrics.class_index(references[0]).ravel())
+    agreement = metrics.agreement(np.concatenate(classes), np.concatenate(teacher_classes))
+    return Similarity(
+        agreement=agreement if dataset.classifier else None,
+        sqnr_db=metrics.decibels(noise, signal),
+        samples=sum(len(batch) for batch in dataset.validation),
+    )
 
 
-def _takes_batches(model: Run, samples: Samples, groups: list[list[int]]) -> bool:
-    """Whether a model answers two samples at once as it answers each alone."""
-    pair = next((group[:2] for group in groups if len(group) > 1), None)
-    if pair is None:
-        return False
-    with torch.no_grad():
-        alone = [model(*_stacked(samples, [index])) for index in pair]
-        try:
-            both = model(*_stacked(samples, pair))
-        except Exception:  # whatever the user's code raises on a batch: then it takes none
-            return False
-    return all(_equal(a, torch.stack(b)) for a, b in zip(both, zip(*alone)))
+def _arrays(outputs: Tensors) -> Sample:
+    """Outputs in double precision."""
+    return tuple(output.double().numpy() for output in outputs)
 
 
-def _equal(both: Tensor, alone: Tensor) -> bool:
-    if both.dim() == 0 or len(both) != 2 or both.numel() != alone.numel():
-        return False
-    one, other = both.double().flatten(), alone.double().flatten()
-    return torch.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True)
-
-
-def _blend(one: Tensor, other: Tensor, shares: Tensor) -> Tensor:
-    weight = shares.to(one.dtype).view(-1, *[1] * (one.dim() - 1))
-    return weight * one + (1 - weight) * other
-
-
-def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:
-    # not softened by a temperature: 1 recovered more than 2 and 4 did
-    logs = [functional.log_softmax(each, -1).flatten(0, -2) for each in (ours, theirs)]
+def _divergence(scores: Tensor, teacher_scores: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of softmax probabilities, the mean over all rows of classes."""
+    # temperature 1: it recovered more accuracy than 2 and 4
+    logs = [functional.log_softmax(values, -1).flatten(0, -2) for values in (scores, teacher_scores)]
     return functional.kl_div(logs[0], logs[1], log_target=True, reduction="batchmean")
 
 
-def _named(scores: Tensor, labels: Tensor, others: Tensor, shares: Tensor) -> Tensor:
+def _cross_entropy(scores: Tensor, labels: Tensor, mixed_labels: Tensor, ratios: Tensor) -> Tensor:
+    """Cross entropy with the labels of both samples of each mixture, weighted by their shares."""
     flat = scores.flatten(0, -2)
-    own, mixed_in = (functional.cross_entropy(flat, each, reduction="none") for each in (labels, others))
-    return (shares * own + (1 - shares) * mixed_in).mean()
+    own, mixed = (
+        functional.cross_entropy(flat, target, reduction="none") for target in (labels, mixed_labels)
+    )
+    return (ratios * own + (1 - ratios) * mixed).mean()
 
 
-def _distance(ours: Tensor, theirs: Tensor) -> Tensor:
-    return (ours - theirs).square().mean() / theirs.square().mean().clamp_min(1e-12)
+def _relative_error(output: Tensor, reference: Tensor) -> Tensor:
+    """Mean squared error divided by the mean square of the reference."""
+    return (output - reference).square().mean() / reference.square().mean().clamp_min(1e-12)

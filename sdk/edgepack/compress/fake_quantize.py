@@ -1,4 +1,4 @@
-"""Fake quantization that can be trained: a graph that runs as if quantized, with gradients.
+"""Fake quantization: a graph that runs as if it were quantized, with gradients for training.
 
 Integers: values are rounded in the forward pass, and the gradient ignores the rounding (the straight-through
 estimator: Bengio et al. 2013, arXiv:1308.3432; Jacob et al. 2018, arXiv:1712.05877, 3). Palettes: each weight
@@ -30,9 +30,9 @@ Blocks = Callable[[Tensor], Tensor]
 
 
 class FakeQuantized(nn.Module):
-    """A graph that runs as if quantized by a recipe; its parameters are those of the graph.
+    """A graph that runs as if it were quantized by a recipe; it shares the graph's parameters.
 
-    Where the recipe asks for palettes, the graph's weights are set to their values.
+    For schemes with palettes, the graph's weights are set to values of the palette.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class FakeQuantized(nn.Module):
         ranges: Mapping[str, Range],
         in_blocks: Blocks | None = None,
     ) -> None:
-        """`module`: with batch norm folded. `ranges`: of activations, by node name. `in_blocks`: required
-        where the recipe asks for a scheme with one scale per block."""
+        """`module`: a graph with folded batch norms. `ranges`: ranges of activations by node name.
+        `in_blocks`: required if the recipe has a scheme with one scale per block."""
         super().__init__()
         self.module = module
-        # layers by name, so that operators between them belong to no scheme of their own
+        # only layers have a scheme, so that the operators between them have none of their own
         static = {
             path: recipe.of(path) for path in graphs.layers(module) if recipe.at(path).has_static_activations
         }
@@ -63,6 +63,7 @@ class FakeQuantized(nn.Module):
                 self.weights[str(node.target)] = _FakeWeight(layer, scheme, weight, in_blocks)
 
     def forward(self, *inputs: Tensor) -> Any:
+        """The outputs of the graph, with weights and activations rounded."""
         return _Run(self).run(*inputs)
 
 
@@ -85,14 +86,14 @@ class _Run(WithoutGuards):
 
 
 class _FakeWeight:
-    """How one layer's weight is rounded. A palette is computed at once and written into the weight."""
+    """How one layer's weight is rounded. A palette is computed once and written into the weight."""
 
     def __init__(self, layer: Node, scheme: Scheme, weight: Tensor, in_blocks: Blocks | None) -> None:
         self._layer = layer
         self._in_blocks = in_blocks
         self._scheme = scheme
         self._indices: Tensor | None = None
-        """Of each weight, into the palette."""
+        """Palette index of each weight, int64 in the shape of the weight."""
         if scheme.is_palette:
             table, self._indices = _indexed(weight.detach(), scheme)
             uses = self._indices.flatten().bincount(minlength=len(table))
@@ -101,11 +102,11 @@ class _FakeWeight:
                 weight.copy_(table[self._indices])
 
     def rounded(self, weight: Tensor) -> Tensor:
-        """The weight as it is stored, with a gradient."""
+        """The weight as the file stores it, with a gradient."""
         if self._scheme.weights == "float":
             return weight
         if self._indices is not None:
-            # each palette value is the mean of the weights that use it, which spreads the gradient to them
+            # a palette value is the mean of the weights that use it, so each of them receives its gradient
             sums = weight.new_zeros(len(self._uses)).index_add(0, self._indices.flatten(), weight.flatten())
             return (sums / self._uses)[self._indices]
         exact = weight.detach()
@@ -116,9 +117,9 @@ class _FakeWeight:
 
 
 def _indexed(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
-    """A palette for a weight, and the index of each weight.
+    """A palette [values] for a weight, and the index of each weight, in the shape of the weight.
 
-    Zeros of sparse weights are index 0 and nothing else is. That value is not part of the stored palette.
+    With a sparse scheme, zeros have index 0, which is not part of the stored palette.
     """
     values = weight.double().numpy()
     entries = palette(values[values != 0] if scheme.sparse else values, 1 << scheme.weight_bits)

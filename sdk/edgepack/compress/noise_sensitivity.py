@@ -22,10 +22,11 @@ from edgepack.contract.samples import Samples
 from edgepack.graph import layers as graphs
 from edgepack.graph.guards import WithoutGuards
 from edgepack.recipe import Recipe
+from edgepack.scheme import INT8
 
 _MOST = 32
 """Samples that are run backwards at most. Least and greatest values are those of all samples."""
-_QUANTIZED = Recipe("w8a8")
+_QUANTIZED = Recipe(INT8.name)
 """Names the tensors that are measured: all that static quantization rounds."""
 
 

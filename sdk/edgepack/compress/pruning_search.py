@@ -1,4 +1,4 @@
-"""Prune a source by a given share, or by the largest one that stays within the goal, and fine-tune it."""
+"""Prune a source by a given ratio, or by the largest one that meets the goal, and fine-tune it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from edgepack.options import CompressionOptions, Pruning
 from edgepack.report import Pruned
 
 _RATIOS = (0.5, 0.4, 0.3, 0.2, 0.1)
-"""Shares of the channels that `auto` tries, the largest first."""
+"""Pruning ratios that `auto` tries, the largest first."""
 
 
 @dataclass(frozen=True)
 class PrunedSource:
-    """A smaller source, and what was done to it."""
+    """A pruned source, with its rows of the report."""
 
     source: Source
     report: Pruned
     notes: tuple[str, ...]
     by_hand: bool
-    """The user gave the share: it stays even where the goal is missed."""
+    """The user gave the ratio: the source is used even if it misses the goal."""
 
 
 def prune(
@@ -40,20 +40,20 @@ def prune(
     budget: TrainingBudget,
     say: Callable[[str], None],
 ) -> PrunedSource | None:
-    """The source pruned and fine-tuned; None where `auto` finds no share that meets the goal.
+    """The source pruned and fine-tuned; None if no ratio of `auto` meets the goal.
 
-    `auto` takes the first share that stays within the goal after fine-tuning, by the outputs of the torch
-    module for the evaluation samples. Raises PlanError where a whole layer would go, SourceError where the
-    model cannot be pruned, ExportError where torch-pruning is not installed.
+    `auto` uses the largest ratio with which the fine-tuned torch module meets the goal on the evaluation
+    samples. `say` is called with a line for each step. Raises PlanError if a whole layer would be removed,
+    SourceError if the model cannot be pruned, and ExportError if torch-pruning is not installed.
     """
     if wanted.ratio is not None:
         return _prune(source, wanted, wanted.ratio, budget, say, by_hand=True)
     if source.contract.classes is None:
-        raise PlanError("--prune auto is judged by classes, and this model has none: give a share")
+        raise PlanError("--prune auto is judged by classes, and this model has none: give a ratio")
     for ratio in _RATIOS:
         try:
             candidate = _prune(source, wanted, ratio, budget, say, by_hand=False)
-        except PlanError:  # this share would remove a whole layer; a smaller one may not
+        except PlanError:  # this ratio would remove a whole layer; a smaller one may not
             continue
         if _meets(candidate, goal, source):
             return candidate
@@ -70,15 +70,15 @@ def _prune(
     *,
     by_hand: bool,
 ) -> PrunedSource:
-    what = str(replace(wanted, ratio=ratio))
-    say(f"prune {what}")
+    description = str(replace(wanted, ratio=ratio))
+    say(f"prune {description}")
     pruned = _pruned_module(source, wanted, ratio)
     agreement = _agreement(pruned.module, source)
     report = Pruned(
-        what=what,
+        what=description,
         before=pruned.before,
         after=pruned.after,
-        channels=pruned.kept,
+        channels=pruned.channels,
         agreement=agreement,
         agreement_unrecovered=agreement,
     )
@@ -97,7 +97,7 @@ def _prune(
 
 def _pruned_module(source: Source, wanted: Pruning, ratio: float) -> PrunedModule:
     if source.module is None:
-        raise SourceError("this source keeps no module to prune")
+        raise SourceError("this source has no torch module to prune")
     if wanted.kind == "channels":
         return pruning.structured(source.module, source.example, ratio)
     if wanted.kind == "weights":
@@ -111,21 +111,21 @@ def _classes(module: object, source: Source) -> Array:
 
 
 def _agreement(module: object, source: Source) -> float | None:
-    """Percent of the evaluation samples with the reference's class; None without classes."""
+    """Percentage of evaluation samples with the reference's class; None without classes."""
     if source.contract.classes is None:
         return None
     return metrics.agreement(_classes(module, source), metrics.top1(source.reference))
 
 
 def _meets(candidate: PrunedSource, goal: CompressionOptions, source: Source) -> bool:
-    """Whether the pruned float model stays within the goal, so that quantization can follow."""
+    """Whether the pruned float model meets the goal, so that quantization can follow."""
     agreement = candidate.report.agreement or 0.0
     within = goal.min_agreement is None or agreement >= goal.min_agreement
     return within and (goal.max_drop is None or _drop(candidate, source, agreement) <= goal.max_drop)
 
 
 def _drop(candidate: PrunedSource, source: Source, agreement: float) -> float:
-    """Points of accuracy lost; without labels the disagreement, which is never less."""
+    """Accuracy lost, in percentage points; without labels the disagreement, which is an upper bound."""
     labels = source.evaluation.labels
     if labels is None or candidate.source.module is None:
         return 100 - agreement

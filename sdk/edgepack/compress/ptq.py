@@ -12,7 +12,6 @@ from torch.fx import GraphModule
 
 from edgepack.compress import bias_correction, cross_layer_equalization, scoring, simulation
 from edgepack.compress.calibration import (
-    INT8,
     Calibration,
     Observed,
     equalization_key,
@@ -26,7 +25,7 @@ from edgepack.graph import ranges
 from edgepack.graph.ranges import Range
 from edgepack.model.source import Source, reweighted
 from edgepack.recipe import RANGE_RULES, Equalization, Recipe
-from edgepack.scheme import Scheme, SchemeName
+from edgepack.scheme import INT8, Scheme, SchemeName
 from edgepack.silence import quiet
 
 _GAIN_DB = 0.1
@@ -120,7 +119,7 @@ def score(calibration: Calibration, recipe: Recipe) -> Score:
     return scoring.score_recipe(calibration, module, recipe, limits)
 
 
-def choose_recipe(calibration: Calibration, scheme: SchemeName = "w8a8") -> Recipe:
+def choose_recipe(calibration: Calibration, scheme: SchemeName = INT8.name) -> Recipe:
     """The best recipe by simulation for a scheme with static activations.
 
     It leaves no layer in float, except cheap first ones.

@@ -1,7 +1,7 @@
-"""Quantization-aware training: weights are trained as they will be stored, with the float model as teacher.
+"""Quantization-aware training: weights are fine-tuned with fake quantization, the float model as teacher.
 
-Only schemes of so few values that training pays for its time are trained (`Scheme.has_few_values`). The
-loss is that of distillation; see `distillation.py` and `fake_quantize.py`.
+Only schemes with few values are worth the time of training (`Scheme.has_few_values`). The loss is that of
+distillation; see `distillation.py` and `fake_quantize.py`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from edgepack.recipe import Recipe
 def train(
     source: Source, recipe: Recipe, budget: TrainingBudget, storage: WeightStorage
 ) -> tuple[Source, tuple[str, ...]]:
-    """`source` with weights that were trained in the schemes of `recipe`, and notes for the report.
+    """`source` with weights that were trained for the schemes of `recipe`, and notes for the report.
 
-    `storage` is how the file's format will store them. Labels are not used: the weights begin close to
-    the float model, and labels would lead away from it.
+    `storage` is how the file's format stores the weights. Labels are not used: the weights are close to
+    those of the float model, and labels would change its predictions. Raises what `distillation.fine_tune`
+    raises.
     """
 
     def as_stored(module: nn.Module) -> FakeQuantized:
@@ -40,6 +41,6 @@ def train(
     trained = distillation.fine_tune(
         source.exported.module(), replace(source, calib=unlabelled), budget, as_stored
     )
-    gain = f"held-out SQNR {trained.before.sqnr_db:.1f} → {trained.after.sqnr_db:.1f} dB"
+    gain = f"validation SQNR {trained.before.sqnr_db:.1f} → {trained.after.sqnr_db:.1f} dB"
     note = f"quantization-aware training of {recipe.scheme}, {trained.steps} steps: {gain}"
     return reweighted(source, trained.module), (note, *trained.notes)

@@ -15,7 +15,7 @@ from edgepack.compress.gptq import RoundedLayer
 from edgepack.compress.scoring import Score
 from edgepack.graph import layers as graphs
 from edgepack.recipe import Recipe
-from edgepack.scheme import SCHEMES, Scheme, SchemeName
+from edgepack.scheme import INT8, SCHEMES, Scheme, SchemeName
 from edgepack.silence import quiet
 
 SAMPLES = 8
@@ -42,7 +42,7 @@ class LayerSensitivity:
     """Of all layers' multiply-adds, 0..1."""
 
 
-def analyze(calibration: Calibration, scheme: SchemeName = "w8a8") -> tuple[LayerSensitivity, ...]:
+def analyze(calibration: Calibration, scheme: SchemeName = INT8.name) -> tuple[LayerSensitivity, ...]:
     """The sensitivity of each layer to the recipe that PTQ chooses for a scheme with static activations.
 
     The most sensitive layer is first.

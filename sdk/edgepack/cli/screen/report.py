@@ -148,7 +148,7 @@ def _files(names: list[str], report: Report) -> str:
 
 
 def _pruning(pruned: Pruned) -> str:
-    """What pruning and recovery did, in words."""
+    """What pruning and fine-tuning did, in words."""
     before, after = pruned.before, pruned.after
     words = [
         f"{pruned.what}: {before.parameters:,} → {after.parameters:,} parameters",
@@ -159,5 +159,5 @@ def _pruning(pruned: Pruned) -> str:
     if pruned.agreement is not None:
         words.append(f"agreement in float {pruned.agreement_unrecovered:.1f} %")
     if pruned.recovery_steps:
-        words.append(f"after {pruned.recovery_steps} steps of recovery {pruned.agreement:.1f} %")
+        words.append(f"after {pruned.recovery_steps} steps of fine-tuning {pruned.agreement:.1f} %")
     return ", ".join(words)

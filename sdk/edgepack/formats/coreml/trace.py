@@ -17,7 +17,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.contract import Contract, ImageInput
 from edgepack.graph import layers as graphs
-from edgepack.graph.fold_constants import settled
+from edgepack.graph.fold_constants import fold_constants
 from edgepack.model.source import Source
 from edgepack.recipe import ROOT
 from edgepack.silence import quiet
@@ -72,7 +72,7 @@ def traced(source: Source, picture: ImageInput | None, activation: str) -> Trace
     graph = source.exported.module()
     assert isinstance(graph, GraphModule)
     values = _values(graph, source.contract)
-    shell = _Shell(picture, activation, values, settled(graph))
+    shell = _Shell(picture, activation, values, fold_constants(graph))
     shell.add_module("model", graph)
     with quiet(), torch.no_grad():
         script = torch.jit.trace(shell, _given(source, picture), check_trace=False).eval()
