@@ -10,9 +10,9 @@ stay useful. Metrics, which need no gradients, clip at `metrics.LEAST_PROBABILIT
 
 
 def logits(values: Tensor, activation: str) -> Tensor:
-    """What an activation was applied to: logits of `sigmoid`, those of `softmax` less a constant."""
+    """Invert an activation: the logits of `sigmoid`; for `softmax`, logits minus a constant. Shapes stay."""
     if activation == "none":
         return values
-    chances = values.clamp(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    logarithm = chances.log()
-    return logarithm if activation == "softmax" else logarithm - (-chances).log1p()
+    probabilities = values.clamp(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    logarithm = probabilities.log()
+    return logarithm if activation == "softmax" else logarithm - (-probabilities).log1p()
