@@ -176,7 +176,11 @@ def _from_arrays(path: Path, contract: Contract, with_labels: bool) -> Samples:
     keys = [f"inputs_{i}" for i in range(len(contract.inputs))] if several else ["inputs"]
     missing = [key for key in keys if key not in data]
     if missing:
-        raise SourceError(f"{path} has no array '{missing[0]}'; it has {', '.join(data)}")
+        raise SourceError(
+            f"{path} has no array '{missing[0]}'; it has {', '.join(data)}",
+            hint=f"save the samples with numpy.savez(file, {', '.join(f'{key}=…' for key in keys)}); "
+            "class indices go into labels=…",
+        )
     columns = [np.atleast_1d(data[key]) for key in keys]
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
