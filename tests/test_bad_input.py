@@ -588,7 +588,7 @@ def started(bench: Bench) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         each.communicate()
 
 
-@pytest.mark.parametrize("stage", ["load", "write", "run"])
+@pytest.mark.parametrize("stage", ["load", "export", "run"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_build_and_nothing_is_left(
     bench: Bench, started: Callable[..., subprocess.Popen[str]], stage: str, number: signal.Signals

@@ -41,7 +41,7 @@ int main() {
     words >> kind >> path >> out;
     if (kind == "picture") {
       const contract::Image wanted = image(words);
-      const Tensor tensor = prepared(framed(read_image(path), wanted), wanted);
+      const Tensor tensor = prepared(framed(read_picture(path), wanted), wanted);
       write(out, tensor.bytes.data(), tensor.bytes.size());
     } else if (kind == "wav") {
       int rate = 0;
