@@ -76,13 +76,15 @@ class BuildState:
             return None
         return self._calibrations.setdefault(id(source), Calibration(source, self.steps.of(Step("compress"))))
 
-    def pruned(self, pruning: Pruning, wanted: TargetPlan, lessons: TrainingBudget) -> PrunedSource | None:
+    def pruned(
+        self, pruning: Pruning, wanted: TargetPlan, training_budget: TrainingBudget
+    ) -> PrunedSource | None:
         """The pruned source; targets share it where the same was asked, the goal of a search included."""
         goal = wanted.goal.model_dump_json() if pruning.ratio is None else ""
-        key = f"{pruning} {lessons} {goal}"
+        key = f"{pruning} {training_budget} {goal}"
         if key not in self._pruned:
             self._pruned[key] = pruning_search.prune(
-                self.source, pruning, wanted.goal, lessons, self.steps.of(Step("train"))
+                self.source, pruning, wanted.goal, training_budget, self.steps.of(Step("train"))
             )
         return self._pruned[key]
 
@@ -112,10 +114,10 @@ def evaluator(state: BuildState, wanted: TargetPlan) -> Evaluator:
     return Evaluator(state.reference, state.host_runs, device)
 
 
-def lessons(plan: Plan, wanted: TargetPlan) -> TrainingBudget:
+def training_budget(plan: Plan, wanted: TargetPlan) -> TrainingBudget:
     """How long fine-tuning may take, and by which seed."""
-    if plan.book:
-        return TrainingBudget(0.0, plan.book.recover_steps or None, plan.book.seed)
+    if plan.recipe_file:
+        return TrainingBudget(0.0, plan.recipe_file.recover_steps or None, plan.recipe_file.seed)
     return TrainingBudget(wanted.goal.recover or 0.0, None, wanted.goal.seed or 0)
 
 
@@ -135,7 +137,7 @@ class Candidates:
     state: BuildState
     source: Source
     """The model's own source, or the pruned one."""
-    lessons: TrainingBudget
+    training_budget: TrainingBudget
     evaluator: Evaluator
     base: Candidate | None = None
     """The float files, which others are compared with; None while they are made themselves."""
@@ -193,11 +195,11 @@ class Candidates:
 
     def _fine_tuned(self, ready: Source, recipe: Recipe) -> tuple[Source, tuple[str, ...]]:
         """`ready` after quantization-aware training, with its notes; itself where none is asked for."""
-        if not (recipe.base.has_few_values and self.lessons.is_given) or self._is_pruned:
+        if not (recipe.base.has_few_values and self.training_budget.is_given) or self._is_pruned:
             return ready, ()
-        training = f"quantization-aware training of {recipe.scheme}, {self.lessons}"
+        training = f"quantization-aware training of {recipe.scheme}, {self.training_budget}"
         self.state.steps.begin(Step("train", self.format, recipe.scheme), training)
-        return qat.train(ready, recipe, self.lessons, formats.load(self.format).weight_storage())
+        return qat.train(ready, recipe, self.training_budget, formats.load(self.format).weight_storage())
 
     def _written(self, ready: Source, recipe: Recipe, notes: tuple[str, ...]) -> Export:
         module = formats.load(self.format)

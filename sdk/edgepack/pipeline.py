@@ -119,16 +119,16 @@ def _build_for(plan: Plan, wanted: TargetPlan, state: BuildState) -> Report:
     evaluator = candidates.evaluator(state, wanted)
     chosen: list[Candidate] = []
     tried: list[Tried] = []
-    shrunk: PrunedSource | None = None
+    pruned_source: PrunedSource | None = None
     for name in dict.fromkeys(step.format for step in wanted.steps):
         pruned = _pruned(name, plan, wanted, state)
         search = _search(name, plan, wanted, state, evaluator, pruned)
         chosen.append(search.run())
         tried += search.tried
-        shrunk = pruned if chosen[-1].is_pruned else shrunk
+        pruned_source = pruned if chosen[-1].is_pruned else pruned_source
     state.forecast.over()
     state.steps.begin(Step("bundle"), f"put {wanted.folder} together")
-    return _bundled(plan, wanted, state, chosen, tried, shrunk)
+    return _bundled(plan, wanted, state, chosen, tried, pruned_source)
 
 
 def _search(
@@ -141,16 +141,16 @@ def _search(
 ) -> Search:
     """The search for one format's recipe."""
     smaller = pruned.source if pruned else state.source
-    lessons = candidates.lessons(plan, wanted)
-    whole = Candidates(name, wanted, state, state.source, lessons, evaluator)
+    budget = candidates.training_budget(plan, wanted)
+    whole = Candidates(name, wanted, state, state.source, budget, evaluator)
     base = whole(Recipe(candidates.float_scheme(name, wanted)))
     minutes = wanted.goal.search_budget
     return Search(
         steps=tuple(step for step in wanted.steps if step.format == name),
         base=base,
         calibration=state.calibration(smaller),
-        attempt=Candidates(name, wanted, state, smaller, lessons, evaluator, base),
-        forced=bool(wanted.goal.forced or plan.book),
+        attempt=Candidates(name, wanted, state, smaller, budget, evaluator, base),
+        forced=bool(wanted.goal.forced or plan.recipe_file),
         keep_best=pruned is not None and pruned.by_hand,
         deadline=state.begun + 60 * minutes if minutes else math.inf,
     )
@@ -161,7 +161,7 @@ def _pruned(name: str, plan: Plan, wanted: TargetPlan, state: BuildState) -> Pru
     pruning = plan.pruning(wanted)
     if pruning is None or formats.load(name).no_gain(pruning.kind, wanted.target):
         return None
-    return state.pruned(pruning, wanted, candidates.lessons(plan, wanted))
+    return state.pruned(pruning, wanted, candidates.training_budget(plan, wanted))
 
 
 def _bundled(
@@ -170,7 +170,7 @@ def _bundled(
     state: BuildState,
     chosen: list[Candidate],
     tried: list[Tried],
-    shrunk: PrunedSource | None,
+    pruned_source: PrunedSource | None,
 ) -> Report:
     """Write the draft of a target's bundle; it takes its place once all targets have one."""
     final, folder = state.final, _draft(wanted, state)
@@ -186,16 +186,16 @@ def _bundled(
         calibrated_on=final.calib.origin if final.calib else "",
         artifacts=artifacts,
         skipped=(*wanted.omitted, *without_app),
-        notes=(*wanted.notes, *final.notes, *(shrunk.notes if shrunk else ())),
+        notes=(*wanted.notes, *final.notes, *(pruned_source.notes if pruned_source else ())),
         folder=str(wanted.folder),
         tried=tuple(tried),
         goal=wanted.goal.model_dump(mode="json"),
         fingerprint=final.calib.fingerprint if final.calib else "",
-        pruned=shrunk.report if shrunk else None,
+        pruned=pruned_source.report if pruned_source else None,
         seconds=state.seconds,
         app=app_file,
     )
-    _write_recipes(folder, chosen, shrunk, wanted.goal.seed or 0)
+    _write_recipes(folder, chosen, pruned_source, wanted.goal.seed or 0)
     plot.pareto(report, folder / bundle.PARETO)
     bundle.seal(folder, report, wanted.target, final.contract)
     return report
@@ -228,10 +228,14 @@ def _write_expected(folder: Path, final: Source) -> None:
     (folder / bundle.EXPECTED).write_text(statistics.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _write_recipes(folder: Path, chosen: list[Candidate], shrunk: PrunedSource | None, seed: int) -> None:
+def _write_recipes(
+    folder: Path, chosen: list[Candidate], pruned_source: PrunedSource | None, seed: int
+) -> None:
     """The recipes of what ships, as `--recipe` reads them."""
     recipes = {candidate.artifacts[0].format: candidate.recipe for candidate in chosen}
-    what, steps = (shrunk.report.what, shrunk.report.recovery_steps) if shrunk else ("", 0)
+    what, steps = (
+        (pruned_source.report.what, pruned_source.report.recovery_steps) if pruned_source else ("", 0)
+    )
     (folder / bundle.RECIPE).write_text(recipe.to_toml(recipes, what, steps, seed), encoding="utf-8")
 
 

@@ -44,7 +44,7 @@ class Plan(ModelRequest):
 
     settings_file: str
     eval_from: str
-    book: RecipeFile | None
+    recipe_file: RecipeFile | None
     """Recipes to follow instead of a search."""
     emulator: bool
     """Whether files for ARM devices are also run on the emulated device."""
@@ -52,7 +52,7 @@ class Plan(ModelRequest):
 
     def pruning(self, wanted: TargetPlan) -> Pruning | None:
         """What is pruned for a target: as the recipe says, else as the goal says."""
-        return options.parse_pruning(self.book.prune) if self.book else wanted.goal.pruning
+        return options.parse_pruning(self.recipe_file.prune) if self.recipe_file else wanted.goal.pruning
 
 
 def resolve(asked: BuildOptions) -> Plan:
@@ -67,9 +67,9 @@ def resolve(asked: BuildOptions) -> Plan:
     for where in (chosen.calib, chosen.eval):
         _check_samples(where)
     _check_choices(asked, chosen)
-    book = _book(asked)
+    recipe_file = _recipe_file(asked)
     goal = chosen.compress
-    targets = _targets(chosen, _Wish(bool(chosen.calib), Path(chosen.out), goal, book))
+    targets = _targets(chosen, _Wish(bool(chosen.calib), Path(chosen.out), goal, recipe_file))
     return Plan(
         model=model,
         kind=kind,
@@ -84,12 +84,14 @@ def resolve(asked: BuildOptions) -> Plan:
         calib=chosen.calib,
         eval=chosen.eval,
         eval_from=_eval_from(chosen.calib, chosen.eval),
-        book=book,
+        recipe_file=recipe_file,
         bake=chosen.bake_preprocessing,
         argmax=chosen.bake_argmax,
         emulator=chosen.emulator,
         targets=targets,
-        recovers=bool(book.recover_steps) if book else any(each.goal.recover for each in targets),
+        recovers=bool(recipe_file.recover_steps)
+        if recipe_file
+        else any(each.goal.recover for each in targets),
     )
 
 
@@ -116,10 +118,10 @@ class _Wish:
     calibrated: bool
     out: Path
     compress: CompressionOptions
-    book: RecipeFile | None
+    recipe_file: RecipeFile | None
 
 
-def _book(asked: BuildOptions) -> RecipeFile | None:
+def _recipe_file(asked: BuildOptions) -> RecipeFile | None:
     """The recipes of `--recipe`. Raises PlanError if it is no recipe, or if another flag contradicts it."""
     if not asked.recipe:
         return None
@@ -129,12 +131,12 @@ def _book(asked: BuildOptions) -> RecipeFile | None:
             f"--recipe and --{given[0]} exclude each other: give one of them",
             hint=f"edit {asked.recipe}, or omit --recipe",
         )
-    book = recipe.read(Path(asked.recipe))
+    recipe_file = recipe.read(Path(asked.recipe))
     try:
-        options.parse_pruning(book.prune)
+        options.parse_pruning(recipe_file.prune)
     except ValueError as cause:
         raise PlanError(f"{asked.recipe}: {cause}") from cause
-    return book
+    return recipe_file
 
 
 def _settings(model: str) -> tuple[str, Path, Settings]:
@@ -279,7 +281,7 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
     settled = _goal(device, wish.compress)
     steps: list[Step] = []
     omitted: list[Omission] = []
-    notes = list(wish.book.notes) if wish.book else []
+    notes = list(wish.recipe_file.notes) if wish.recipe_file else []
     for format_name in asked or tuple(choice.name for choice in device.formats):
         choice = device.choice(format_name)
         if choice is None:
@@ -289,7 +291,9 @@ def _for_target(name: str, asked: tuple[str, ...], wish: _Wish) -> TargetPlan:
         if format_name not in formats.names():
             raise PlanError(f"{device.name} asks for format '{format_name}', which does not exist")
         ladder = (
-            _by_hand(format_name, wish, device) if wish.book else _ladder(format_name, wish, device, settled)
+            _by_hand(format_name, wish, device)
+            if wish.recipe_file
+            else _ladder(format_name, wish, device, settled)
         )
         steps += ladder.steps
         omitted += ladder.omitted
@@ -358,12 +362,12 @@ def _wanted(format_name: str, device: Target, settled: CompressionOptions) -> tu
 
 def _by_hand(format_name: str, wish: _Wish, device: Target) -> _Ladder:
     """The one step of a recipe that is given by hand."""
-    assert wish.book is not None
-    given = wish.book.of(format_name)
+    assert wish.recipe_file is not None
+    given = wish.recipe_file.of(format_name)
     if given is None:
         return _Ladder(omitted=(Omission(format_name, "the recipe says nothing of it"),))
     renamed = ""
-    if wish.book.schema_number == 1:
+    if wish.recipe_file.schema_number == 1:
         table = formats.load(format_name).capabilities(device)
         given, renamed = recipe.with_dynamic_schemes(given, table.carries)
     notes = (f"recipe of schema_number 1, {format_name}: {renamed}",) if renamed else ()
