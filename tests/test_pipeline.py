@@ -247,11 +247,11 @@ def test_a_gate_that_is_missed_is_a_verdict_and_the_bundle_is_still_written(
         str(small_fashion),
         targets=[str(profile)],
         formats=["torchscript"],
-        scheme="w8",
+        scheme="w8d",
         out=str(tmp_path / "out"),
     )
     assert not report.passed
-    assert _failed(report) == {("w8", "size"), ("w8", "sqnr")}
+    assert _failed(report) == {("w8d", "size"), ("w8d", "sqnr")}
     assert (tmp_path / "out" / "strict" / "bundle.json").is_file()
     again = edgepack.check(tmp_path / "out" / "strict")
     assert not again.passed, "a bundle that failed when it was built does not pass later"
