@@ -525,3 +525,25 @@ def test_each_target_is_pruned_as_far_as_its_own_goal_allows(small_fashion: Path
     )
     shares = [float(report.pruned.what) if report.pruned else 0.0 for report in reports]
     assert shares[0] > shares[1]
+
+
+def test_a_busy_machine_ships_the_same_files(small_fashion: Path, tmp_path: Path) -> None:
+    """All but the order of what ONNX Runtime itself writes into an `.ort`."""
+
+    def built(out: Path) -> dict[str, bytes]:
+        edgepack.build(str(small_fashion), targets=["raspberry-pi-5"], formats=["onnx"], out=str(out))
+        folder = out / "raspberry-pi-5"
+        files = [folder / "recipe.toml", *sorted((folder / "model").iterdir())]
+        return {path.name: path.read_bytes() for path in files if path.suffix != ".ort"}
+
+    idle = built(tmp_path / "idle")
+    load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        busy = built(tmp_path / "busy")
+    finally:
+        for process in load:
+            process.kill()
+            process.wait()
+    assert "recipe.toml" in busy
+    assert any(name.endswith("w8a8.onnx") for name in busy)
+    assert busy == idle
