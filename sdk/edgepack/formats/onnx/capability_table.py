@@ -26,7 +26,7 @@ TENSORRT = CPU.without(
         "w8d": "TensorRT reads no operator that quantizes activations at run time",
     }
 )
-"""onnx-tensorrt, operators.md: of QuantizeLinear and DequantizeLinear int8 alone, no ConvInteger,
-MatMulInteger or DynamicQuantizeLinear."""
+"""By the operator list of onnx-tensorrt for TensorRT 7.2 (operators.md), which has no ConvInteger and no
+DynamicQuantizeLinear. Newer lists were not looked up."""
 
 BY_PROVIDER: dict[Provider, Capabilities] = {"cpu": CPU, "tensorrt": TENSORRT}
