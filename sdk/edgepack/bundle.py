@@ -182,7 +182,7 @@ def record_app(folder: Path, file: str) -> None:
     manifest = _manifest(folder)
     report, _, _ = open_bundle(folder)
     (folder / REPORT).write_text(reports.to_json(replace(report, app=file)), encoding="utf-8")
-    kept = {name: told for name, told in manifest["files"].items() if not name.startswith(f"{APP}/")}
+    kept = {name: entry for name, entry in manifest["files"].items() if not name.startswith(f"{APP}/")}
     for path in (folder / REPORT, *_files(folder / APP)):
         kept[path.relative_to(folder).as_posix()] = _entry(path)
     manifest["files"] = dict(sorted(kept.items()))
@@ -245,8 +245,8 @@ def inspect(path: Path) -> Description:
     file = f"{MODELS}/{path.name}"
     if path.absolute().parent.name != MODELS or not (folder / MANIFEST).is_file():
         return found
-    told = _manifest(folder)["files"].get(file)
-    if not path.is_file() or told is None or told["sha256"] != _sha256(path):
+    entry = _manifest(folder)["files"].get(file)
+    if not path.is_file() or entry is None or entry["sha256"] != _sha256(path):
         return found
     report, _, _ = open_bundle(folder)
     delegation = next((artifact.delegation for artifact in report.artifacts if artifact.file == file), None)
@@ -275,10 +275,10 @@ def listed(folder: Path) -> set[str]:
 def damage(folder: Path) -> list[str]:
     """Files of the bundle that are missing or differ from the manifest."""
     found = []
-    for name, told in _manifest(folder)["files"].items():
+    for name, entry in _manifest(folder)["files"].items():
         path = folder / name
         if not path.is_file():
             found.append(f"{name} is missing")
-        elif _sha256(path) != told["sha256"]:
+        elif _sha256(path) != entry["sha256"]:
             found.append(f"{name} has changed since it was built")
     return found

@@ -48,7 +48,7 @@ _WEIGHT_OF_TYPICAL = 0.05
 _OVERRUN = 0.25
 """A step that takes longer than estimated is taken to last this share of its time longer."""
 _LEARNED = 2
-"""Steps that end before the time left is told."""
+"""Steps that must end before the time left is shown."""
 
 
 @dataclass(frozen=True)

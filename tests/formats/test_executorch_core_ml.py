@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="Core ML itself
 
 PHONE = target.load("iphone-15")
 EVALUATED = "evaluated in torch, operation by operation (not Core ML)"
-BESIDE = "operators beside its part by torch's kernels, not ExecuTorch's"
+BESIDE = "operators outside Core ML run in torch's kernels, not ExecuTorch's"
 
 
 @pytest.mark.parametrize(

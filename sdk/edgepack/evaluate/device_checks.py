@@ -137,9 +137,9 @@ def to_host(found: Agreement, scheme: SchemeName) -> Check:
         within = _verdict(distance.relative <= limit)
         return Check("device agrees", within, distance.relative, limit, "relative error")
     holds = distance.cosine >= COSINE and _all_but_one(distance.tops, 100, found.samples)
-    told = [] if distance.tops is None else [f"same top-1 class for {distance.tops:.1f} % of samples"]
-    told += [] if found.lsbs is None else [f"largest difference {found.lsbs:.0f} LSB"]
-    return Check("device agrees", _verdict(holds), distance.cosine, COSINE, "cosine", ", ".join(told))
+    remarks = [] if distance.tops is None else [f"same top-1 class for {distance.tops:.1f} % of samples"]
+    remarks += [] if found.lsbs is None else [f"largest difference {found.lsbs:.0f} LSB"]
+    return Check("device agrees", _verdict(holds), distance.cosine, COSINE, "cosine", ", ".join(remarks))
 
 
 def _to_float(found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
@@ -152,9 +152,9 @@ def _to_float(found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
         return (Check(name, within, there.relative, limit, "relative error"),)
     limit = min(COSINE_FLOAT, here.cosine - (1 - COSINE))
     holds = there.cosine >= limit and _all_but_one(there.tops, here.tops, found.samples)
-    told = "" if there.tops is None else f"same top-1 class for {there.tops:.1f} %, on this host for"
-    told += "" if here.tops is None else f" {here.tops:.1f} %"
-    return (Check(name, _verdict(holds), there.cosine, limit, "cosine", told),)
+    remarks = "" if there.tops is None else f"same top-1 class for {there.tops:.1f} %, on this host for"
+    remarks += "" if here.tops is None else f" {here.tops:.1f} %"
+    return (Check(name, _verdict(holds), there.cosine, limit, "cosine", remarks),)
 
 
 def _all_but_one(tops: float | None, wanted: float | None, samples: int) -> bool:

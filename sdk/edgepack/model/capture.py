@@ -81,7 +81,7 @@ def rebuilt(
     signature: ExportGraphSignature | None = None,
     state: dict[str, Any] | None = None,
 ) -> ExportedProgram:
-    """`program` with another graph, signature or state; what is not given stays."""
+    """`program` with another graph, signature or state; it keeps its own where an argument is None."""
     module = module or program.graph_module
     return ExportedProgram(
         root=module,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def run(screen: Screen, options: BuildOptions, verbose: VERBOSE = False, json: JSON = False) -> None:
     """Build a bundle for each target: model files, checked against the float model, and an app.
 
-    The edgepack.toml beside the model supplies what is not given here; a flag overrides the file.
+    The edgepack.toml in the folder of the model supplies further options; a flag overrides the file.
     """
     import edgepack
     from edgepack import report

@@ -49,7 +49,7 @@ def availability(path: Path | None = None) -> Availability:
     if absent or share == "nothing":
         return Availability(export=absent, run=absent)
     core_ml = coreml.availability()
-    beside = "; operators beside its part by torch's kernels, not ExecuTorch's" if share == "some" else ""
+    beside = "; operators outside Core ML run in torch's kernels, not ExecuTorch's" if share == "some" else ""
     return Availability(absent, core_ml.run, core_ml.evaluator + beside)
 
 

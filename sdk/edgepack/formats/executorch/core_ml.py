@@ -144,7 +144,7 @@ class _Part:
 def load(path: Path) -> Method:
     """A program that Core ML runs, or a part of it.
 
-    Raises BundleError where it cannot be read, or an operator beside that part cannot be run here.
+    Raises BundleError where it cannot be read, or an operator outside that part cannot be run here.
     """
     file = program_file.read(path)
     plan = next((each for each in file.program.execution_plan if each.name == "forward"), None)
@@ -156,7 +156,7 @@ def load(path: Path) -> Method:
 
 def _part(program: Any, delegate: Any) -> _Part:
     if delegate.id != BACKEND:
-        raise BundleError(f"{delegate.id} stands beside Core ML, and cannot be run without its own runtime")
+        raise BundleError(f"delegate {delegate.id} is not Core ML, and cannot be run without its own runtime")
     with unpacked(program.backend_delegate_data[delegate.processed.index].data) as folder:
         names = json.loads((folder / _METADATA).read_bytes())
         read = coreml.read(folder / _MODEL)

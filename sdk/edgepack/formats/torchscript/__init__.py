@@ -32,7 +32,7 @@ EXTRA = ""
 
 _DEPRECATED = "the lite interpreter is deprecated upstream: move to the executorch .pte of this bundle"
 _ENGINE = "qnnpack"
-_KERNELS = "int8 runs in qnnpack's kernels: this host's, whose speed tells nothing of an ARM device's"
+_KERNELS = "int8 ran in this host's qnnpack kernels; their speed says nothing about an ARM device"
 
 
 def availability(path: Path | None = None) -> Availability:
