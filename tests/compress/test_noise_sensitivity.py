@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ from edgepack.model.source import Source
 
 SAMPLES = 32
 """As many as `measure` runs backwards."""
-DRAWS = 4
+DRAWS = 32
 """Random errors over which a measurement is a mean."""
 DEVIATION = 1e-3
 """Standard deviation of the errors: small, so that the network is linear in them."""
@@ -73,7 +72,4 @@ def test_predicted_noise_of_weights_agrees_with_the_outputs(
     weights = [graphs.constant(graph, graphs.weight_of(layer)) for layer in layers]
     measured = [_measured(graph, samples, weight) for weight in weights]
     assert max(measured) > 3 * min(measured), "the layers differ in their sensitivity"
-    ratios = np.log(np.divide(predicted, measured))
-    assert np.abs(ratios).max() < np.log(3), "an estimate by random probes"
-    assert np.abs(ratios.mean()) < np.log(1.3)
-    assert np.corrcoef(np.log(predicted), np.log(measured))[0, 1] > 0.9
+    assert predicted == pytest.approx(measured, rel=0.5)
