@@ -162,3 +162,71 @@ def test_a_float_recipe_with_integer_layers_is_quantized(fashion: Source, tmp_pa
     assert formats.describe(path).quantized == pytest.approx(2 / 12)
     (note,) = exported.notes
     assert note.startswith("kept in fp32 (fp16: half precision is for a whole file): blocks.3")
+
+
+LINEAR = """
+import torch
+from torch import nn
+
+
+def plain():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(64, 64), nn.Linear(64, 10, bias=False)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.head(self.inner(torch.relu(self.inner(x))))
+
+
+def tied():
+    torch.manual_seed(0)
+    return Tied()
+
+
+def mixed():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
+
+
+def upsampling():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.ConvTranspose2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(800, 10))
+"""
+
+
+def _linear_net(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    (folder / "nets.py").write_text(LINEAR)
+    monkeypatch.chdir(folder)
+    options = BuildOptions(
+        model=f"nets.py:{name}", inputs=("tensor:1x1x8x8",), targets=("raspberry-pi-5",), out=str(folder)
+    )
+    return source.load(plan.resolve(options))
+
+
+@pytest.mark.parametrize("name", ["plain", "tied", "mixed"])
+def test_linear_layers_with_a_bias_have_dynamic_int8(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = _linear_net(name, tmp_path, monkeypatch)
+    path, model = _written(net, tmp_path, "raspberry-pi-5", "w8d")
+    assert formats.describe(path).quantized == 1
+    assert not [node for node in model.graph.node if node.op_type in ("Gemm", "MatMul", "Conv")]
+    assert _sqnr(net, path) > 25
+    assert _sqnr(net, path.with_suffix(".ort")) > 25
+
+
+def test_transposed_convolutions_stay_in_float_with_dynamic_int8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = _linear_net("upsampling", tmp_path, monkeypatch)
+    path = tmp_path / "net.onnx"
+    exported = formats.load("onnx").export(net, Recipe("w8d"), target.load("raspberry-pi-5"), path)
+    assert formats.describe(path).quantized == 0.5
+    (note,) = exported.notes
+    assert "dynamic quantization takes no transposed convolutions" in note

@@ -100,6 +100,7 @@ def _quantized(
         _name_nodes(model)
         schemes = _schemes(model, recipe)
         if nodes := [name for name, scheme in schemes.items() if scheme.has_dynamic_activations]:
+            _split_gemm(model, set(nodes))
             dynamic = Path(scratch) / "dynamic.onnx"
             quantize_dynamic(_saved(model, prepared), dynamic, per_channel=True, nodes_to_quantize=nodes)
             model = onnx.load(dynamic)
@@ -121,6 +122,45 @@ def _name_nodes(model: onnx.ModelProto) -> None:
         if not node.name or node.name in seen:
             node.name = f"{node.op_type}_{number}"
         seen.add(node.name)
+
+
+def _split_gemm(model: onnx.ModelProto, names: set[str]) -> None:
+    """Replace the `Gemm` nodes of these names by `MatMul` and `Add`.
+
+    `quantize_dynamic` takes no Gemm (onnxruntime 1.32), and `quant_pre_process` fuses linear layers into it.
+    """
+    constants = {initializer.name: initializer for initializer in model.graph.initializer}
+    for number, node in reversed(list(enumerate(model.graph.node))):
+        factors = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        is_plain = factors.get("alpha", 1) == factors.get("beta", 1) == 1 and not factors.get("transA", 0)
+        if node.op_type != "Gemm" or node.name not in names or not is_plain:
+            continue
+        held = constants[node.input[1]]
+        weight = onnx.numpy_helper.to_array(held)
+        name = _free_name(model, held.name, node)
+        weight = np.ascontiguousarray(weight.T) if factors.get("transB", 0) else weight
+        if name == held.name:
+            held.CopyFrom(onnx.numpy_helper.from_array(weight, name))
+            stale = [value for value in model.graph.value_info if value.name == name]
+            for value in stale:
+                model.graph.value_info.remove(value)
+        else:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+        has_bias = len(node.input) > 2 and bool(node.input[2])
+        product = f"{node.output[0]}_product" if has_bias else node.output[0]
+        made = [onnx.helper.make_node("MatMul", [node.input[0], name], [product], name=node.name)]
+        if has_bias:
+            inputs = [product, node.input[2]]
+            made.append(onnx.helper.make_node("Add", inputs, [node.output[0]], name=f"{node.name}_bias"))
+        del model.graph.node[number]
+        for each in reversed(made):
+            model.graph.node.insert(number, each)
+
+
+def _free_name(model: onnx.ModelProto, name: str, node: onnx.NodeProto) -> str:
+    """`name` where `node` alone reads the constant; else a name for a copy, of the same layer."""
+    readers = sum(name in other.input for other in model.graph.node)
+    return name if readers == 1 else f"{name}_of_{node.name}"
 
 
 def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Scheme]:
