@@ -150,7 +150,7 @@ class Candidates:
         self.state.forecast.candidate(self.wanted, self.format, recipe.scheme, is_new=is_new)
         export = self._export(recipe)
         if export.float_reason and self.base:
-            return self._float(export)
+            return self._float(recipe, export)
         artifacts = tuple(self._artifact(recipe, export, path) for path in export.exported.models)
         what = f"pruned {recipe.scheme}" if self._is_pruned else recipe.scheme
         is_model_itself = recipe.is_float and not self._is_pruned
@@ -216,12 +216,17 @@ class Candidates:
         reason = float_reason(description, recipe, module.capabilities(self.wanted.target))
         return Export(replace(exported, notes=(*exported.notes, *notes)), seconds, reason)
 
-    def _float(self, export: Export) -> Candidate:
-        """The float files in the place of an export in which no weight is quantized, with the reason."""
+    def _float(self, recipe: Recipe, export: Export) -> Candidate:
+        """The float files in the place of an export in which no weight is quantized, with the reason.
+
+        Their artifacts keep the recipe that was asked for.
+        """
         assert self.base is not None
         floats = self(Recipe(self.base.recipe.scheme))
         notes = (export.float_reason, *export.exported.notes)
-        artifacts = (replace(artifact, notes=(*artifact.notes, *notes)) for artifact in floats.artifacts)
+        artifacts = (
+            replace(artifact, recipe=recipe, notes=(*artifact.notes, *notes)) for artifact in floats.artifacts
+        )
         return replace(floats, artifacts=tuple(artifacts), no_gain=export.float_reason)
 
     def _other_formats(self) -> str:

@@ -205,3 +205,19 @@ def test_markup_in_names_is_shown_as_it_is() -> None:
     text = "\n".join(shown(found))
     for words in ("[red]x", "[b]mine[/b]", "out/[x]"):
         assert words in text
+
+
+def test_a_file_that_is_float_because_nothing_was_quantized_says_so() -> None:
+    reason = "w8 quantizes nothing in this model"
+    found = replace(ONNX, recipe=Recipe("w8"))
+    built = replace(whole(found), tried=(Tried(found, f"shipped, as asked for by hand: {reason}"),))
+    assert lines(built, "in float") == [f"onnx in fp32: shipped, as asked for by hand: {reason}"]
+    assert lines(replace(built, tried=(Tried(ONNX, "shipped"),)), "in float") == []
+
+
+def test_a_file_that_ships_by_hand_without_a_gain_says_so() -> None:
+    reason = "w8a8 makes the file no smaller than float: 1.02 of its bytes"
+    built = replace(whole(PTE), tried=(Tried(PTE, f"shipped, as asked for by hand: {reason}"),))
+    (line,) = lines(built, "no gain")
+    assert line.endswith(reason)
+    assert lines(whole(PTE), "no gain") == []

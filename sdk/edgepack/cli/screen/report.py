@@ -77,6 +77,8 @@ def _attention(page: Page, report: Report) -> None:
         page.item("failed", text, FAIL)
     for text in _in_float(report):
         page.item("in float", text, WARN)
+    for text in _without_gain(report):
+        page.item("no gain", text, WARN)
     for reason, names in _grouped((each.why, each.what) for each in report.skipped):
         page.item("skipped", f"{', '.join(names)}: {reason}", WARN)
     for check, files in _checks_of(report, "evaluated"):
@@ -102,10 +104,27 @@ def _in_float(report: Report) -> list[str]:
     found = []
     for shipped in {each.format: each for each in reversed(report.artifacts)}.values():
         tried = [each for each in report.tried if each.artifact.format == shipped.format]
-        smaller = [each for each in tried if not SCHEMES[each.artifact.scheme].is_float]
+        smaller = [each for each in tried if not _is_float(each.artifact)]
         if smaller and SCHEMES[shipped.scheme].is_float:
             found.append(f"{shipped.format} in {shipped.scheme}: {smaller[-1].outcome}")
     return found[::-1]
+
+
+def _is_float(artifact: Artifact) -> bool:
+    """The recipe is float, too: a file whose recipe is not can be float because nothing was quantized."""
+    return SCHEMES[artifact.scheme].is_float and artifact.recipe.is_float
+
+
+def _without_gain(report: Report) -> list[str]:
+    """Quantized files that ship as asked for by hand although they gain nothing, with the reason."""
+    outcomes = (
+        (each.outcome.partition(": ")[2], file_name(each.artifact))
+        for each in report.tried
+        if each.artifact in report.artifacts
+        and each.artifact.verdict != "fail"
+        and not SCHEMES[each.artifact.scheme].is_float
+    )
+    return [f"{', '.join(names)}: {reason}" for reason, names in _grouped(outcomes) if reason]
 
 
 def _checks_of(report: Report, verdict: Verdict) -> list[tuple[Check, str]]:
