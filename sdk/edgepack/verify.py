@@ -67,9 +67,15 @@ def check(
         checked = [_checked(folder, artifact, evaluator, damage) for artifact in report.artifacts]
     steps.end()
     others = [line for line in damage if not line.startswith((bundle.MODELS, bundle.GOLDEN))]
-    notes = (f"checked again on {len(inputs)} golden samples", *others, *report.notes)
+    notes = (*others, *report.notes)
     notes += (android.SHOWS,) if android_libs else ()
-    return replace(report, artifacts=tuple(checked), folder=str(folder), notes=notes)
+    return replace(
+        report,
+        artifacts=tuple(checked),
+        folder=str(folder),
+        notes=notes,
+        evaluated_on=f"{len(inputs)} golden samples",
+    )
 
 
 def _expected(
