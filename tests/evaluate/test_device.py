@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edgepack
 from edgepack import target, verify
 from edgepack.emulator import arm
 from edgepack.errors import BundleError
+from edgepack.evaluate.device import Device
+from edgepack.evaluate.model_file import Evaluation, ModelFile
+from edgepack.progress import Steps
 from edgepack.report import Check, Report
 
 FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_mnist"
@@ -19,6 +23,28 @@ FASHION = Path(__file__).resolve().parent.parent.parent / "examples" / "fashion_
 def _built(out: Path) -> Report:
     (report,) = edgepack.build(str(FASHION), targets=["raspberry-pi-5"], formats=["executorch"], out=str(out))
     return report
+
+
+def test_a_device_that_counts_nothing_says_so_and_why(tmp_path: Path) -> None:
+    pi, path = target.load("raspberry-pi-5"), tmp_path / "net.pte"
+    if problem := arm.unsuited(pi, "executorch"):
+        pytest.skip(problem)
+    outputs = ((np.array([[1.0, 2.0]], np.float32),),)
+    device = Device(
+        target=pi,
+        samples=tmp_path / "samples.npz",
+        inputs=outputs,
+        classes=False,
+        scratch=tmp_path,
+        time_limit=1,
+        steps=Steps(),
+        absent="",
+    )
+    device.ran[path] = arm.Run(outputs, None, "no C compiler", "a core", "a runtime", 0.1)
+    found = device.evaluate(ModelFile(path, "executorch", "fp32"), Evaluation(), outputs[0:1], outputs)
+    (check,) = [check for check in found.checks if check.verdict == "skipped"]
+    assert check.name == "device cost"
+    assert check.reason.endswith("bytes alone decide: no C compiler")
 
 
 @pytest.fixture(scope="module")

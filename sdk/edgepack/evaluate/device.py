@@ -21,7 +21,7 @@ from edgepack.target import Target
 
 SAMPLES = 8
 """How many of the samples run there; an emulated inference takes seconds."""
-NAME = "device runs"
+NAME, COST = "device runs", "device cost"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Device:
     def _with_cost(self, evaluation: Evaluation, file: ModelFile, ran: arm.Run) -> Evaluation:
         """`evaluation` with the file's cost, its share of the float file's, and that within delegates."""
         if ran.cost is None:
-            return evaluation
+            reason = f"no instructions are counted, so that bytes alone decide: {ran.no_cost}"
+            return evaluation.with_checks(Check(COST, "skipped", None, None, "", reason))
         ratio = None
         if file.float_file:
             base = self.run(file.format, file.float_file)
