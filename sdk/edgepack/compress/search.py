@@ -132,12 +132,7 @@ class Search:
                 yield step.recipe
             elif scheme.has_static_activations and self.calibration:
                 yield from self._static(self.calibration, step.scheme)
-            elif (
-                scheme.is_palette
-                and not scheme.sparse
-                and scheme.weight_bits <= _GPTQ_BITS
-                and self.calibration
-            ):
+            elif self.calibration and _gains_by_gptq(scheme):
                 yield Recipe(step.scheme, gptq=True)
                 if scheme.has_few_values and not self._last_gained_nothing:
                     yield from _widened(self.calibration)
@@ -161,7 +156,7 @@ class Search:
     def _mixed(self, calibration: Calibration, base: Recipe) -> Iterator[Recipe]:
         """Recipes that leave more and more sensitive layers in float, where simulation gains by it."""
         reached = ptq.score(calibration, base).ranking_db
-        worst = [layer.path for layer in sensitivity.analyze(calibration)]
+        worst = [layer.path for layer in sensitivity.analyze(calibration, base.scheme)]
         exported = 0
         for share in _SHARES:
             kept = worst[: max(1, round(share * len(worst)))]

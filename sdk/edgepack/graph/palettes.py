@@ -11,12 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepack.scheme import SCHEMES, SchemeName
-
 Values = NDArray[np.float64]
 
-BITS: dict[SchemeName, int] = {each.name: each.weight_bits for each in SCHEMES.values() if each.is_palette}
-"""Bits of an index, by scheme, of the schemes that store weights in a palette."""
 FEW = 2048
 """A tensor of this many weights or fewer stays in float, as coremltools recommends."""
 _SETTLE, _FINISH = 10, 300

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from executorch.exir._serialize._program import _get_extended_header, deserialize_pte_binary
 
 from edgepack.errors import BundleError
@@ -52,11 +51,6 @@ def parsed(data: bytes) -> Any:
     if header and len(data) < header.segment_base_offset + header.segment_data_size:
         raise ValueError("it ends before its data does")
     return deserialize_pte_binary(data)
-
-
-def dtype_of(tensor: Any) -> np.dtype[Any]:
-    """The NumPy dtype of a tensor of the program."""
-    return np.dtype(dtype_name(tensor))
 
 
 def dtype_name(tensor: Any) -> str:
