@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from edgepack import formats, plan, target
 from edgepack.formats import Description, Exported
@@ -173,3 +175,16 @@ def writer(tmp_path: Path) -> Callable[[str], Write]:
         return write
 
     return of
+
+
+def small_rows(count: int = 24) -> list[torch.Tensor]:
+    """Inputs of `small_net`, each [1, 4, 8, 8]."""
+    return list(torch.randn(count, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)))
+
+
+def small_net(act: type[nn.Module]) -> nn.Sequential:
+    """Two convolutions and a linear layer, with an activation after each convolution."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(4, 16, 3), act(), nn.Conv2d(16, 16, 3), act(), nn.Flatten(), nn.Linear(256, 10)
+    ).eval()

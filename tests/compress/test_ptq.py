@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import source_of
+from sources import small_net, small_rows
 from torch import nn
 
 from edgepack import recipe as recipes
@@ -96,27 +97,16 @@ def test_the_source_is_left_as_it_was(calibration: Calibration, source: Source) 
     assert not torch.equal(repaired, source.exported.module()(row)[0])
 
 
-def _rows(count: int = 24) -> list[torch.Tensor]:
-    return list(torch.randn(count, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)))
-
-
-def _net(act: type[nn.Module]) -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(4, 16, 3), act(), nn.Conv2d(16, 16, 3), act(), nn.Flatten(), nn.Linear(256, 10)
-    ).eval()
-
-
 def test_equalization_is_kept_only_where_it_helps() -> None:
-    assert ptq.choose_recipe(Calibration(source_of(_net(nn.Hardswish), _rows()))).equalize == "none", (
-        "nothing to scale"
-    )
-    uneven = _net(nn.ReLU)
+    assert (
+        ptq.choose_recipe(Calibration(source_of(small_net(nn.Hardswish), small_rows()))).equalize == "none"
+    ), "nothing to scale"
+    uneven = small_net(nn.ReLU)
     powers = 2.0 ** torch.arange(-8, 8)
     uneven.get_parameter("0.weight").mul_(powers.reshape(-1, 1, 1, 1))
     uneven.get_parameter("0.bias").mul_(powers)
     uneven.get_parameter("2.weight").div_(powers.reshape(1, -1, 1, 1))
-    assert ptq.choose_recipe(Calibration(source_of(uneven, _rows()))).equalize != "none"
+    assert ptq.choose_recipe(Calibration(source_of(uneven, small_rows()))).equalize != "none"
 
 
 def test_clipping_that_gains_by_chance_is_not_taken() -> None:
@@ -149,7 +139,7 @@ class Scaled(nn.Module):
 
 def _uneven_rows() -> list[torch.Tensor]:
     scale = torch.tensor([1.0, 1e3]).reshape(1, 2, 1, 1)
-    return [each[:, :2] * scale for each in _rows(16)]
+    return [each[:, :2] * scale for each in small_rows(16)]
 
 
 def test_a_first_layer_stays_in_float_where_that_is_cheap_and_helps() -> None:
@@ -172,7 +162,7 @@ def test_a_first_layer_that_gains_little_is_int8() -> None:
     torch.manual_seed(0)
     net = Scaled()
     net.first.weight.zero_()[:2, :2] = torch.eye(2).reshape(2, 2, 1, 1)  # what it reads, and no error
-    calibration = Calibration(source_of(net, [each[:, :2].abs() for each in _rows(16)]))
+    calibration = Calibration(source_of(net, [each[:, :2].abs() for each in small_rows(16)]))
     assert ptq.choose_recipe(calibration).layers == {}
 
 

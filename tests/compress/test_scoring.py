@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from conftest import source_of
+from sources import small_net, small_rows
 from torch import nn
 
 from edgepack.compress import ptq, scoring
@@ -23,17 +24,6 @@ def _no_grad() -> Iterator[None]:
         yield
 
 
-def _rows(count: int = 24) -> list[torch.Tensor]:
-    return list(torch.randn(count, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)))
-
-
-def _net(act: type[nn.Module]) -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(4, 16, 3), act(), nn.Conv2d(16, 16, 3), act(), nn.Flatten(), nn.Linear(256, 10)
-    ).eval()
-
-
 @pytest.mark.parametrize(
     ("gains", "sure"),
     [((0.2, 0.3) * 16, True), ((4.0, -3.0) * 16, False), ((-0.2, -0.3) * 16, False), ((0.0,) * 32, False)],
@@ -44,12 +34,12 @@ def test_a_gain_is_sure_beyond_chance(gains: tuple[float, ...], sure: bool) -> N
 
 
 def test_what_answers_nan_or_nothing_scores_worst() -> None:
-    net = _net(nn.ReLU)
-    calibration = Calibration(source_of(net, _rows(2), classes=True))
+    net = small_net(nn.ReLU)
+    calibration = Calibration(source_of(net, small_rows(2), classes=True))
     exact = ptq.score(calibration, Recipe("fp32"))
     assert (exact.sqnr_db, exact.ranking_db, exact.agreement) == (math.inf, math.inf, 100)
     broken = copy.deepcopy(net)
     broken.get_parameter("0.bias")[0] = math.nan
-    module = source_of(broken, _rows(2)).exported.module()
+    module = source_of(broken, small_rows(2)).exported.module()
     found = scoring.score_recipe(calibration, module, Recipe("fp32"), {})
     assert found.sqnr_db == found.ranking_db == -math.inf

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from conftest import source_of
+from sources import small_net, small_rows
 from torch import nn
 
 from edgepack.compress import sensitivity
@@ -20,24 +21,13 @@ def _no_grad() -> Iterator[None]:
         yield
 
 
-def _rows(count: int = 24) -> list[torch.Tensor]:
-    return list(torch.randn(count, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)))
-
-
-def _net(act: type[nn.Module]) -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(4, 16, 3), act(), nn.Conv2d(16, 16, 3), act(), nn.Flatten(), nn.Linear(256, 10)
-    ).eval()
-
-
 def test_damage_is_told_of_the_layer_that_does_it() -> None:
-    net = _net(nn.ReLU)
+    net = small_net(nn.ReLU)
     net.get_parameter("0.weight").div_(300)  # what it gives is drowned by what its bias gives to one channel
     net.get_parameter("0.bias").zero_()[0] = 30
     net.get_parameter("2.weight")[:, 0] = 0
     net.get_parameter("5.weight").mul_(300)
-    calibration = Calibration(source_of(net, _rows()))
+    calibration = Calibration(source_of(net, small_rows()))
     calibration.once(("recipe", "w8a8"), lambda: Recipe("w8a8"))
     worst, *others = sensitivity.analyze(calibration)
     assert {worst.path, others[0].path} == {"0", "2"}, "the one that gives, the one that reads"
