@@ -177,7 +177,12 @@ class ModelOptions(Options):
 
     weights: Annotated[
         str,
-        Flag("State dict to load: .safetensors, .pth or .pt.", metavar="PATH", panel=SOURCE, is_path=True),
+        Flag(
+            "State dict to load: a file of safetensors or torch.save, or an index of shards.",
+            metavar="PATH",
+            panel=SOURCE,
+            is_path=True,
+        ),
     ] = ""
 
 

@@ -12,7 +12,7 @@ import torch
 from edgepack import python_reference
 from edgepack.contract import Output
 from edgepack.errors import PlanError, SourceError, first_line
-from edgepack.model import torchvision, weights
+from edgepack.model import checkpoint, torchvision, weights
 from edgepack.model.request import ModelRequest
 from edgepack.python_reference import Reference
 from edgepack.silence import quiet
@@ -51,24 +51,25 @@ def _load_python(request: ModelRequest) -> LoadedModel:
     reference = Reference.parse(request.model)
     assert reference is not None, "the plan checks the form of the reference"
     module = _instance(python_reference.attribute(reference), reference)
-    notes: tuple[str, ...] = ("no --weights: the model has the weights that its code gave it",)
     if request.weights:
-        _put_weights(request, module, Path(request.weights))
-        notes = ()
-    return LoadedModel(_name(reference), module.eval(), notes=notes)
+        notes = _put_weights(request, module, Path(request.weights))
+    else:
+        notes = ["no --weights: the model has the weights that its code gave it"]
+    return LoadedModel(_name(reference), module.eval(), notes=tuple(notes))
 
 
 def _load_torchvision(request: ModelRequest) -> LoadedModel:
     name = request.model.partition(":")[2]
     module = torchvision.build(name)
     file = Path(request.weights) if request.weights else torchvision.cached(name)
-    _put_weights(request, module, file)
+    notes = _put_weights(request, module, file)
     table, output, origin = torchvision.contract(name, file)
-    return LoadedModel(name, module.eval(), (table,), output, notes=(f"contract: {origin}",))
+    return LoadedModel(name, module.eval(), (table,), output, notes=(*notes, f"contract: {origin}"))
 
 
-def _put_weights(request: ModelRequest, module: torch.nn.Module, file: Path) -> None:
-    weights.put(weights.read(file, trust_pickle=request.trust_pickle), module, file)
+def _put_weights(request: ModelRequest, module: torch.nn.Module, file: Path) -> list[str]:
+    """Load the weights of `file` into `module`; notes say what was chosen."""
+    return weights.put(checkpoint.read(file, trust_pickle=request.trust_pickle), module)
 
 
 _GENERIC = {"model", "net", "network"}
@@ -120,7 +121,7 @@ def _load_torchscript(request: ModelRequest) -> LoadedModel:
         with quiet():
             return LoadedModel(path.stem, torch.jit.load(path, map_location="cpu").eval())
     except RuntimeError:
-        found = weights.read_pickle(path, trust_pickle=request.trust_pickle)
+        found = checkpoint.read_pickle(path, trust_pickle=request.trust_pickle)
     if isinstance(found, torch.nn.Module):
         return LoadedModel(path.stem, found.eval())
     raise SourceError(
