@@ -13,7 +13,7 @@ from edgepack.compress.calibration import Calibration
 from edgepack.compress.distillation import TrainingBudget
 from edgepack.compress.pruning_search import PrunedSource
 from edgepack.compress.search import Candidate
-from edgepack.errors import ExportError
+from edgepack.errors import BundleError, ExportError
 from edgepack.evaluate import checks, verdict
 from edgepack.evaluate.checks import Limits
 from edgepack.evaluate.device import Device
@@ -55,6 +55,8 @@ class BuildState:
     no_device: str
     """Why no file runs on an emulated device; empty where files do."""
     exports: dict[str, Export] = field(default_factory=dict)
+    refused: dict[str, ExportError] = field(default_factory=dict)
+    """Exports that failed, with the reason: targets of one variant share it."""
     begun: float = field(default_factory=time.monotonic)
     _calibrations: dict[int, Calibration] = field(default_factory=dict)
     _pruned: dict[str, PrunedSource | None] = field(default_factory=dict)
@@ -128,6 +130,34 @@ def float_scheme(format_name: str, wanted: TargetPlan) -> SchemeName:
     return next(name for name in choice.schemes if SCHEMES[name].is_float)
 
 
+def wide_recipe(format_name: str, wanted: TargetPlan) -> Recipe | None:
+    """32-bit floats, where the target lists 16-bit ones and the format carries both."""
+    is_half = SCHEMES[float_scheme(format_name, wanted)].is_half
+    carried = formats.load(format_name).capabilities(wanted.target).carries("fp32")
+    return Recipe("fp32") if is_half and carried else None
+
+
+def other_formats(format_name: str, wanted: TargetPlan, state: BuildState) -> str:
+    """Which of the target's other formats can carry the model, as a hint: each is tried, in float."""
+    target = wanted.target
+    able = []
+    for choice in target.formats:
+        module = formats.load(choice.name)
+        if choice.name == format_name or module.availability().export:
+            continue
+        scratch = state.folder / f"tried-{choice.name}" / f"model{module.suffix}"
+        scratch.parent.mkdir()
+        try:
+            module.export(state.final, Recipe(float_scheme(choice.name, wanted)), target, scratch)
+        except ExportError:
+            continue
+        able.append(choice.name)
+    if not able:
+        return f"none of the other formats of {target.name} can carry it either"
+    flags = " ".join(f"--format {name}" for name in able)
+    return f"tried just now, these formats of {target.name} can carry it: {flags}"
+
+
 @dataclass
 class Candidates:
     """Makes the candidates of one format for one target."""
@@ -143,7 +173,7 @@ class Candidates:
     """The float files, which others are compared with; None while they are made themselves."""
 
     def __call__(self, recipe: Recipe) -> Candidate:
-        """Prepare, export and evaluate a recipe."""
+        """Prepare, export and evaluate a recipe. Raises ExportError where it cannot be written."""
         if self.base and recipe == self.base.recipe and not self._is_pruned:
             return self.base
         is_new = self._key(recipe) not in self.state.exports
@@ -170,13 +200,19 @@ class Candidates:
 
     def _export(self, recipe: Recipe) -> Export:
         key = self._key(recipe)
+        if before := self.state.refused.get(key):
+            raise ExportError(str(before), hint=before.hint)
         if key not in self.state.exports:
             calibration = self.state.calibration(self.source)
             ready = ptq.prepare(calibration, recipe) if calibration else self.source
             ready, notes = self._fine_tuned(ready, recipe)
             step = Step("export", self.format, recipe.scheme)
             self.state.steps.begin(step, f"export {self._title(recipe)}")
-            self.state.exports[key] = export = self._written(ready, recipe, notes)
+            try:
+                self.state.exports[key] = export = self._written(ready, recipe, notes)
+            except ExportError as cause:
+                self.state.refused[key] = cause
+                raise
             files = 0 if export.float_reason else len(export.exported.models)
             self.state.forecast.exported(self.wanted, self.format, recipe.scheme, files)
         return self.state.exports[key]
@@ -203,16 +239,16 @@ class Candidates:
 
     def _written(self, ready: Source, recipe: Recipe, notes: tuple[str, ...]) -> Export:
         module = formats.load(self.format)
-        folder = self.state.folder / str(len(self.state.exports))
+        folder = self.state.folder / str(len(self.state.exports) + len(self.state.refused))
         folder.mkdir()
         path = folder / f"{ready.name}-{recipe.scheme}{module.suffix}"
         begun = time.perf_counter()
-        try:
-            exported = module.export(sources.for_export(ready), recipe, self.wanted.target, path)
-        except ExportError as cause:
-            raise ExportError(str(cause), hint=self._other_formats()) from cause
+        exported = module.export(sources.for_export(ready), recipe, self.wanted.target, path)
         seconds = time.perf_counter() - begun
-        description = module.describe(exported.models[0])
+        try:
+            description = module.describe(exported.models[0])
+        except BundleError as cause:
+            raise ExportError(f"{self.format} wrote a file that cannot be read: {cause}") from cause
         reason = float_reason(description, recipe, module.capabilities(self.wanted.target))
         return Export(replace(exported, notes=(*exported.notes, *notes)), seconds, reason)
 
@@ -228,27 +264,6 @@ class Candidates:
             replace(artifact, recipe=recipe, notes=(*artifact.notes, *notes)) for artifact in floats.artifacts
         )
         return replace(floats, artifacts=tuple(artifacts), no_gain=export.float_reason)
-
-    def _other_formats(self) -> str:
-        """Which of the target's other formats can carry the model: each is tried, in float."""
-        target = self.wanted.target
-        able = []
-        for choice in target.formats:
-            module = formats.load(choice.name)
-            if choice.name == self.format or module.availability().export:
-                continue
-            scratch = self.state.folder / f"tried-{choice.name}" / f"model{module.suffix}"
-            scratch.parent.mkdir()
-            scheme = float_scheme(choice.name, self.wanted)
-            try:
-                module.export(self.state.final, Recipe(scheme), target, scratch)
-            except ExportError:
-                continue
-            able.append(choice.name)
-        if not able:
-            return f"none of the other formats of {target.name} can carry it either"
-        flags = " ".join(f"--format {name}" for name in able)
-        return f"tried just now, these formats of {target.name} can carry it: {flags}"
 
     def _artifact(self, recipe: Recipe, export: Export, path: Path) -> Artifact:
         """Evaluate one file of an export."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgepack import bundle, candidates, formats, plot, recipe, toml
@@ -21,7 +22,7 @@ from edgepack.compress.search import Candidate, Search
 from edgepack.compress.sensitivity import LayerSensitivity
 from edgepack.contract import expected
 from edgepack.emulator.job import write_samples
-from edgepack.errors import PlanError
+from edgepack.errors import ExportError, PlanError
 from edgepack.evaluate import device
 from edgepack.evaluate.evaluation import Evaluator, HostRuns
 from edgepack.forecast import Forecast
@@ -30,7 +31,7 @@ from edgepack.model.source import Source
 from edgepack.plan import Plan, TargetPlan
 from edgepack.progress import Progress, Step, Steps
 from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Omission, Report, Tried
+from edgepack.report import Artifact, Omission, Refusal, Report, Tried
 
 _ANALYSIS = 4
 """Steps of a sensitivity analysis: the recipe's corrections, two calibrations, the layers."""
@@ -39,7 +40,9 @@ _ANALYSIS = 4
 def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
     """Carry out `plan`: one bundle for each target, written whole or not at all.
 
-    Raises the EdgepackErrors of its parts. A failed check is no error: see `Report.passed`.
+    Raises the EdgepackErrors of its parts, ExportError where no file could be written, or none of a format
+    that was asked for by name. A failed check, or a format that cannot carry the model, is no error: see
+    `Report.passed`.
     """
     steps = Steps(progress)
     forecast = Forecast(plan, steps)
@@ -51,6 +54,7 @@ def build(plan: Plan, progress: Progress | None = None) -> list[Report]:
         _check_layers(plan, loaded)
         state = _state(plan, loaded, folder, forecast)
         reports = [_build_for(plan, wanted, state) for wanted in plan.targets]
+        _check_written(reports)
         for wanted in plan.targets:
             bundle.put(_draft(wanted, state), wanted.folder)
         steps.end()
@@ -114,21 +118,66 @@ def _state(plan: Plan, loaded: Source, folder: Path, forecast: Forecast) -> Buil
     return BuildState(loaded, folder, host_runs, steps, forecast, no_device)
 
 
+@dataclass
+class _Searched:
+    """What the searches of one target gave."""
+
+    chosen: list[Candidate] = field(default_factory=list)
+    tried: list[Tried] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    pruned_source: PrunedSource | None = None
+
+
 def _build_for(plan: Plan, wanted: TargetPlan, state: BuildState) -> Report:
     """Search each format, then put the bundle of one target together."""
+    searched = _Searched()
     evaluator = candidates.evaluator(state, wanted)
-    chosen: list[Candidate] = []
-    tried: list[Tried] = []
-    pruned_source: PrunedSource | None = None
     for name in dict.fromkeys(step.format for step in wanted.steps):
-        pruned = _pruned(name, plan, wanted, state)
-        search = _search(name, plan, wanted, state, evaluator, pruned)
-        chosen.append(search.run())
-        tried += search.tried
-        pruned_source = pruned if chosen[-1].is_pruned else pruned_source
+        try:
+            _search_format(name, plan, wanted, state, evaluator, searched)
+        except ExportError as cause:
+            if name in plan.formats:
+                hint = candidates.other_formats(name, wanted, state)
+                raise ExportError(str(cause), hint=hint) from cause
+            refusal = Refusal(name, candidates.float_scheme(name, wanted), str(cause), cause.hint)
+            if all(each.why != refusal.why for each in searched.refusals):
+                searched.refusals.append(refusal)
     state.forecast.over()
     state.steps.begin(Step("bundle"), f"put {wanted.folder} together")
-    return _bundled(plan, wanted, state, chosen, tried, pruned_source)
+    return _bundled(plan, wanted, state, searched)
+
+
+def _check_written(reports: list[Report]) -> None:
+    """Raise ExportError where no target has a file."""
+    if any(report.artifacts for report in reports):
+        return
+    whys = {refusal.why: refusal.hint for report in reports for refusal in report.refusals}
+    first = next(iter(whys))
+    hint = "no format of the given targets can carry the model"
+    raise ExportError("; ".join(whys), hint=f"{hint}; {whys[first]}" if whys[first] else hint)
+
+
+def _search_format(
+    name: str,
+    plan: Plan,
+    wanted: TargetPlan,
+    state: BuildState,
+    evaluator: Evaluator,
+    searched: _Searched,
+) -> None:
+    """Search one format, and add what ships, what was tried and what was refused to `searched`.
+
+    Raises ExportError where the format cannot carry the model.
+    """
+    pruned = _pruned(name, plan, wanted, state)
+    search = _search(name, plan, wanted, state, evaluator, pruned)
+    try:
+        searched.chosen.append(search.run())
+    finally:
+        searched.tried += search.tried
+        searched.refusals += search.refusals
+    if searched.chosen[-1].is_pruned:
+        searched.pruned_source = pruned
 
 
 def _search(
@@ -143,7 +192,8 @@ def _search(
     smaller = pruned.source if pruned else state.source
     budget = candidates.training_budget(plan, wanted)
     whole = Candidates(name, wanted, state, state.source, budget, evaluator)
-    base = whole(Recipe(candidates.float_scheme(name, wanted)))
+    wide = candidates.wide_recipe(name, wanted)
+    base, refusals = _base(name, wanted, whole, wide)
     minutes = wanted.goal.search_budget
     return Search(
         steps=tuple(step for step in wanted.steps if step.format == name),
@@ -153,7 +203,26 @@ def _search(
         forced=bool(wanted.goal.forced or plan.recipe_file),
         keep_best=pruned is not None and pruned.by_hand,
         deadline=state.begun + 60 * minutes if minutes else math.inf,
+        wider=wide,
+        refusals=refusals,
     )
+
+
+def _base(
+    name: str, wanted: TargetPlan, whole: Candidates, wide: Recipe | None
+) -> tuple[Candidate, list[Refusal]]:
+    """The float candidate: in the target's float scheme or, where that cannot be written, as `wide`."""
+    own = Recipe(candidates.float_scheme(name, wanted))
+    try:
+        return whole(own), []
+    except ExportError as cause:
+        if wide is None:
+            raise
+        refusal = Refusal(name, own.scheme, str(cause), cause.hint)
+        try:
+            return whole(wide), [refusal]
+        except ExportError:
+            raise cause from None
 
 
 def _pruned(name: str, plan: Plan, wanted: TargetPlan, state: BuildState) -> PrunedSource | None:
@@ -164,16 +233,10 @@ def _pruned(name: str, plan: Plan, wanted: TargetPlan, state: BuildState) -> Pru
     return state.pruned(pruning, wanted, candidates.training_budget(plan, wanted))
 
 
-def _bundled(
-    plan: Plan,
-    wanted: TargetPlan,
-    state: BuildState,
-    chosen: list[Candidate],
-    tried: list[Tried],
-    pruned_source: PrunedSource | None,
-) -> Report:
+def _bundled(plan: Plan, wanted: TargetPlan, state: BuildState, searched: _Searched) -> Report:
     """Write the draft of a target's bundle; it takes its place once all targets have one."""
     final, folder = state.final, _draft(wanted, state)
+    chosen, pruned_source = searched.chosen, searched.pruned_source
     _write_models(folder, state, chosen)
     _write_expected(folder, final)
     artifacts = tuple(artifact for candidate in chosen for artifact in candidate.artifacts)
@@ -188,14 +251,16 @@ def _bundled(
         skipped=(*wanted.omitted, *without_app),
         notes=(*wanted.notes, *final.notes, *(pruned_source.notes if pruned_source else ())),
         folder=str(wanted.folder),
-        tried=tuple(tried),
+        tried=tuple(searched.tried),
+        refusals=tuple(searched.refusals),
         goal=wanted.goal.model_dump(mode="json"),
         fingerprint=final.calib.fingerprint if final.calib else "",
         pruned=pruned_source.report if pruned_source else None,
         seconds=state.seconds,
         app=app_file,
     )
-    _write_recipes(folder, chosen, pruned_source, wanted.goal.seed or 0)
+    if chosen:
+        _write_recipes(folder, chosen, pruned_source, wanted.goal.seed or 0)
     plot.pareto(report, folder / bundle.PARETO)
     bundle.seal(folder, report, wanted.target, final.contract)
     return report
@@ -248,7 +313,7 @@ def _app(
         return "", ()
     usable = render.usable(template.load(name), artifacts)
     if usable is None:
-        return "", (Omission("app", f"each artifact that {name} can run has failed a check"),)
+        return "", (Omission("app", f"no file that {name} can run was written and passed its checks"),)
     choice = render.Choice(template=name)
     render.write(folder, folder / bundle.APP, usable, wanted.target, final.contract, choice)
     return usable.file, ()

@@ -48,6 +48,8 @@ class Plan(ModelRequest):
     """Recipes to follow instead of a search."""
     emulator: bool
     """Whether files for ARM devices are also run on the emulated device."""
+    formats: tuple[str, ...]
+    """The formats that were asked for by name: the build fails where one cannot be written."""
     targets: tuple[TargetPlan, ...]
 
     def pruning(self, wanted: TargetPlan) -> Pruning | None:
@@ -88,6 +90,7 @@ def resolve(asked: BuildOptions) -> Plan:
         bake=chosen.bake_preprocessing,
         argmax=chosen.bake_argmax,
         emulator=chosen.emulator,
+        formats=chosen.formats,
         targets=targets,
         recovers=bool(recipe_file.recover_steps)
         if recipe_file

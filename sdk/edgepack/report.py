@@ -149,6 +149,17 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A scheme of a format that could not be written: the exporter refused the model, or failed."""
+
+    format: str
+    scheme: SchemeName
+    why: str
+    hint: str = ""
+    """What the user can do; empty where nothing is known."""
+
+
+@dataclass(frozen=True)
 class Counts:
     """Size and work of a float model."""
 
@@ -192,6 +203,8 @@ class Report:
     """Path of the bundle; not written into the bundle itself."""
     tried: tuple[Tried, ...] = ()
     """Every candidate, in the order of evaluation."""
+    refusals: tuple[Refusal, ...] = ()
+    """Candidates that could not be written, in the order of the search."""
     goal: Mapping[str, Any] = field(default_factory=dict)
     """The resolved compression options."""
     fingerprint: str = ""
@@ -205,8 +218,14 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """No check failed."""
-        return all(artifact.verdict != "fail" for artifact in self.artifacts)
+        """No check failed, and each format that was to be written was."""
+        return not self.absent and all(artifact.verdict != "fail" for artifact in self.artifacts)
+
+    @property
+    def absent(self) -> tuple[Refusal, ...]:
+        """The refusals of formats of which there is no file."""
+        written = {artifact.format for artifact in self.artifacts}
+        return tuple(refusal for refusal in self.refusals if refusal.format not in written)
 
 
 _ADAPTER = TypeAdapter(Report)

@@ -17,7 +17,7 @@ from edgepack.evaluate.device import Device
 from edgepack.evaluate.evaluation import TIME_LIMIT, Evaluator, HostRuns
 from edgepack.evaluate.model_file import Evaluation, ModelFile, Reference
 from edgepack.progress import Progress, Step, Steps
-from edgepack.report import Artifact, Check, Cost, Report
+from edgepack.report import Artifact, Check, Cost, Refusal, Report
 
 
 def check(
@@ -67,15 +67,21 @@ def check(
         checked = [_checked(folder, artifact, evaluator, damage) for artifact in report.artifacts]
     steps.end()
     others = [line for line in damage if not line.startswith((bundle.MODELS, bundle.GOLDEN))]
-    notes = (*others, *report.notes)
+    notes = (*others, *report.notes, *(_absent(refusal) for refusal in report.absent))
     notes += (android.SHOWS,) if android_libs else ()
     return replace(
         report,
         artifacts=tuple(checked),
         folder=str(folder),
         notes=notes,
+        refusals=(),
         evaluated_on=f"{len(inputs)} golden samples",
     )
+
+
+def _absent(refusal: Refusal) -> str:
+    """What a check says of a format that the build could not write: there is no file to check."""
+    return f"{refusal.format} was not written: {refusal.why}"
 
 
 def _expected(

@@ -14,7 +14,7 @@ from edgepack.cli.screen import page, report
 from edgepack.cli.screen.page import Page
 from edgepack.delegation import Delegate, Delegation
 from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Check, Cost, Figures, Omission, Report, Tried
+from edgepack.report import Artifact, Check, Cost, Figures, Omission, Refusal, Report, Tried
 from edgepack.scheme import SchemeName
 
 RUNS = Check("runs", "pass", None, None, "")
@@ -221,3 +221,23 @@ def test_a_file_that_ships_by_hand_without_a_gain_says_so() -> None:
     (line,) = lines(built, "no gain")
     assert line.endswith(reason)
     assert lines(whole(PTE), "no gain") == []
+
+
+REFUSED = Refusal("coreml", "fp16", "coreml cannot carry operator aten.svd (net.py, line 7)", "omit it")
+
+
+def test_a_refused_format_is_a_row_and_fails_the_build() -> None:
+    found = replace(whole(ONNX), refusals=(REFUSED,))
+    assert not found.passed
+    assert any(re.search(r"\(coreml\) +fp16 .*refused", line) for line in shown(found))
+    assert lines(found, "refused") == [f"coreml fp16: {REFUSED.why} (omit it)"]
+    assert lines(found, "verdict") == [
+        "1 of 2 formats could not be written; of the rest, all checks passed (1; 1 skipped)"
+    ]
+
+
+def test_a_refused_scheme_of_a_format_that_is_written_is_told() -> None:
+    found = replace(whole(ONNX), refusals=(replace(REFUSED, format="onnx", scheme="w8a8", hint=""),))
+    assert found.passed
+    assert lines(found, "not written") == [f"onnx w8a8: {REFUSED.why}"]
+    assert not lines(found, "refused")

@@ -13,9 +13,10 @@ import pytest
 from edgepack.compress import ptq, sensitivity
 from edgepack.compress.calibration import Calibration
 from edgepack.compress.search import Candidate, Search
+from edgepack.errors import ExportError
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe, Step
-from edgepack.report import Artifact, Figures
+from edgepack.report import Artifact, Figures, Refusal
 from edgepack.scheme import SchemeName
 
 SPENT = "the search budget is spent: the search ends"
@@ -40,12 +41,15 @@ def _trial(
 class Shop:
     """Gives the trials that it holds, and keeps count."""
 
-    def __init__(self, *trials: Candidate) -> None:
+    def __init__(self, *trials: Candidate, refused: tuple[SchemeName, ...] = ()) -> None:
+        self.refused = refused
         self.trials = {trial.recipe.scheme: trial for trial in trials}
         self.asked: list[Recipe] = []
 
     def __call__(self, recipe: Recipe) -> Candidate:
         self.asked.append(recipe)
+        if recipe.scheme in self.refused:
+            raise ExportError(f"{recipe.scheme} cannot be written", hint="try another")
         held = self.trials[recipe.scheme]
         return held if held.recipe == recipe else _trial(recipe, held.missed, held.no_gain)
 
@@ -62,13 +66,14 @@ def _search(
     forced: bool = False,
     keep_best: bool = False,
     deadline: float = math.inf,
+    wider: Recipe | None = None,
 ) -> Search:
     steps = tuple(
         Step("onnx", each.scheme, "", each) if isinstance(each, Recipe) else Step("onnx", each, "")
         for each in ladder
     )
     shop.trials.setdefault(base.recipe.scheme, base)
-    return Search(steps, base, calibration, shop, forced, keep_best, deadline)
+    return Search(steps, base, calibration, shop, forced, keep_best, deadline, wider)
 
 
 def _told(search: Search) -> dict[str, str]:
@@ -213,3 +218,39 @@ def test_a_spent_budget_does_not_begin_with_the_sensitivity(small_source: Source
     shop = Shop(_trial("w8a8", missed="missed"))
     assert _search(shop, ["w8a8", "fp32"], calibration=fresh, deadline=time.monotonic() - 1).run() is FLOAT
     assert "sensitivity" not in fresh.seconds
+
+
+def test_one_that_cannot_be_written_is_a_refusal_and_is_followed_by_the_next() -> None:
+    shop = Shop(_trial("fp16"), refused=("w8",))
+    search = _search(shop, ["w8", "fp16", "fp32"])
+    assert search.run().recipe.scheme == "fp16"
+    assert _told(search) == {"fp32": "float reference", "fp16": "shipped"}
+    assert search.refusals == [Refusal("onnx", "w8", "w8 cannot be written", "try another")]
+
+
+def test_float_ships_where_nothing_else_can_be_written() -> None:
+    shop = Shop(refused=("w8", "p6"))
+    search = _search(shop, ["p6", "w8", "fp32"])
+    assert search.run() is FLOAT
+    assert [each.scheme for each in search.refusals] == ["p6", "w8"]
+
+
+def test_by_hand_what_cannot_be_written_is_an_error() -> None:
+    with pytest.raises(ExportError, match="w8 cannot be written"):
+        _search(Shop(refused=("w8",)), ["w8"], forced=True).run()
+
+
+OVERFLOWS = _trial("fp16", missed="runs: the file returns NaN or infinity", agreement=None)
+
+
+def test_more_precise_floats_ship_where_the_last_float_scheme_misses() -> None:
+    shop = Shop(_trial("p6", missed="runs: the file returns NaN or infinity"), FLOAT)
+    search = _search(shop, ["p6", "fp16"], base=OVERFLOWS, wider=Recipe("fp32"))
+    assert search.run() is FLOAT
+    assert _told(search)["fp16"] == "runs: the file returns NaN or infinity"
+    assert _told(search)["fp32"] == "shipped, because fp16 misses: runs: the file returns NaN or infinity"
+
+
+def test_more_precise_floats_that_miss_too_do_not_ship() -> None:
+    shop = Shop(_trial("fp32", missed="sqnr 3 dB is under the limit of 60"))
+    assert _search(shop, ["fp16"], base=OVERFLOWS, wider=Recipe("fp32")).run() is OVERFLOWS

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from edgepack.compress import mixed_precision, ptq, sensitivity
 from edgepack.compress.calibration import Calibration
+from edgepack.errors import ExportError
 from edgepack.recipe import Recipe, Step
-from edgepack.report import Artifact, Tried
+from edgepack.report import Artifact, Refusal, Tried
 from edgepack.scheme import SCHEMES, Scheme, SchemeName
 
 _SHARES = (0.05, 0.1, 0.2, 0.4)
@@ -74,22 +75,32 @@ class Search:
     calibration: Calibration | None
     """None where there are no calibration samples."""
     attempt: Callable[[Recipe], Candidate]
+    """Raises ExportError where a recipe cannot be written."""
     forced: bool
     """A scheme or recipe was given by hand: it ships, whatever it misses."""
     keep_best: bool
     """Where all miss, ship the best candidate instead of `base`."""
     deadline: float
     """`time.monotonic()` after which no further candidate is tried; infinite without --search-budget."""
+    wider: Recipe | None = None
+    """A more precise float recipe, tried where `base` itself misses the goal: 16-bit floats can overflow."""
+    refusals: list[Refusal] = field(default_factory=list)
+    """Candidates that could not be written."""
     _outcomes: list[tuple[Candidate, str]] = field(default_factory=list)
     _last_gained_nothing: bool = False
 
     def run(self) -> Candidate:
-        """The candidate that ships; `tried` then lists all."""
+        """The candidate that ships; `tried` and `refusals` then list all others.
+
+        Raises ExportError where a scheme or recipe given by hand cannot be written.
+        """
         self._note(self.base, "float reference")
         best: Candidate | None = None
         spent = ""
         for recipe in self._recipes():
-            candidate = self.attempt(recipe)
+            candidate = self._attempted(recipe)
+            if candidate is None:
+                continue
             self._last_gained_nothing = bool(candidate.no_gain)
             problem = candidate.missed or ("" if self.forced else candidate.no_gain)
             if not problem:
@@ -99,7 +110,33 @@ class Search:
             if time.monotonic() > self.deadline:
                 spent = "; the search budget is spent: the search ends"
                 break
-        return self._shipped(best if best and (self.forced or self.keep_best) else self.base, spent)
+        if best and (self.forced or self.keep_best):
+            return self._shipped(best, spent)
+        if self.forced and self.refusals:
+            raise ExportError(self.refusals[0].why, hint=self.refusals[0].hint)
+        return self._shipped_float(spent)
+
+    def _attempted(self, recipe: Recipe) -> Candidate | None:
+        """The candidate of a recipe; None, and a refusal, where it cannot be written."""
+        try:
+            return self.attempt(recipe)
+        except ExportError as cause:
+            refusal = Refusal(self.base.artifacts[0].format, recipe.scheme, str(cause), cause.hint)
+            if refusal not in self.refusals:
+                self.refusals.append(refusal)
+            self._last_gained_nothing = True  # what is like it is not worth an attempt
+            return None
+
+    def _shipped_float(self, spent: str) -> Candidate:
+        """`base`, or a more precise float candidate where `base` misses the goal and that one does not."""
+        if self.base.missed and self.wider and self.wider != self.base.recipe:
+            self._note(self.base, self.base.missed)
+            candidate = self._attempted(self.wider)
+            if candidate and not candidate.missed:
+                why = f"shipped, because {self.base.recipe.scheme} misses: {self.base.missed}"
+                self._note(candidate, why + spent)
+                return candidate
+        return self._shipped(self.base, spent)
 
     @property
     def tried(self) -> tuple[Tried, ...]:

@@ -7,6 +7,7 @@ Importing a format imports no toolchain: its functions do.
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import pkgutil
@@ -17,7 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import BaseModel
 
 from edgepack import target, toml
-from edgepack.errors import BundleError, ExportError, PlanError, TargetError
+from edgepack.errors import (
+    BundleError,
+    EdgepackError,
+    ExportError,
+    PlanError,
+    TargetError,
+    first_line,
+)
 from edgepack.formats import contract_metadata, format_options
 from edgepack.formats.availability import Availability, missing
 from edgepack.formats.capability import Capabilities
@@ -58,6 +66,7 @@ EDGEPACK = "edgepack"
 """The distribution of the formats in this folder."""
 _REQUIRED = tuple(name for name in (*Format.__annotations__, *vars(Format)) if not name.startswith("_"))
 """The members that every format must have."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _T = TypeVar("_T")
 
 
@@ -161,8 +170,20 @@ class LoadedFormat:
         return self._call("weight_storage", plain)
 
     def export(self, source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
-        """Write `source` at `path`. Raises ExportError."""
-        return self._module.export(source, recipe, target, path)
+        """Write `source` at `path`. Raises ExportError, whatever the format's toolchain raises, and OSError
+        where there is no room for the file."""
+        try:
+            return self._module.export(source, recipe, target, path)
+        except ExportError:
+            raise
+        except EdgepackError as cause:
+            raise ExportError(str(cause), hint=cause.hint) from cause
+        except Exception as cause:  # toolchains raise errors of no common base
+            if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+                raise
+            from edgepack.formats.unsupported_operators import refusal
+
+            raise refusal(self.name, source.exported, cause) from cause
 
     def import_runtime(self) -> None:
         """Import the runtime, so that memory measured afterwards is the model's; by default nothing."""
@@ -174,7 +195,12 @@ class LoadedFormat:
 
     def describe(self, path: Path) -> Description:
         """What the file at `path` contains. Raises BundleError where it cannot be read."""
-        return self._module.describe(path)
+        try:
+            return self._module.describe(path)
+        except EdgepackError:
+            raise
+        except Exception as cause:  # damaged files raise errors of no common base
+            raise BundleError(f"{path} cannot be read: {first_line(cause)}") from cause
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from edgepack.cli.screen import report_details
 from edgepack.cli.screen.figures import file_name, number, sqnr
 from edgepack.cli.screen.page import FAIL, NOTE, PASS, WARN, Page
 from edgepack.cli.screen.tables import Cell, Column
-from edgepack.report import Artifact, Check, Pruned, Report, Verdict, sentence
+from edgepack.report import Artifact, Check, Pruned, Refusal, Report, Verdict, sentence
 from edgepack.scheme import SCHEMES
 
 Key = TypeVar("Key", bound=Hashable)
@@ -52,7 +52,14 @@ def _table(report: Report) -> tuple[list[Column], list[list[str | Cell]]]:
         Column("instr ×", "right"),
         Column("verdict"),
     ]
-    return columns, [_row(each) for each in report.artifacts]
+    rows = [_row(each) for each in report.artifacts]
+    return columns, [*rows, *(_refused(each, len(columns)) for each in report.absent)]
+
+
+def _refused(refusal: Refusal, width: int) -> list[str | Cell]:
+    """The row of a format that has no file."""
+    empty: list[str | Cell] = [""] * (width - 3)
+    return [f"({refusal.format})", refusal.scheme, *empty, Cell("refused", FAIL)]
 
 
 def _row(artifact: Artifact) -> list[str | Cell]:
@@ -73,8 +80,13 @@ def _row(artifact: Artifact) -> list[str | Cell]:
 
 def _attention(page: Page, report: Report) -> None:
     """What the user has to know, a line for each reason."""
+    for refusal in report.absent:
+        page.item("refused", _reason(refusal), FAIL)
     for text in _failures(report):
         page.item("failed", text, FAIL)
+    for refusal in report.refusals:
+        if refusal not in report.absent:
+            page.item("not written", _reason(refusal), WARN)
     for text in _in_float(report):
         page.item("in float", text, WARN)
     for text in _without_gain(report):
@@ -87,6 +99,11 @@ def _attention(page: Page, report: Report) -> None:
         page.item("not checked", f"{check.name}{' of ' if files else ''}{files}: {check.reason}", WARN)
     for text in dict.fromkeys((*report.notes, *_notes_of_failed(report))):
         page.item("note", text, NOTE)
+
+
+def _reason(refusal: Refusal) -> str:
+    hint = f" ({refusal.hint})" if refusal.hint else ""
+    return f"{refusal.format} {refusal.scheme}: {refusal.why}{hint}"
 
 
 def _failures(report: Report) -> list[str]:
@@ -145,10 +162,18 @@ def _conclusion(page: Page, report: Report) -> None:
     skipped, failed = verdicts.count("skipped"), verdicts.count("fail")
     made = len(verdicts) - skipped
     which = f"a check failed ({failed} of {made}" if failed else f"all checks passed ({made}"
-    page.item("verdict", f"{which}; {skipped} skipped)" if skipped else f"{which})", FAIL if failed else PASS)
+    told = f"{which}; {skipped} skipped)" if skipped else f"{which})"
+    if report.absent:
+        told = f"{len(report.absent)} of {_formats(report)} formats could not be written; of the rest, {told}"
+    page.item("verdict", told, PASS if report.passed else FAIL)
     page.item("bundle", report.folder)
     if report.app:
         page.item("app", f"app/ uses {report.app}")
+
+
+def _formats(report: Report) -> int:
+    """Formats that were to be written."""
+    return len({each.format for each in report.artifacts} | {each.format for each in report.absent})
 
 
 def _grouped(pairs: Iterable[tuple[Key, str]]) -> list[tuple[Key, list[str]]]:
