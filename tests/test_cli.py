@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Command, write_samples
 
-from edgepack import formats, resources, target
+from edgepack import doctor, formats, resources, target
 from edgepack.app import template
 
 HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "executorch", "torchao", "coremltools")
@@ -95,6 +95,15 @@ def test_doctor_knows_the_packages_and_the_formats(command: Command) -> None:
     }
     assert [each["format"] for each in found["abilities"]] == formats.names()
     assert found["python"] in command("doctor").out
+
+
+def test_doctor_tries_to_import_torchvision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "torchvision.py"
+    for text, problem in (("", ""), ("raise RuntimeError('no nms')", "RuntimeError: no nms")):
+        broken.write_text(text)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        (found,) = [each for each in doctor.examine().packages if each.name == "torchvision"]
+        assert found.problem == problem
 
 
 # Plans

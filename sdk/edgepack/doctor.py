@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from edgepack import formats
 
 _CORE = ("torch", "torchvision", "numpy")
 """Packages of edgepack that are listed besides those of the formats."""
+IMPORTED = ("torchvision",)
+"""Packages whose import is tried, in a process of its own: their version does not tell whether they work.
+torchvision must come from the same index as torch."""
 _EXTRA = re.compile(r"extra == [\"']([^\"']+)")
 
 
@@ -33,6 +37,8 @@ class Package:
     """Whether the installed version is known to work."""
     remedy: str
     """The command that installs a version known to work; empty if one is installed."""
+    problem: str = ""
+    """Why the installed version cannot be imported, if that was tried; see `IMPORTED`."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Host:
 
 
 def examine() -> Host:
-    """Look at this host; no toolchain is imported."""
+    """Look at this host; no toolchain is imported into this process."""
     return Host(
         python=platform.python_version(),
         system=f"{sys.platform} {platform.machine()}",
@@ -97,7 +103,15 @@ def _package(requirement: Requirement, what: str) -> Package:
     except metadata.PackageNotFoundError:
         return Package(name, known, "", False, remedy)
     fits = requirement.specifier.contains(Version(installed), prereleases=True)
-    return Package(name, known, installed, fits, "" if fits else remedy)
+    problem = _import_problem(name) if name in IMPORTED else ""
+    return Package(name, known, installed, fits, "" if fits else remedy, problem)
+
+
+def _import_problem(name: str) -> str:
+    """The last line of what Python says when it cannot import `name`; empty where it can."""
+    ended = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True)
+    lines = ended.stderr.strip().splitlines()
+    return (lines[-1] if lines else f"exit code {ended.returncode}") if ended.returncode else ""
 
 
 def _ability(name: str) -> Ability:

@@ -129,3 +129,19 @@ def test_what_brings_its_own_weights_takes_no_others(folder: Path) -> None:
     scripted(folder / "a.pt", Net().eval())
     torch.save(Net().state_dict(), folder / "w.pth")
     assert "contains its own weights" in refused(PlanError, model="a.pt", weights="w.pth")
+
+
+def test_weights_of_double_precision_are_converted(folder: Path) -> None:
+    text = "import torch\nfrom nets import Net\ntorch.set_default_dtype(torch.float64)\nnet = Net\n"
+    (folder / "double.py").write_text(text + "made = Net()\ncalled = lambda: Net().double()")
+    for name in ("made", "called"):
+        found = load(f"double.py:{name}")
+        assert "the model's weights are float64: converted to float32" in found.notes
+        assert found.reference[0][0].dtype == np.float32
+    assert not any("float64" in note for note in load("double.py:net").notes)
+
+
+def test_a_class_that_needs_arguments(folder: Path) -> None:
+    said = refused(model="nets.py:Wants")
+    assert "missing 1 required positional argument: 'classes'" in said
+    assert "def model(): return Wants(…)" in said

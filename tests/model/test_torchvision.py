@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,3 +46,11 @@ def test_torchvision_without_weights_downloads_none(folder: Path, monkeypatch: p
     assert "there are no weights for torchvision:shufflenet_v2_x0_5" in said
     assert "shufflenetv2_x0.5" in said
     assert "did you mean 'resnet18'?" in refused(model="torchvision:resnet81", inputs=())
+
+
+def test_a_model_that_imports_torchvision_is_imported_whatever_torch_is_installed(folder: Path) -> None:
+    (folder / "seen.py").write_text("import torchvision.transforms.v2\nfrom nets import net\n")
+    code = "from toy_models import load; print(load('seen.py:net').name)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert ended.stdout == "seen\n", ended.stderr

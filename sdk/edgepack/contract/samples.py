@@ -218,9 +218,10 @@ def _from_callable(reference: Reference, contract: Contract) -> Samples:
         raise SourceError(f"'{reference}' is not callable: it must yield tensors or tuples of them")
     given: list[list[Array]] = []
     try:
-        for item in call():
-            parts = item if isinstance(item, (tuple, list)) else (item,)
-            given.append([np.asarray(p.detach() if isinstance(p, torch.Tensor) else p) for p in parts])
+        with python_reference.restored(reference.place):
+            for item in call():
+                parts = item if isinstance(item, (tuple, list)) else (item,)
+                given.append([np.asarray(p.detach() if isinstance(p, torch.Tensor) else p) for p in parts])
     except (Exception, SystemExit) as cause:  # whatever the user's code raises
         raise SourceError(f"{reference} raises {type(cause).__name__}: {cause}") from cause
     rows = tuple(_row(arrays, contract, str(reference)) for arrays in given)

@@ -12,7 +12,7 @@ import torch
 from edgepack import python_reference
 from edgepack.contract import Output
 from edgepack.errors import PlanError, SourceError, first_line
-from edgepack.model import checkpoint, torchvision, weights
+from edgepack.model import checkpoint, torchvision, torchvision_operators, weights
 from edgepack.model.request import ModelRequest
 from edgepack.python_reference import Reference
 from edgepack.silence import quiet
@@ -38,6 +38,7 @@ def load(request: ModelRequest) -> LoadedModel:
 
     Raises SourceError if it cannot be loaded, PlanError if it contains its own weights and others are given.
     """
+    torchvision_operators.declare()
     if request.kind in ("exported", "torchscript") and request.weights:
         raise PlanError(f"{request.model} contains its own weights: --weights does not apply")
     if request.kind == "exported":
@@ -55,7 +56,15 @@ def _load_python(request: ModelRequest) -> LoadedModel:
         notes = _put_weights(request, module, Path(request.weights))
     else:
         notes = ["no --weights: the model has the weights that its code gave it"]
-    return LoadedModel(_name(reference), module.eval(), notes=tuple(notes))
+    return LoadedModel(_name(reference), module.eval(), notes=(*notes, *_in_single_precision(module)))
+
+
+def _in_single_precision(module: torch.nn.Module) -> list[str]:
+    """Convert weights of double precision, which no device computes in, to float32; a note says so."""
+    if not any(value.dtype is torch.float64 for value in (*module.parameters(), *module.buffers())):
+        return []
+    module.float()
+    return ["the model's weights are float64: converted to float32"]
 
 
 def _load_torchvision(request: ModelRequest) -> LoadedModel:
@@ -86,9 +95,16 @@ def _instance(found: Any, reference: Reference) -> torch.nn.Module:
     """`found` if it is a module, else what it returns. Raises SourceError if that is no module either."""
     if not isinstance(found, torch.nn.Module) and callable(found):
         try:
-            found = found()
+            with python_reference.restored(reference.place):
+                found = found()
         except (Exception, SystemExit) as cause:  # whatever the user's code raises
-            raise SourceError(f"{reference}() raises {type(cause).__name__}: {cause}") from cause
+            wants = isinstance(cause, TypeError) and "required" in str(cause)
+            raise SourceError(
+                f"{reference}() raises {type(cause).__name__}: {cause}",
+                hint=f"name a function without arguments: def model(): return {reference.name}(…)"
+                if wants
+                else "",
+            ) from cause
     if not isinstance(found, torch.nn.Module):
         raise SourceError(f"{reference} must be a torch.nn.Module or return one, not {type(found).__name__}")
     return found

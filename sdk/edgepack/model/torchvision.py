@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,13 @@ import torch
 from edgepack import toml
 from edgepack.contract import Output
 from edgepack.errors import SourceError
-
-_SCHEMAS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
+from edgepack.model import torchvision_operators
 
 
-@cache
 def _models() -> Any:
-    """torchvision.models, importable even if torchvision's compiled operators cannot be loaded.
-
-    They cannot be loaded next to a torch built for another device, and the import then fails because the
-    schemas of two operators are missing. Models, metadata and transforms need none of them.
-    """
-    try:
-        return importlib.import_module("torchvision.models")
-    except RuntimeError as cause:
-        if "torchvision::" not in str(cause):
-            raise
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for schema in _SCHEMAS.values():
-        library.define(schema)
-    _KEPT.append(library)
+    """torchvision.models, importable even if torchvision's compiled operators cannot be loaded."""
+    torchvision_operators.declare()
     return importlib.import_module("torchvision.models")
-
-
-_KEPT: list[torch.library.Library] = []
 
 
 def build(name: str) -> torch.nn.Module:

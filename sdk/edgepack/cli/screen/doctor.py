@@ -23,6 +23,15 @@ def show(page: Page, found: Host) -> None:
     for remedy in dict.fromkeys(each.remedy for each in found.packages if each.remedy):
         names = [each.name for each in found.packages if each.remedy == remedy]
         page.item("missing", f"{', '.join(names)}: {remedy}", WARN)
+    for each in found.packages:
+        if each.problem:
+            page.item(
+                "import",
+                f"{each.name} cannot be imported ({each.problem}): install it from the index that torch came "
+                "from. Models and transforms work in edgepack, which declares what is missing; compiled "
+                "operators such as nms do not.",
+                WARN,
+            )
     page.line()
     page.table(_FORMATS, [_ability(each) for each in found.abilities])
     for each in found.abilities:
@@ -35,5 +44,5 @@ def _ability(found: Ability) -> list[str]:
 
 
 def _installed(package: Package) -> Cell:
-    style = PASS if package.fits else FAIL if package.installed else WARN
+    style = PASS if package.fits and not package.problem else FAIL if package.installed else WARN
     return Cell(package.installed or "not installed", style)
