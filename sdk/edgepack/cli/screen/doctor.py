@@ -23,11 +23,11 @@ def show(page: Page, found: Host) -> None:
     for remedy in dict.fromkeys(each.remedy for each in found.packages if each.remedy):
         names = [each.name for each in found.packages if each.remedy == remedy]
         page.item("missing", f"{', '.join(names)}: {remedy}", WARN)
-    for each in found.packages:
-        if each.problem:
+    for package in found.packages:
+        if package.problem:
             page.item(
                 "import",
-                f"{each.name} cannot be imported ({each.problem}): install it from the index that torch came "
+                f"{package.name} cannot be imported ({package.problem}): install it from the index that torch came "
                 "from. Models and transforms work in edgepack, which declares what is missing; compiled "
                 "operators such as nms do not.",
                 WARN,
