@@ -27,9 +27,9 @@ def show(page: Page, found: Host) -> None:
         if package.problem:
             page.item(
                 "import",
-                f"{package.name} cannot be imported ({package.problem}): install it from the index that torch came "
-                "from. Models and transforms work in edgepack, which declares what is missing; compiled "
-                "operators such as nms do not.",
+                f"{package.name} cannot be imported ({package.problem}): install it from the index that "
+                "torch came from. Models and transforms work in edgepack, which declares what is missing; "
+                "compiled operators such as nms do not.",
                 WARN,
             )
     page.line()
