@@ -119,5 +119,7 @@ def _without_script(model: torch.nn.Module, example: tuple[torch.Tensor, ...]) -
     if isinstance(model, FlatModel) and isinstance(model.model, torch.jit.ScriptModule):
         steps = model.preprocessing
         inputs = example if steps is None else (steps.before(example[0]),)
-        return FlatModel(torchscript.to_graph(model.model, inputs), (), steps)
+        arguments, keywords = model.binding.arguments(inputs)
+        converted = torchscript.to_graph(model.model, arguments, keywords)
+        return FlatModel(converted, model.binding.by_position, steps)
     return model

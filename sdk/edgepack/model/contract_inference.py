@@ -18,17 +18,19 @@ class _Inputs(Strict):
     inputs: tuple[Input, ...]
 
 
-def contract_of(request: ModelRequest, loaded: LoadedModel, flat: FlatModel) -> Contract:
+def contract_of(
+    request: ModelRequest, loaded: LoadedModel, flat: FlatModel, inputs: tuple[Input, ...]
+) -> Contract:
     """The contract of a model, which is run once to count its outputs.
 
     Raises SourceError if declarations contradict each other or the model.
     """
-    inputs = _inputs(request, loaded)
     count = _output_count(flat, inputs)
-    return _validated(inputs, _outputs(request, loaded, count), request.state)
+    outputs = _named(_outputs(request, loaded, count), {declared.name for declared in inputs})
+    return _validated(inputs, outputs, request.state)
 
 
-def _inputs(request: ModelRequest, loaded: LoadedModel) -> tuple[Input, ...]:
+def inputs_of(request: ModelRequest, loaded: LoadedModel) -> tuple[Input, ...]:
     """The request's inputs, else the model's own; a request of a size only changes the model's own input."""
     tables = request.inputs or loaded.inputs
     is_size_only = len(tables) == len(loaded.inputs) == 1 and set(tables[0]) <= {"kind", "name", "size"}
@@ -38,7 +40,9 @@ def _inputs(request: ModelRequest, loaded: LoadedModel) -> tuple[Input, ...]:
         if own.get("resize_to", size) < size:
             own["resize_to"] = round(size * own["resize_to"] / max(own["size"]))
         tables = ({**own, **tables[0]},)
-    return toml.validate({"inputs": list(tables)}, _Inputs, request.contract_from, SourceError).inputs
+    inputs = toml.validate({"inputs": list(tables)}, _Inputs, request.contract_from, SourceError).inputs
+    _validated(inputs, [Output(name="output_probed")])
+    return inputs
 
 
 def _output_count(flat: FlatModel, inputs: tuple[Input, ...]) -> int:
@@ -66,9 +70,24 @@ def _outputs(request: ModelRequest, loaded: LoadedModel, count: int) -> list[Out
     if not outputs:
         outputs = [Output()]
     if request.labels:
-        table = {**outputs[0].model_dump(), "kind": "classification", "labels": request.labels}
+        given = outputs[0].model_dump(exclude_unset=True)
+        table = {**given, "kind": "classification", "labels": request.labels}
         outputs[0] = Output.model_validate(table)
-    return [*outputs, *(Output(name=f"output_{n}") for n in range(len(outputs), count))]
+    return [*outputs, *(Output() for _ in range(len(outputs), count))]
+
+
+def _named(outputs: list[Output], taken: set[str]) -> list[Output]:
+    """Outputs whose name was not given have one by their place, which no input or other output has."""
+    given = {output.name for output in outputs if "name" in output.model_fields_set}
+    found = []
+    for number, output in enumerate(outputs):
+        if "name" not in output.model_fields_set:
+            name = f"output_{number}" if number else "output"
+            while name in taken | given:
+                name = f"model_{name}"
+            output = output.model_copy(update={"name": name})
+        found.append(output)
+    return found
 
 
 def _validated(inputs: tuple[Input, ...], outputs: list[Output], state: tuple[State, ...] = ()) -> Contract:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
+from edgepack.model.binding import Binding
 from edgepack.model.graph_preprocessing import GraphPreprocessing
 
 
@@ -20,20 +21,18 @@ class FlatModel(torch.nn.Module):
     def __init__(
         self,
         model: Callable[..., Any],
-        keywords: tuple[str, ...],
+        binding: Binding,
         preprocessing: GraphPreprocessing | None = None,
     ) -> None:
         super().__init__()
         self.model = model
-        self.keywords = keywords
-        """Names of the last inputs, if the model takes them as keyword arguments."""
+        self.binding = binding
         self.preprocessing = preprocessing
         self.training = False
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self.preprocessing is not None:
             inputs = (self.preprocessing.before(inputs[0]),)
-        positional = len(inputs) - len(self.keywords)
-        named = dict(zip(self.keywords, inputs[positional:]))
-        outputs = tuple(tree_leaves(self.model(*inputs[:positional], **named)))
+        arguments, keywords = self.binding.arguments(inputs)
+        outputs = tuple(tree_leaves(self.model(*arguments, **keywords)))
         return outputs if self.preprocessing is None else self.preprocessing.after(outputs)

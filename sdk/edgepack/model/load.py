@@ -13,6 +13,7 @@ from edgepack import python_reference
 from edgepack.contract import Output
 from edgepack.errors import PlanError, SourceError, first_line
 from edgepack.model import checkpoint, torchvision, torchvision_operators, weights
+from edgepack.model.binding import Parameter, Signature
 from edgepack.model.request import ModelRequest
 from edgepack.python_reference import Reference
 from edgepack.silence import quiet
@@ -28,8 +29,8 @@ class LoadedModel:
     """Tables of the inputs that the model itself declares."""
     output: Output | None = None
     """The first output, if the model itself declares it."""
-    keywords: tuple[str, ...] = ()
-    """Names of the last inputs, if the model takes them as keyword arguments."""
+    signature: Signature | None = None
+    """What the model takes, if its Python signature does not say it."""
     notes: tuple[str, ...] = ()
 
 
@@ -123,7 +124,12 @@ def _load_exported(path: Path) -> LoadedModel:
     if len(names) != len(example) or not all(isinstance(value, torch.Tensor) for value in example):
         raise SourceError(f"{path} has inputs that are not tensors: export it with tensors only")
     inputs = tuple(_tensor_input(str(name), values[str(name)]) for name in names)
-    return LoadedModel(path.stem, program.module(), inputs, keywords=tuple(kwargs))
+    first_keyword = len(args)
+    parameters = [
+        Parameter(str(name), by_position=number < first_keyword, by_name=number >= first_keyword)
+        for number, name in enumerate([*names[:first_keyword], *kwargs])
+    ]
+    return LoadedModel(path.stem, program.module(), inputs, signature=Signature(tuple(parameters)))
 
 
 def _tensor_input(name: str, value: torch.Tensor) -> dict[str, Any]:

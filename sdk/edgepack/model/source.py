@@ -13,6 +13,7 @@ from edgepack.arrays import Sample
 from edgepack.contract import Contract
 from edgepack.contract.samples import Samples
 from edgepack.model import (
+    binding,
     capture,
     contract_inference,
     graph_argmax,
@@ -68,8 +69,11 @@ def load(request: ModelRequest) -> Source:
     """
     loaded = model_files.load(request)
     validation.check_float_module(loaded.module)
-    flat = FlatModel(loaded.module, loaded.keywords)
-    contract = contract_inference.contract_of(request, loaded, flat)
+    inputs = contract_inference.inputs_of(request, loaded)
+    names = [declared.name for declared in inputs]
+    bound, binding_notes = binding.bound(loaded.signature or binding.signature_of(loaded.module), names)
+    flat = FlatModel(loaded.module, bound)
+    contract = contract_inference.contract_of(request, loaded, flat, inputs)
     if request.bake:
         contract = graph_argmax.without_activation(contract) if request.argmax else contract
         flat.preprocessing, contract = graph_preprocessing.moved_into_graph(contract)
@@ -91,7 +95,7 @@ def load(request: ModelRequest) -> Source:
         calib=sets.calib,
         evaluation=evaluation,
         reference=reference,
-        notes=(*loaded.notes, *sets.notes, *inferred),
+        notes=(*loaded.notes, *binding_notes, *sets.notes, *inferred),
         module=flat,
         inside="none" if flat.preprocessing is None else flat.preprocessing.activation,
         argmax=request.argmax,

@@ -18,13 +18,23 @@ from edgepack.silence import quiet
 _STATISTICS = ("running_mean", "running_var")
 
 
-def to_graph(script: torch.jit.ScriptModule, example: tuple[torch.Tensor, ...]) -> GraphModule:
-    """The graph of `script`, with the same outputs. Raises SourceError if torch cannot convert it."""
+def to_graph(
+    script: torch.jit.ScriptModule,
+    arguments: tuple[torch.Tensor, ...],
+    keywords: dict[str, torch.Tensor],
+) -> GraphModule:
+    """The graph of `script`, with the same outputs; it takes all arguments by position, in this order.
+
+    Raises SourceError if torch cannot convert it.
+    """
     from torch._export.converter import TS2EPConverter
 
     try:
         with quiet():
-            module: GraphModule = TS2EPConverter(script, example).convert().module()
+            example = (*arguments, *keywords.values())
+            has_gaps = bool(keywords) or _is_optional(script)
+            plain = _without_optional(script, arguments, keywords) if has_gaps else script
+            module: GraphModule = TS2EPConverter(plain, example).convert().module()
     except Exception as cause:  # the converter documents no exceptions of its own
         raise SourceError(
             f"this TorchScript model cannot be converted to an exported program: {first_line(cause)}",
@@ -36,6 +46,36 @@ def to_graph(script: torch.jit.ScriptModule, example: tuple[torch.Tensor, ...]) 
     module.recompile()
     _weights_as_parameters(module)
     return module
+
+
+def _is_optional(script: torch.jit.ScriptModule) -> bool:
+    """Whether the model has parameters that may be None, which torch's converter does not take."""
+    arguments = script.forward.schema.arguments  # type: ignore[attr-defined]  # a ScriptMethod
+    return any(isinstance(each.type, torch.OptionalType) for each in arguments)
+
+
+class _Given(torch.nn.Module):
+    """A model that takes the given arguments only, by position."""
+
+    def __init__(self, script: torch.jit.ScriptModule, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.script = script
+        self.names = names
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        first = len(inputs) - len(self.names)
+        return self.script(*inputs[:first], **dict(zip(self.names, inputs[first:])))
+
+
+def _without_optional(
+    script: torch.jit.ScriptModule, arguments: tuple[torch.Tensor, ...], keywords: dict[str, torch.Tensor]
+) -> torch.jit.ScriptModule:
+    """`script` traced with the arguments that it is given: what the others being None decides is constant."""
+    given = _Given(script, tuple(keywords)).eval()
+    traced: torch.jit.ScriptModule = torch.jit.trace(
+        given, (*arguments, *keywords.values()), check_trace=False
+    )
+    return traced
 
 
 def _specialize(node: Node, module: GraphModule) -> None:
