@@ -130,3 +130,12 @@ def test_labels_are_kept_as_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text('a "b"\nc\\d\n☃\n', encoding="utf-8")
     assert options.read_labels(path) == ('a "b"', "c\\d", "☃")
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes("\ufeffcat, tabby\r\n猫\r\n".encode())
+    assert options.read_labels(tmp_path / "labels.txt") == ("cat, tabby", "猫")
+    text = '\ufeff[output]\nkind = "classification"\nlabels = "labels.txt"\n'
+    (tmp_path / "edgepack.toml").write_bytes(text.encode())
+    settings = options.load_settings(tmp_path / "edgepack.toml")
+    assert settings.output[0].labels == ("cat, tabby", "猫")

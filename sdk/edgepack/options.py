@@ -455,7 +455,7 @@ def load_settings(path: Path) -> Settings:
 def read_labels(path: Path) -> tuple[str, ...]:
     """The class names in a text file, one a line, in class order. Raises SourceError if there are none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # with or without a byte order mark
     except (OSError, UnicodeDecodeError) as cause:
         raise SourceError(f"labels {path} cannot be read: {cause}") from cause
     while lines and not lines[-1].strip():

@@ -35,7 +35,7 @@ def near(word: str, words: list[str]) -> str:
 def read(path: Path, error: type[EdgepackError]) -> dict[str, Any]:
     """The tables of a TOML file. Raises `error` if it cannot be read or parsed."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as cause:
         raise error(f"{path} cannot be read: {cause.strerror}") from cause
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:

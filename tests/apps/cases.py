@@ -71,7 +71,7 @@ def called(label: str) -> str:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Written into `folder`: odd sizes, grey, with transparency, and of every EXIF orientation."""
+    """Written into `folder`: odd sizes, grey, of 16 bits, with transparency, of every EXIF orientation."""
     draw = np.random.default_rng(0)
     found = []
     for number, (high, wide) in enumerate(((37, 53), (91, 40), (64, 64), (7, 5), (300, 201))):
@@ -87,6 +87,8 @@ def pictures(folder: Path) -> list[Path]:
         place = folder / f"exif{orientation}.jpg"
         found.append(_saved(_scene(39, 58, draw), place, quality=90, exif=exif))
     found.append(_saved(_scene(29, 31, draw), folder / "plain.ppm"))
+    deep = draw.integers(0, 65536, (23, 34), dtype=np.uint16)
+    found.append(_saved(Image.fromarray(deep), folder / "grey16.png"))
     return found
 
 

@@ -83,3 +83,51 @@ def test_tensors_that_are_constant_and_those_that_are_not() -> None:
     assert _warned(rows, wave, ids) == []
     still: list[tuple[Array, ...]] = [(np.full((1, 16), n, "f4"), row[1]) for n, row in enumerate(rows)]
     assert _warned(still, wave, ids) == ["input 'wave' is constant within every calibration sample"]
+
+
+def test_an_input_of_one_value_is_compared_across_samples() -> None:
+    gain = TensorInput(kind="tensor", name="gain", shape=(1,))
+    rows: list[tuple[Array, ...]] = [(np.full(1, 1 + n / 40, "f4"),) for n in range(40)]
+    assert _warned(rows, gain) == []
+    ids = TensorInput(kind="tensor", name="ids", shape=(1,), dtype="int64")
+    still: list[tuple[Array, ...]] = [(np.full(1, 2, "f4"), np.full(1, n)) for n in range(40)]
+    assert _warned(still, gain, ids) == ["input 'gain' is the same in every calibration sample"]
+
+
+@pytest.mark.parametrize(("noise", "warned"), [(0.001, True), (0.1, False)])
+def test_samples_that_hardly_differ(noise: float, warned: bool) -> None:
+    draw = np.random.default_rng(0)
+    scene = draw.standard_normal((1, 3, 8, 8))
+    camera = TensorInput(kind="tensor", name="camera", shape=(1, 3, 8, 8))
+    rows: list[tuple[Array, ...]] = [
+        ((scene + noise * draw.standard_normal(scene.shape)).astype("f4"),) for _ in range(40)
+    ]
+    assert ["hardly differ from each other" in each for each in _warned(rows, camera)] == [True] * warned
+    # an offset is no sign of it: 300 K with a deviation of 1 K
+    kelvin = TensorInput(kind="tensor", name="kelvin", shape=(1, 4))
+    degrees: list[tuple[Array, ...]] = [
+        ((300 + draw.standard_normal((1, 4))).astype("f4"),) for _ in range(40)
+    ]
+    assert _warned(degrees, kelvin) == []
+
+
+def test_images_of_one_value_are_counted() -> None:
+    pixels = PIXELS.copy()
+    pixels[3:5] = 255
+    rows = Samples(tuple(_prepared(pixels, IMAGE)), None, "40 images of photos/")
+    (said,) = calibration_warnings.blank(rows, _contract(IMAGE))
+    assert said == "2 of the 40 images for 'input' (40 images of photos/) have the same value in all pixels"
+    assert (
+        calibration_warnings.blank(Samples(tuple(_prepared(PIXELS, IMAGE)), None, ""), _contract(IMAGE)) == []
+    )
+
+
+def test_statistics_of_another_range_than_the_declared_one() -> None:
+    def doubts(**keys: object) -> list[str]:
+        return ImageInput.model_validate({"kind": "image", "size": (8, 8), **keys}).doubts()
+
+    mean = (123.7, 116.3, 103.5)
+    (said,) = doubts(mean=mean, std=(58.4, 57.1, 57.4))
+    assert "the mean of 'input' (123.7, 116.3, 103.5) lies outside its value range of 0 to 1" in said
+    assert doubts(mean=mean, value_range=(0.0, 255.0)) == []
+    assert doubts(mean=(0.5, 0.5, 0.5)) == doubts() == doubts(mean=(0.0, 0.0, 0.0)) == []

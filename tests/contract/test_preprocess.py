@@ -197,3 +197,22 @@ def test_values_are_rounded_once_from_double_precision() -> None:
     mean, std = (np.array(each)[:, None, None] for each in (given.mean, given.std))
     want = ((2.0 * level / 255 - 1) - mean) / std
     np.testing.assert_array_equal(prepare(image, given)[0], want.astype(np.float32))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+def test_an_image_of_16_bits_is_scaled_to_8(tmp_path: Path, suffix: str, dtype: str) -> None:
+    levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray((levels * 257).astype(dtype)).save(tmp_path / f"a.{suffix}")
+    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}", "L"), levels)
+    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}", "RGB")[..., 2], levels)
+    between = np.array([[128, 129, 257 * 9 + 128, 257 * 9 + 129, 65535 - 129]], dtype)
+    Image.fromarray(between).save(tmp_path / f"b.{suffix}")
+    assert read_image(tmp_path / f"b.{suffix}", "L").tolist() == [[0, 1, 9, 10, 254]]
+
+
+@pytest.mark.parametrize(("dtype", "words"), [(np.float32, "32-bit floats"), (np.int32, "32-bit integers")])
+def test_an_image_whose_white_is_not_known_is_refused(tmp_path: Path, dtype: type, words: str) -> None:
+    Image.fromarray(np.ones((4, 4), dtype)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=words):
+        read_image(tmp_path / "a.tif", "L")

@@ -347,3 +347,18 @@ def test_synthetic_samples_have_the_contract_s_form_and_repeat() -> None:
         for a, b in zip(one, other):
             np.testing.assert_array_equal(a, b)
     assert made.inputs[0][1].tobytes() != made.inputs[1][1].tobytes()
+
+
+def test_files_of_suffixes_that_are_not_read_are_named(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    (tmp_path / "cat").mkdir()
+    for name in ("b.heic", "cat/c.HEIC", "d.dng", "notes.txt", ".DS_Store", "LICENSE", "boxes.json"):
+        (tmp_path / name).write_bytes(b"x")
+    found = load(tmp_path, IMAGE)
+    assert found.left_out == (
+        "2 .heic files, such as b.heic: .heic is not read, convert them",
+        "1 .dng files, such as d.dng: .dng is not read, convert them",
+    )
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(SourceError, match=r"holds no images; 2 \.heic files"):
+        load(tmp_path, IMAGE)

@@ -53,14 +53,27 @@ _FILTERS = {
 def read_image(path: Path, channels: str) -> Image8:
     """The image at `path`, upright, with transparency over white: [H, W] for `channels` `L`, else [H, W, 3].
 
-    Raises OSError, ValueError or SyntaxError, as Pillow does, if it cannot be read.
+    Raises OSError, ValueError or SyntaxError, as Pillow does, if it cannot be read; ValueError also if its
+    values are not of 1 to 16 bits.
     """
     with Image.open(path) as opened:
-        upright = ImageOps.exif_transpose(opened)
+        upright = _in_8_bits(ImageOps.exif_transpose(opened))
         if upright.has_transparency_data:
             white = Image.new("RGBA", upright.size, "white")
             upright = Image.alpha_composite(white, upright.convert("RGBA"))
         return np.asarray(upright.convert("L" if channels == "L" else "RGB"), dtype=np.uint8)
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """`image`; one of 16 bits is scaled, where Pillow would clip everything above 255 to white."""
+    if image.mode in ("I", "F"):
+        kind = "integers" if image.mode == "I" else "floats"
+        raise ValueError(f"its values are 32-bit {kind}, whose white is not known: save it with 8 or 16 bits")
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image).astype(np.uint32)
+    # the nearest of 256 levels, as libpng's png_set_scale_16 has it
+    return Image.fromarray(((values * 255 + 32895) >> 16).astype(np.uint8))
 
 
 def prepare(image: Image8, spec: ImageSpec) -> Array:

@@ -104,7 +104,10 @@ def _from_folder(folder: Path, contract: Contract, with_labels: bool) -> Samples
     listed = _listed(folder, declared.suffixes)
     if not listed:
         suffixes = " ".join(sorted(declared.suffixes))
-        raise SourceError(f"{folder} holds no {declared.kind}s", hint=f"supported suffixes: {suffixes}")
+        others = "".join(f"; {each}" for each in _of_other_suffixes(folder, declared))
+        raise SourceError(
+            f"{folder} holds no {declared.kind}s{others}", hint=f"supported suffixes: {suffixes}"
+        )
     rows: list[Sample] = []
     words: list[str] = []
     broken: list[str] = []
@@ -117,8 +120,29 @@ def _from_folder(folder: Path, contract: Contract, with_labels: bool) -> Samples
         words.append(word)
     if not rows:
         raise SourceError(f"none of the {len(broken)} {declared.kind}s in {folder} can be read: {broken[0]}")
+    left_out = (*broken, *_of_other_suffixes(folder, declared))
     labels = _class_numbers(words, contract, folder) if with_labels and all(words) else None
-    return Samples(tuple(rows), labels, f"{len(rows)} {declared.kind}s of {folder.name}/", tuple(broken))
+    return Samples(tuple(rows), labels, f"{len(rows)} {declared.kind}s of {folder.name}/", left_out)
+
+
+_BESIDE = frozenset({"", ".csv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".md", ".ini"})
+"""Suffixes of what lies beside samples and is none: annotations, licences, tables."""
+
+
+def _of_other_suffixes(folder: Path, declared: InputKind) -> list[str]:
+    """Files that may be meant as samples and are not read: one sentence for each suffix."""
+    if (folder / "labels.csv").is_file():
+        return []  # it says what is meant
+    others: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*")):
+        suffix = path.suffix.lower()
+        if path.name.startswith(".") or suffix in _BESIDE | declared.suffixes or not path.is_file():
+            continue
+        others.setdefault(suffix, []).append(os.path.relpath(path, folder))
+    return [
+        f"{len(names)} {suffix} files, such as {names[0]}: {suffix} is not read, convert them"
+        for suffix, names in others.items()
+    ]
 
 
 def _file_input(folder: Path, contract: Contract) -> InputKind:

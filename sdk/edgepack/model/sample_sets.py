@@ -9,6 +9,9 @@ from edgepack.contract.samples import Samples
 from edgepack.model import validation
 from edgepack.model.request import ModelRequest
 
+_SHOWN = 8
+"""Files left out that are named."""
+
 
 @dataclass(frozen=True)
 class SampleSets:
@@ -32,9 +35,17 @@ def load(request: ModelRequest, contract: Contract) -> SampleSets:
     if calib:
         validation.check_calibration(calib)
         notes += calibration_warnings.warnings(calib, contract)
+    notes += [doubt for declared in contract.inputs for doubt in declared.doubts()]
     for loaded in (calib, evaluation):
-        notes += [f"left out: {broken}" for broken in (loaded.left_out if loaded else ())]
+        notes += calibration_warnings.blank(loaded, contract) if loaded else []
+        notes += _left_out(loaded.left_out if loaded else ())
     return SampleSets(calib, evaluation, tuple(dict.fromkeys(notes)))
+
+
+def _left_out(files: tuple[str, ...]) -> list[str]:
+    """A note for each of the first files that are left out, and how many more there are."""
+    notes = [f"left out: {broken}" for broken in files[:_SHOWN]]
+    return [*notes, f"left out: {len(files) - _SHOWN} more"] if len(files) > _SHOWN else notes
 
 
 def _divided(

@@ -162,6 +162,7 @@ Picture read_png(const Bytes& bytes) {
   head.version = PNG_IMAGE_VERSION;
   if (png_image_begin_read_from_memory(&head, bytes.data(), bytes.size()) == 0)
     throw std::runtime_error(head.message);
+  head.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;  // else libpng takes values of 16 bits for linear light
   const bool clear = (head.format & PNG_FORMAT_FLAG_ALPHA) != 0;
   const bool grey = (head.format & PNG_FORMAT_FLAG_COLOR) == 0 && !clear;
   head.format = clear ? PNG_FORMAT_RGBA : grey ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;

@@ -53,14 +53,25 @@ def framing(width: int, height: int, contract: ImageInput) -> Framing:
 def read_picture(path: Path, channels: str) -> NDArray[np.uint8]:
     """The picture at `path`, upright, transparency on white: uint8 [H, W, 3] in RGB, or [H, W].
 
-    Raises OSError, ValueError or SyntaxError (as Pillow does) where it cannot be read.
+    Raises OSError, ValueError or SyntaxError (as Pillow does) where it cannot be read; ValueError also where
+    its values are not of 1 to 16 bits.
     """
     with Image.open(path) as opened:
-        upright = ImageOps.exif_transpose(opened)
+        upright = _in_8_bits(ImageOps.exif_transpose(opened))
         if upright.has_transparency_data:
             white = Image.new("RGBA", upright.size, "white")
             upright = Image.alpha_composite(white, upright.convert("RGBA"))
         return np.asarray(upright.convert("L" if channels == "L" else "RGB"), dtype=np.uint8)
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """`image`; one of 16 bits is scaled, where Pillow would clip everything above 255 to white."""
+    if image.mode in ("I", "F"):
+        raise ValueError("its values have 32 bits, and their white is not known: save it with 8 or 16 bits")
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((values * 255 + 32895) >> 16).astype(np.uint8))
 
 
 def framed(picture: NDArray[np.uint8], contract: ImageInput) -> NDArray[np.uint8]:

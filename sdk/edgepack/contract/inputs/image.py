@@ -170,6 +170,24 @@ class ImageInput(InputKind):
             found.append(f"channel {numbers} of '{self.name}' is constant over all calibration samples")
         return found
 
+    def doubts(self) -> list[str]:
+        """Statistics of another value range than the declared one, such as means of 0..255."""
+        low, high = self.value_range
+        if all(low <= value <= high for value in self.mean):
+            return []
+        mean = ", ".join(f"{value:g}" for value in self.mean)
+        return [
+            f"the mean of '{self.name}' ({mean}) lies outside its value range of {low:g} to {high:g}: "
+            "means of 8-bit values need value_range = [0, 255]"
+        ]
+
+    def is_blank(self, value: Array) -> bool:
+        """Whether all pixels of a prepared image are equal."""
+        import numpy as np
+
+        pixels = np.moveaxis(value, self._channel_axis, 0).reshape(self.depth, -1)
+        return bool((pixels == pixels[:, :1]).all()) and pixels.shape[1] > 1
+
     @property
     def _channel_axis(self) -> int:
         return 1 if self.layout == "NCHW" else 3

@@ -57,8 +57,13 @@ class InputKind(Strict):
         """What makes calibration samples of this input doubtful: one sentence per finding."""
         import numpy as np
 
-        if values[0].dtype.kind == "f" and all(np.ptp(value) == 0 for value in values):
+        is_float = values[0].dtype.kind == "f"
+        if is_float and all(value.size > 1 and np.ptp(value) == 0 for value in values):
             return [f"input '{self.name}' is constant within every calibration sample"]
+        return []
+
+    def doubts(self) -> list[str]:
+        """What makes the declaration itself doubtful: one sentence per finding."""
         return []
 
     def monitored_mean(self, value: Array) -> float:
