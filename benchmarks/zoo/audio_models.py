@@ -71,7 +71,9 @@ class _Crnn(nn.Module):
 class _Recurrent(nn.Module):
     """A recurrent network whose last state is classified."""
 
-    def __init__(self, kind: type[nn.RNNBase], width: int, layers: int, *, bidirectional: bool) -> None:
+    def __init__(
+        self, kind: type[nn.LSTM] | type[nn.GRU], width: int, layers: int, *, bidirectional: bool
+    ) -> None:
         super().__init__()
         self.rnn = kind(width, 48, layers, batch_first=True, bidirectional=bidirectional)
         self.head = nn.Linear(48 * (2 if bidirectional else 1), CLASSES)

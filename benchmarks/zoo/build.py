@@ -16,17 +16,22 @@ from benchmarks.measure import ENVIRONMENT
 from benchmarks.nets import ROOT
 from benchmarks.zoo import result, samples
 from benchmarks.zoo.architecture import Architecture
-from benchmarks.zoo.result import Result
+from benchmarks.zoo.result import Ended, Result
 from edgepack import bundle, report
 
 _TARGET = Path(__file__).with_name("all_formats.toml")
 _CALIBRATION, _EVALUATION = 16, 24
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-_SOURCE = """from benchmarks.zoo import preparation, table
+_SOURCE = """from pathlib import Path
+
+from benchmarks.zoo import preparation, table
 
 
 def model():
-    return preparation.prepare(table.find({name!r}))
+    module = preparation.prepare(table.find({name!r}))
+    count = sum(parameter.numel() for parameter in module.parameters())
+    Path(__file__).with_name("parameters").write_text(str(count))
+    return module
 """
 
 
@@ -36,18 +41,26 @@ def build(architecture: Architecture, seconds: float) -> Result:
         folder = Path(name)
         _write(architecture, folder)
         code, log, cpu, memory, late = _run(_command(architecture, folder), folder, seconds)
+        log = log.replace(f"{folder}{os.sep}", "")
         found = next(iter((folder / "out").glob(f"*/{bundle.REPORT}")), None)
-        if found is None:
-            cells, notes = result.without_report(code, log), ()
-        else:
-            whole = report.from_json(found.read_text("utf-8"))
+        notes: tuple[str, ...] = ()
+        cells = result.without_report(code, log)
+        if found is not None:
+            whole = report.from_json(found.read_text("utf-8").replace(f"{folder}{os.sep}", ""))
             cells, notes = result.cells(whole), whole.notes
         parameters = int((folder / "parameters").read_text()) if (folder / "parameters").exists() else 0
-        ended = "time limit" if late else "traceback" if "Traceback (most recent" in log else ""
+        ended = _ended(code, log, late=late)
         return Result(
-            architecture.name, parameters, code, round(cpu, 1), round(memory), cells, notes,
-            "crash" if code < 0 and not late else ended,
+            architecture.name, parameters, code, round(cpu, 1), round(memory), cells, notes, ended
         )  # fmt: skip
+
+
+def _ended(code: int, log: str, *, late: bool) -> Ended:
+    if late:
+        return "time limit"
+    if code < 0:
+        return "crash"
+    return "traceback" if "Traceback (most recent" in log else ""
 
 
 def _write(architecture: Architecture, folder: Path) -> None:

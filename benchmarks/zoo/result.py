@@ -15,6 +15,7 @@ from edgepack.scheme import SCHEMES
 FORMATS = ("executorch", "onnx", "coreml", "torchscript")
 PRECISIONS: tuple[Precision, ...] = ("float", "int8")
 Precision = Literal["float", "int8"]
+Ended = Literal["", "traceback", "time limit", "crash"]
 Outcome = Literal["pass", "fail", "refused", "error"]
 """`fail`: a file was written and a check failed. `refused`: no file, with a sentence why. `error`: the build
 ended without a sentence: a traceback, a crash, or the time limit."""
@@ -47,11 +48,12 @@ class Result:
     memory_mb: float
     cells: tuple[Cell, ...]
     notes: tuple[str, ...] = field(default=())
-    ended: Literal["", "traceback", "time limit", "crash"] = ""
+    ended: Ended = ""
     """How the build ended, if it was not by its own exit."""
 
 
 ADAPTER = TypeAdapter(Result)
+RESULTS = TypeAdapter(list[Result])
 
 
 def cells(report: Report) -> tuple[Cell, ...]:

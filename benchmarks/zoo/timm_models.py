@@ -111,9 +111,10 @@ def _make(name: str, side: int) -> nn.Module:
         return timm.create_model(name, num_classes=CLASSES)
 
 
+def _architecture(name: str, side: int) -> Architecture:
+    return Architecture(f"timm/{name}", lambda: _make(name, side), picture(side))
+
+
 def architectures() -> list[Architecture]:
     """One of each family."""
-    return [
-        Architecture(f"timm/{name}", lambda name=name, side=side: _make(name, side), picture(side))
-        for name, side in _SIDES.items()
-    ]
+    return [_architecture(name, side) for name, side in _SIDES.items()]

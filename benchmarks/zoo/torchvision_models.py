@@ -111,18 +111,20 @@ def _video(name: str) -> Architecture:
     )
 
 
+def _segmentation(name: str) -> Architecture:
+    return Architecture(f"torchvision/{name}", lambda: _Segmentation(name), picture(64))
+
+
+def _detection(name: str) -> Architecture:
+    return Architecture(f"torchvision/{name}", lambda: _Detection(name), picture(96))
+
+
 def architectures() -> list[Architecture]:
     """All of torchvision's."""
     return [
         *(_classifier(name, side) for name, side in _CLASSIFIERS.items()),
         _vit(),
-        *(
-            Architecture(f"torchvision/{name}", lambda name=name: _Segmentation(name), picture(64))
-            for name in _SEGMENTATION
-        ),
-        *(
-            Architecture(f"torchvision/{name}", lambda name=name: _Detection(name), picture(96))
-            for name in _DETECTION
-        ),
-        *(_video(name) for name in _VIDEO),
+        *map(_segmentation, _SEGMENTATION),
+        *map(_detection, _DETECTION),
+        *map(_video, _VIDEO),
     ]

@@ -24,7 +24,8 @@ _NARROW = {
     "num_labels": CLASSES,
 }
 _DISTILBERT = {
-    "dim": 64, "hidden_dim": 128, "n_layers": 2, "n_heads": 4, "vocab_size": _VOCABULARY, "num_labels": CLASSES
+    "dim": 64, "hidden_dim": 128, "n_layers": 2, "n_heads": 4, "vocab_size": _VOCABULARY,
+    "num_labels": CLASSES,
 }  # fmt: skip
 _MOBILEBERT = {**_NARROW, "num_attention_heads": 4, "embedding_size": 32, "intra_bottleneck_size": 32}
 _FUNNEL = {"vocab_size": _VOCABULARY, "d_model": 64, "n_head": 4, "d_head": 16, "d_inner": 128,
@@ -49,13 +50,14 @@ _CLASSIFIERS: dict[str, tuple[str, dict[str, Any]]] = {
 _IMAGES: dict[str, tuple[str, dict[str, Any], int]] = {
     "vit": ("ViT", {**_NARROW, "image_size": 64, "patch_size": 16}, 64),
     "deit": ("DeiT", {**_NARROW, "image_size": 64, "patch_size": 16}, 64),
-    "swin": ("Swin", {"image_size": 64, "embed_dim": 32, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4,
-                      "num_labels": CLASSES}, 64),
+    "swin": ("Swin", {"image_size": 64, "embed_dim": 32, "depths": [1, 1], "num_heads": [2, 4],
+                      "window_size": 4, "num_labels": CLASSES}, 64),
     "segformer": ("Segformer", {"depths": [1, 1, 1, 1], "hidden_sizes": [16, 32, 48, 64],
                                 "num_labels": CLASSES}, 64),
     "mobilevit": ("MobileViT", {"hidden_sizes": [32, 48, 64], "image_size": 64, "num_labels": CLASSES}, 64),
     "mobilenet_v1": ("MobileNetV1", {"num_labels": CLASSES}, 64),
-    "convnext": ("ConvNext", {"depths": [1, 1, 1, 1], "hidden_sizes": [16, 32, 48, 64], "num_labels": CLASSES}, 64),
+    "convnext": ("ConvNext", {"depths": [1, 1, 1, 1], "hidden_sizes": [16, 32, 48, 64],
+                              "num_labels": CLASSES}, 64),
     "dinov2": ("Dinov2", {**_NARROW, "image_size": 56, "patch_size": 14}, 56),
     "pvt": ("Pvt", {"image_size": 64, "depths": [1, 1, 1, 1], "num_labels": CLASSES}, 64),
     "poolformer": ("PoolFormer", {"depths": [1, 1, 1, 1], "num_labels": CLASSES}, 64),
@@ -141,7 +143,8 @@ class _CachedLayer(nn.Module):
         return state + self.feed_forward(self.after(state)), torch.stack([keys, values])
 
     def _split(self, rows: torch.Tensor) -> torch.Tensor:
-        return rows.unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        split: torch.Tensor = rows.unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        return split
 
 
 def _model(name: str, ending: str, options: dict[str, Any]) -> nn.Module:
@@ -186,8 +189,9 @@ def _clip_text() -> nn.Module:
 
 def _whisper() -> nn.Module:
     options = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 128,
-               "num_mel_bins": 40, "max_source_positions": 50, "decoder_layers": 1, "decoder_attention_heads": 4,
-               "decoder_ffn_dim": 64, "vocab_size": _VOCABULARY, "pad_token_id": 0, "bos_token_id": 1,
+               "num_mel_bins": 40, "max_source_positions": 50, "decoder_layers": 1,
+               "decoder_attention_heads": 4, "decoder_ffn_dim": 64, "vocab_size": _VOCABULARY,
+               "pad_token_id": 0, "bos_token_id": 1,
                "eos_token_id": 2, "decoder_start_token_id": 1}  # fmt: skip
     return _Leaf(_model("Whisper", "Model", options).get_submodule("encoder"), "last_hidden_state")
 
