@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TYPED := benchmarks docs/_ext/edgepack_reference templates/linux-python examples/fashion_mnist examples/tutorial_nets examples/silero_vad examples/packages.py \
          $(wildcard examples/imagenet/*.py) $(wildcard examples/imagenet/*/model.py)
 
-.PHONY: demo test test-slow apps lint docs benchmarks clean
+.PHONY: demo test test-slow apps lint docs benchmarks zoo-sample clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,8 +38,13 @@ lint: $(BIN)/.installed
 docs: $(BIN)/.installed
 	$(BIN)/python -m sphinx --builder html --fresh-env --write-all --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
 
+# One architecture of each kind, in every format; fails if a build ends by a traceback, a crash or its time limit.
+zoo-sample: $(BIN)/.installed
+	rm -rf zoo-sample
+	$(BIN)/python -m benchmarks zoo --only sample --jobs 2 --results zoo-sample
+
 benchmarks: $(BIN)/.installed
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) demo docs/_build
+	rm -rf $(VENV) demo zoo-sample docs/_build

@@ -18,7 +18,10 @@ _MISSING, _FAILED = 2, 1
 
 
 def main() -> int:
-    """Measure and print. Returns the exit code: 1 for failures, 2 if data must be fetched first."""
+    """Measure and print. Returns the exit code: 1 for failures, 2 if data must be fetched first.
+
+    A build of the zoo that ends by a traceback, a crash or its time limit is a failure.
+    """
     arguments = _arguments()
     try:
         document, results = _measured(arguments)
@@ -33,7 +36,7 @@ def main() -> int:
     tables.show(results, markdown=arguments.markdown)
     if arguments.json:
         arguments.json.write_text(document + "\n", encoding="utf-8")
-    return 0
+    return _FAILED if any(table.failed for table in results) else 0
 
 
 def _arguments() -> argparse.Namespace:

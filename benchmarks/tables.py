@@ -21,6 +21,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     words: int = 1
     notes: tuple[str, ...] = ()
+    failed: bool = False
+    """The table shows something that must not happen."""
 
     def markdown(self) -> str:
         """The table in GitHub Markdown, with the title above and the notes below it."""

@@ -51,9 +51,8 @@ def summary(results: Sequence[Result]) -> Table:
         )
         for precision, each in zip(PRECISIONS, counts)
     )
-    bad = Counter(result.ended for result in results if result.ended)
-    notes = tuple(f"{count} builds ended by {ended}" for ended, count in bad.items())
-    return Table("Zoo", ("cells", "all", *_OUTCOMES, "pass"), rows, notes=notes)
+    bad = tuple(f"{result.name} ended by {result.ended}" for result in results if result.ended)
+    return Table("Zoo", ("cells", "all", *_OUTCOMES, "pass"), rows, notes=bad, failed=bool(bad))
 
 
 _OUTCOMES = ("pass", "fail", "refused", "error")
