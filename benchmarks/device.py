@@ -25,6 +25,7 @@ from edgepack.compress.calibration import Calibration
 from edgepack.emulator import arm
 from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.evaluate import device, device_checks
+from edgepack.evaluate.model_file import Reference
 from edgepack.model import source
 from edgepack.model.source import Source
 from edgepack.options import BuildOptions
@@ -110,6 +111,11 @@ def _net(net: Net, runs: int, say: Say) -> Iterator[Row]:
                     yield replace(row, ratio=row.instructions / bare.instructions)
 
 
+def _same_classes(distance: device_checks.Distance) -> float | None:
+    """Percentage of samples with the same top-1 class."""
+    return next((each.value for each in distance.shared if each.metric == "agreement"), None)
+
+
 def _row(
     net: Net, loaded: Source, recipe: Recipe, wanted: Target, format_name: str, path: Path, runs: int
 ) -> Row:
@@ -120,9 +126,8 @@ def _row(
     found = device_checks.agreement(
         ran[0],
         _host_outputs(format_name, path, loaded),
-        loaded.reference,
+        Reference((), loaded.reference, loaded.contract, loaded.judged),
         recipe.scheme,
-        classes=loaded.contract.classes is not None,
     )
     assert wanted.emulator is not None
     return Row(
@@ -138,8 +143,8 @@ def _row(
         delegated=_delegated(ran[0]),
         relative=found.to_host.relative,
         cosine=found.to_host.cosine,
-        tops=found.to_host.tops,
-        tops_float=found.to_float.tops,
+        tops=_same_classes(found.to_host),
+        tops_float=_same_classes(found.to_float),
         seconds=ran[0].seconds,
     )
 

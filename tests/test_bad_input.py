@@ -365,17 +365,17 @@ def test_flags_that_contradict_themselves_or_each_other(
     shows(bench.refused(PLAN, **flags), words)
 
 
-def test_an_agreement_where_the_model_has_no_classes(bench: Bench) -> None:
-    wanted = "--min-agreement is measured on classes, and this model has none"
-    shows(bench.refused(PLAN, **{"min-agreement": 90}, calib=rows(bench.folder)), wanted, "[output]")
+def test_an_agreement_that_noise_does_not_show(bench: Bench) -> None:
+    wanted = "--min-agreement has no metric here: on noise, the outputs are judged by their SQNR alone"
+    shows(bench.refused(PLAN, **{"min-agreement": 90}), wanted, "--calib or --eval", "[output]")
     path = bench.folder / "edgepack.toml"
     path.write_text('[model]\nsource = "nets.py:Net"\n[compress]\nmin_agreement = 90\n')
-    shows(bench.refused(PLAN, calib="rows.npz"), wanted)
+    shows(bench.refused(PLAN), wanted)
 
 
-def test_a_drop_of_accuracy_where_the_model_has_no_classes(bench: Bench) -> None:
-    said = bench.refused(PLAN, **{"max-drop": 1}, calib=rows(bench.folder))
-    shows(said, "--max-drop is measured on classes, and this model has none", "[output]")
+def test_a_drop_that_noise_does_not_show_and_labels_of_no_class(bench: Bench) -> None:
+    said = bench.refused(PLAN, **{"max-drop": 1})
+    shows(said, "--max-drop has no metric here", "[output]")
     bench.folder.joinpath("labels.txt").write_text("a\nb\nc\nd\n")
     rows(bench.folder, labels=np.full(48, 7))
     shows(bench.refused(SOURCE, **{"max-drop": 1}, calib="rows.npz"), "class 7 does not exist")

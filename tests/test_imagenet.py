@@ -16,6 +16,7 @@ from edgepack.compress import ptq
 from edgepack.compress.calibration import Calibration
 from edgepack.emulator.job import Job, write_samples
 from edgepack.evaluate import checks, host
+from edgepack.evaluate.model_file import Reference
 from edgepack.model import source
 from edgepack.options import BuildOptions
 from edgepack.recipe import Recipe
@@ -108,6 +109,6 @@ def _naive(weights: Path, name: str, scratch: Path) -> float:
     write_samples(loaded.evaluation.inputs, samples)
     run = host.run(Job(name, str(path), str(samples)), scratch / "run", 600)
     assert isinstance(run, host.Run)
-    found = checks.figures(run, loaded.reference, loaded.evaluation.labels, loaded.contract)
+    found = checks.figures(run, Reference((), loaded.reference, loaded.contract, loaded.judged))
     assert found.agreement is not None
     return found.agreement

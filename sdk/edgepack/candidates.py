@@ -70,7 +70,9 @@ class BuildState:
     def reference(self) -> Reference:
         """What files are compared with."""
         final = self.final
-        return Reference(final.evaluation.inputs, final.reference, final.contract, final.evaluation.labels)
+        return Reference(
+            final.evaluation.inputs, final.reference, final.contract, final.judged, final.evaluation.truth
+        )
 
     def calibration(self, source: Source) -> Calibration | None:
         """The calibration of a source; None without samples."""
@@ -107,7 +109,6 @@ def evaluator(state: BuildState, wanted: TargetPlan) -> Evaluator:
         target=wanted.target,
         samples=state.host_runs.samples,
         inputs=state.source.evaluation.inputs,
-        classes=state.source.contract.classifies,
         scratch=state.folder / f"device-{wanted.target.name}",
         time_limit=TIME_LIMIT,
         steps=state.steps,

@@ -82,17 +82,22 @@ def sensitivity(plan: Plan, progress: Progress | None = None) -> tuple[LayerSens
 
 
 def _check_goals(plan: Plan, loaded: Source) -> None:
-    """Raise PlanError if a goal that needs classes is given for a model without classes."""
-    contract = loaded.contract
-    for flag, measurable in (
-        ("max_drop", contract.classes is not None),
-        ("min_agreement", contract.classifies),
-    ):
-        if not measurable and any(flag in wanted.goal.given for wanted in plan.targets):
+    """Raise PlanError if a goal is given that no output of the model has a metric for."""
+    if any(each.kind.metric for each in loaded.judged):
+        return
+    for flag in ("max_drop", "min_agreement"):
+        if any(flag in wanted.goal.given for wanted in plan.targets):
             raise PlanError(
-                f"--{flag.replace('_', '-')} is measured on classes, and this model has none",
-                hint='give labels or kind = "classification" under [output]; else only its SQNR is checked',
+                f"--{flag.replace('_', '-')} has no metric here: {_without_metric(loaded)}",
+                hint="give samples with --calib or --eval, or declare the output's kind under [output]",
             )
+
+
+def _without_metric(loaded: Source) -> str:
+    """Why SQNR is all that there is of a model."""
+    if loaded.evaluation.is_noise:
+        return "on noise, the outputs are judged by their SQNR alone"
+    return "each output is carried as state, and judged by its SQNR alone"
 
 
 def _check_layers(plan: Plan, loaded: Source) -> None:

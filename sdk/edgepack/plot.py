@@ -30,7 +30,7 @@ def check_path(path: Path) -> None:
 def pareto(report: Report, path: Path) -> bool:
     """Draw every candidate of `report` by its bytes and its quality; whether there was any to show.
 
-    Quality is agreement in percent where the model has classes, else SQNR in dB; filled marks are
+    Quality is agreement in percent, in the metric of the output's kind, else SQNR in dB; filled marks are
     shipped. The same report gives the same file.
     """
     shown = [(each, height) for each in report.tried if (height := _height(each.artifact)) is not None]
@@ -116,8 +116,12 @@ def _height(artifact: Artifact) -> float | None:
 
 
 def _unit(report: Report) -> str:
-    classes = any(each.artifact.figures.agreement is not None for each in report.tried)
-    return "agreement with float, %" if classes else "SQNR, dB"
+    found = [each.artifact.figures for each in report.tried]
+    if all(figures.agreement is None for figures in found):
+        return "SQNR, dB"
+    names = {output.metric.name for figures in found for output in figures.by_output if output.metric}
+    name = names.pop() if len(names) == 1 else "agreement"
+    return f"{name} with float, %"
 
 
 def _mark(axes: Any, each: Tried, height: float, number: int) -> None:

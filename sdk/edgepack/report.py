@@ -30,15 +30,19 @@ class Check:
     unit: str
     reason: str = ""
     """Why it was skipped, what ran in the place of the runtime, or what went wrong without a figure."""
+    output: str = ""
+    """The output that was judged, where the model has several."""
 
 
 def sentence(check: Check) -> str:
     """A check that failed, in words."""
+    name = f"{check.name} of output '{check.output}'" if check.output else check.name
     if check.figure is None or check.limit is None:
-        return f"{check.name}: {check.reason}"
+        return f"{name}: {check.reason}"
     relation = "over" if check.figure > check.limit else "under"
     why = f" ({check.reason})" if check.reason else ""
-    return f"{check.name} {check.figure:.4g} {check.unit} is {relation} the limit of {check.limit:g}{why}"
+    figure = f"{check.figure:.4g} {check.unit}".rstrip()
+    return f"{name} {figure} is {relation} the limit of {check.limit:g}{why}"
 
 
 @dataclass(frozen=True)
@@ -66,22 +70,65 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """One metric of an output, compared with the float model's."""
+
+    name: str
+    value: float | None
+    """None where it could not be measured."""
+    unit: str
+    limit: float | None
+    """The kind's own limit; None where it has none, and a first metric the target's `min_agreement`."""
+    bound: Literal["least", "most"]
+    """Whether the limit is the least or the largest value that passes."""
+    title: str
+    """Title of its column on the screen."""
+
+
+@dataclass(frozen=True)
+class OutputFigures:
+    """The metrics of one output, or of boxes and their scores, by its kind."""
+
+    name: str
+    """The output's name; empty for that of a report without figures of outputs."""
+    kind: str
+    """The kind by which it is judged: that of the contract, or what an undeclared output turned out to be."""
+    metric: Measure | None
+    """The kind's own metric, in percent; None where SQNR alone is measured."""
+    more: tuple[Measure, ...] = ()
+    """The kind's further metrics."""
+    task: str = "accuracy"
+    """What `accuracy_float` and `accuracy` measure."""
+    accuracy_float: float | None = None
+    accuracy: float | None = None
+    sqnr_db: float | None = None
+    exact: bool = False
+    scored: bool = True
+    reason: str = ""
+    """Why the metric has no value."""
+
+
+@dataclass(frozen=True)
 class Figures:
     """Metrics of an artifact against the float model; None where one was not measured."""
 
     agreement: float | None = None
-    """Percent of samples with the float model's top-1 class."""
+    """Agreement with the float model in percent, in the metric of the output's kind: for classes, the share
+    of samples with the same top-1 class. Of several outputs, the lowest."""
     accuracy_float: float | None = None
-    """The float model's top-1 accuracy in percent, where the samples have labels."""
+    """The float model's accuracy in percent, in the task metric of the output's kind, where the samples have
+    labels."""
     accuracy: float | None = None
     """This artifact's accuracy on the same samples."""
     sqnr_db: float | None = None
     """Signal to quantization noise in dB: 10 log10 of the float outputs' energy over the difference's; None
-    where they are equal."""
+    where they are equal. Of several outputs, the lowest."""
     exact: bool = False
     """Every output equals the float model's bit by bit."""
     scored: bool = True
-    """False where the only output is a class index, which has no SQNR."""
+    """False where no output has values, such as a class index, which has no SQNR."""
+    outputs: tuple[OutputFigures, ...] = ()
+    """The metrics of each output."""
     latency_ratio: float | None = None
     """Host time of an inference over the float artifact's, same runtime, one thread. It decides nothing."""
     latency_spread: tuple[float, float] | None = None
@@ -92,6 +139,24 @@ class Figures:
     """Cost of an inference on the emulated device."""
     instructions_ratio: float | None = None
     """Instructions over those of the format's float file on the same emulated device."""
+
+    @property
+    def by_output(self) -> tuple[OutputFigures, ...]:
+        """The metrics of each output; of a report that has none, one output with the figures of all."""
+        if self.outputs:
+            return self.outputs
+        metric = Measure("agreement", self.agreement, "%", None, "least", "agree")
+        whole = OutputFigures(
+            "",
+            "",
+            None if self.agreement is None else metric,
+            accuracy_float=self.accuracy_float,
+            accuracy=self.accuracy,
+            sqnr_db=self.sqnr_db,
+            exact=self.exact,
+            scored=self.scored,
+        )
+        return (whole,)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgepack import bundle, formats
+from edgepack.arrays import Sample
+from edgepack.contract import Contract
+from edgepack.contract.outputs import judge
+from edgepack.contract.outputs.judge import Judged
 from edgepack.emulator import arm
 from edgepack.emulator.job import write_samples
 from edgepack.errors import BundleError
@@ -56,13 +60,12 @@ def check(
             target=target,
             samples=samples,
             inputs=inputs,
-            classes=contract.classifies,
             scratch=Path(scratch) / "device",
             time_limit=TIME_LIMIT,
             steps=steps,
             absent=no_device,
         )
-        reference = Reference(inputs, outputs, contract)
+        reference = Reference(inputs, outputs, contract, _judged(report, contract, outputs))
         evaluator = Evaluator(reference, HostRuns(samples, Path(scratch) / "host", steps), on, android_libs)
         checked = [_checked(folder, artifact, evaluator, damage) for artifact in report.artifacts]
     steps.end()
@@ -82,6 +85,14 @@ def check(
 def _absent(refusal: Refusal) -> str:
     """What a check says of a format that the build could not write: there is no file to check."""
     return f"{refusal.format} was not written: {refusal.why}"
+
+
+def _judged(report: Report, contract: Contract, outputs: tuple[Sample, ...]) -> tuple[Judged, ...]:
+    """How outputs were judged when the bundle was built, as far as its report says."""
+    figures = next((each.figures for each in report.artifacts if each.figures.outputs), None)
+    if figures is not None:
+        return judge.recorded(contract.outputs, [each.kind for each in figures.outputs])
+    return judge.judged(contract.outputs, outputs, None, is_noise=True)
 
 
 def _expected(

@@ -17,12 +17,15 @@ from conftest import source_of
 from onnx import TensorProto, helper
 
 from edgepack import formats, target
+from edgepack.arrays import Sample
+from edgepack.contract import Contract, Output, TensorInput
+from edgepack.contract.outputs import judge
 from edgepack.emulator import arm
 from edgepack.emulator.arm import build, cost, fetch, machine, pins, tensors
 from edgepack.emulator.job import Death, Job, write_samples
 from edgepack.evaluate import device_checks, localize_mismatch
 from edgepack.evaluate.device import Device
-from edgepack.evaluate.model_file import Evaluation, ModelFile
+from edgepack.evaluate.model_file import Evaluation, ModelFile, Reference
 from edgepack.model.source import Source
 from edgepack.progress import Steps
 from edgepack.recipe import Recipe
@@ -81,10 +84,10 @@ def test_a_file_answers_on_the_device_as_on_the_host_and_its_cost_repeats(
     first, second = (_ran(job, PI_5, tmp_path / each) for each in ("first", "other-place"))
     runner = formats.load(name).load(path)
     here = tuple(runner(sample) for sample in small_source.evaluation.inputs[:8])
-    found = device_checks.agreement(first, here, small_source.reference, scheme, classes=True)
+    found = device_checks.agreement(first, here, _reference(small_source), scheme)
     checks = device_checks.checks(first, found, scheme)
     assert [check.verdict for check in checks] == ["pass", "pass", "pass"]
-    assert found.to_host.tops == 100
+    assert [each.value for each in found.to_host.shared] == [100]
     assert (found.lsbs is None) == (scheme == "fp32" or name == "onnx"), "its last layer gives floats"
     if emulator.made.no_counts:
         pytest.skip(emulator.made.no_counts)
@@ -318,7 +321,6 @@ def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -
         target=PI_5,
         samples=tmp_path / "samples.npz",
         inputs=source.evaluation.inputs,
-        classes=False,
         scratch=tmp_path / "scratch",
         time_limit=300,
         steps=Steps(),
@@ -327,7 +329,7 @@ def test_a_build_s_report_names_the_layer(emulator: arm.Entry, tmp_path: Path) -
     runner = formats.load("executorch").load(path)
     here = tuple(runner(sample) for sample in source.evaluation.inputs)
     file = ModelFile(path, "executorch", "fp32")
-    judged = on.evaluate(file, Evaluation(), here, source.reference)
+    judged = on.evaluate(file, Evaluation(), here, _reference(source))
     assert [(check.name, check.verdict) for check in judged.checks] == [
         ("device runs", "pass"),
         ("device agrees", "fail"),
@@ -402,17 +404,29 @@ def _run_of(*rows: list[float]) -> arm.Run:
     return arm.Run(outputs, None, "", "one core", "a runtime", 1.0)
 
 
+def _of_classes(outputs: tuple[Sample, ...]) -> Reference:
+    """A classifier that gives `outputs`."""
+    size = outputs[0][0].shape[1]
+    inputs = (TensorInput(kind="tensor", shape=(1, size)),)
+    contract = Contract(inputs=inputs, outputs=(Output(kind="classification"),))
+    return Reference(outputs, outputs, contract, judge.judged(contract.outputs, outputs, None, is_noise=True))
+
+
+def _reference(source: Source) -> Reference:
+    return Reference(source.evaluation.inputs, source.reference, source.contract, source.judged)
+
+
 def _verdicts(run: arm.Run, here: arm.Run, reference: arm.Run, scheme: SchemeName) -> list[str]:
-    found = device_checks.agreement(run, here.outputs, reference.outputs, scheme, classes=True)
+    found = device_checks.agreement(run, here.outputs, _of_classes(reference.outputs), scheme)
     return [check.verdict for check in device_checks.checks(run, found, scheme)]
 
 
 def test_answers_that_differ_fail_the_verdict() -> None:
     here, there = _run_of([1.0, 2.0, 4.0]), _run_of([4.0, 2.0, 1.0])
     for scheme in ("fp32", "w8a8"):
-        found = device_checks.agreement(there, here.outputs, here.outputs, scheme, classes=True)
+        found = device_checks.agreement(there, here.outputs, _of_classes(here.outputs), scheme)
         assert _verdicts(there, here, here, scheme) == ["pass", "fail", "fail"]
-        assert found.to_host.tops == 0
+        assert [each.value for each in found.to_host.shared] == [0]
     assert found.lsbs == 3
     broken = _run_of([np.nan])
     assert [check.verdict for check in device_checks.checks(broken, found, "w8a8")] == ["fail"]
@@ -424,11 +438,11 @@ def test_steps_are_told_of_codes_and_not_of_floats() -> None:
     there = codes.copy()
     there[1, 4] += 2 if there[1, 4] < 128 else -2
     a, b = (_run_of(*(np.float32(0.0371) * (each - 40)).tolist()) for each in (codes, there))
-    assert device_checks.agreement(b, a.outputs, a.outputs, "w8a8", classes=True).lsbs == pytest.approx(
+    assert device_checks.agreement(b, a.outputs, _of_classes(a.outputs), "w8a8").lsbs == pytest.approx(
         2, abs=0.01
     )
     floats = _run_of(*draw.normal(size=(2, 10)).tolist())
-    found = device_checks.agreement(floats, floats.outputs, floats.outputs, "w8a8", classes=True)
+    found = device_checks.agreement(floats, floats.outputs, _of_classes(floats.outputs), "w8a8")
     assert found.lsbs is None
     assert "LSB" not in device_checks.to_host(found, "w8a8").reason
 

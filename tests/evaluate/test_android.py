@@ -14,13 +14,15 @@ from conftest import source_of
 from onnx import TensorProto, helper
 
 from edgepack import formats, target
+from edgepack.contract import Contract, Output, TensorInput
+from edgepack.contract.outputs import judge
 from edgepack.emulator import arm
 from edgepack.emulator.arm import android_libraries, build, cache, fetch
 from edgepack.emulator.job import Death, Job, read_samples, write_samples
 from edgepack.errors import EdgepackError, TargetError
 from edgepack.evaluate import android as checks
 from edgepack.evaluate.device import Device
-from edgepack.evaluate.model_file import ModelFile
+from edgepack.evaluate.model_file import ModelFile, Reference
 from edgepack.model.source import Source
 from edgepack.progress import Steps
 from edgepack.recipe import Recipe
@@ -55,7 +57,6 @@ def _device(samples: Path, scratch: Path) -> Device:
         target=PIXEL_8,
         samples=samples,
         inputs=inputs,
-        classes=True,
         scratch=scratch,
         time_limit=300,
         steps=Steps(),
@@ -71,7 +72,11 @@ def _checked(
     file = _file(path, scheme, name)
     if not arm.unsuited(PIXEL_8, name) and arm.status():
         on.run(name, path)
-    return list(checks.checks(file, on))
+    contract = Contract(
+        inputs=(TensorInput(kind="tensor", shape=(1, 4)),), outputs=(Output(kind="classification"),)
+    )
+    judged = judge.judged(contract.outputs, on.inputs, None, is_noise=True)
+    return list(checks.checks(file, on, Reference(on.inputs, on.inputs, contract, judged)))
 
 
 def _model(path: Path, *, opset: int = 20, ir_version: int = 10, operator: str = "Relu") -> None:

@@ -12,9 +12,11 @@ import torch
 from edgepack import metrics
 from edgepack.arrays import Sample
 from edgepack.contract import Contract, Output, TensorInput
+from edgepack.contract.outputs import judge
 from edgepack.emulator.job import Death
 from edgepack.evaluate import checks
 from edgepack.evaluate.host import Run
+from edgepack.evaluate.model_file import Reference
 from edgepack.options import CompressionOptions
 from edgepack.report import Check, Figures
 from edgepack.target import Budget
@@ -30,6 +32,15 @@ def rows(*values: list[float]) -> tuple[Sample, ...]:
     return tuple((np.array([each], np.float32),) for each in values)
 
 
+def figures(
+    ran: Run, outputs: tuple[Sample, ...], labels: tuple[int, ...] | None, contract: Contract
+) -> Figures:
+    """The figures of a run against a float model that gives `outputs`."""
+    truth = None if labels is None else tuple((np.asarray(label),) for label in labels)
+    judged = judge.judged(contract.outputs, outputs, truth, is_noise=False)
+    return checks.figures(ran, Reference((), outputs, contract, judged, truth))
+
+
 def run(outputs: tuple[Sample, ...], memory_mb: float | None = 5.0) -> Run:
     return Run(outputs, load_seconds=0.1, memory_mb=memory_mb, latency_ratio=0.5, latency_spread=(0.4, 0.6))
 
@@ -43,45 +54,59 @@ OURS = rows([3, 1, 0], [0, 2, 1], [1, 0, 4], [1, 5, 1])
 
 
 def test_agreement_and_accuracy_are_percentages_of_top_answers() -> None:
-    found = checks.figures(run(OURS), FLOAT, (0, 1, 2, 2), CLASSES)
+    found = figures(run(OURS), FLOAT, (0, 1, 2, 2), CLASSES)
     assert (found.agreement, found.accuracy_float, found.accuracy) == (75.0, 75.0, 75.0)
-    found = checks.figures(run(OURS), FLOAT, (0, 1, 2, 1), CLASSES)
+    found = figures(run(OURS), FLOAT, (0, 1, 2, 1), CLASSES)
     assert (found.accuracy_float, found.accuracy) == (75.0, 100.0)
     assert found.latency_ratio == 0.5
     assert found.memory_mb == 5.0
 
 
-def test_without_classes_there_is_no_agreement_and_without_labels_no_accuracy() -> None:
-    assert checks.figures(run(OURS), FLOAT, (0, 1, 2, 2), PLAIN).agreement is None
-    found = checks.figures(run(OURS), FLOAT, None, CLASSES)
+def test_without_classes_agreement_is_r2_and_without_labels_there_is_no_accuracy() -> None:
+    found = figures(run(OURS), FLOAT, (0, 1, 2, 2), PLAIN)
+    assert found.outputs[0].metric is not None
+    assert (found.outputs[0].metric.name, found.accuracy) == ("R2", None)
+    found = figures(run(OURS), FLOAT, None, CLASSES)
     assert (found.agreement, found.accuracy) == (75.0, None)
 
 
 def test_sqnr_is_ten_times_the_logarithm_of_signal_over_noise() -> None:
-    found = checks.figures(run(rows([10.0, 0.0])), rows([9.0, 0.0]), None, PLAIN)
+    found = figures(run(rows([10.0, 0.0])), rows([9.0, 0.0]), None, PLAIN)
     assert found.sqnr_db == pytest.approx(10 * math.log10(81))
-    half = checks.figures(run(rows([2.0], [2.0])), rows([1.0], [2.0]), None, PLAIN)
+    half = figures(run(rows([2.0], [2.0])), rows([1.0], [2.0]), None, PLAIN)
     assert half.sqnr_db == pytest.approx(10 * math.log10(5))
 
 
-def test_sqnr_counts_all_outputs() -> None:
+def test_sqnr_is_that_of_the_worst_output() -> None:
     reference = ((np.ones((1, 4)), np.ones((1, 4))),)
     ours = ((np.ones((1, 4)), np.zeros((1, 4))),)
-    assert checks.figures(run(ours), reference, None, PLAIN).sqnr_db == pytest.approx(10 * math.log10(2))
+    contract = Contract(inputs=INPUTS, outputs=(Output(), Output(name="other")))
+    found = figures(run(ours), reference, None, contract)
+    assert found.sqnr_db == pytest.approx(0)
+    failed = [
+        (check.name, check.output)
+        for check in checks.checks(run(ours), found, BUDGET, DEFAULT, "w8a8")
+        if check.verdict == "fail"
+    ]
+    assert failed == [("R2", "other"), ("sqnr", "other")]
 
 
 def test_equal_outputs_are_exact() -> None:
-    found = checks.figures(run(FLOAT), FLOAT, None, PLAIN)
+    found = figures(run(FLOAT), FLOAT, None, PLAIN)
     assert found.exact
     assert found.sqnr_db is None
-    assert set(verdicts(checks.checks(run(FLOAT), found, BUDGET, DEFAULT, "w8a8"))) == {"runs", "memory"}
+    assert set(verdicts(checks.checks(run(FLOAT), found, BUDGET, DEFAULT, "w8a8"))) == {
+        "runs",
+        "memory",
+        "R2",
+    }
 
 
 def test_another_number_of_samples_or_outputs_is_not_compared() -> None:
     with pytest.raises(ValueError, match="zip"):
-        checks.figures(run(FLOAT[:3]), FLOAT, None, PLAIN)
+        figures(run(FLOAT[:3]), FLOAT, None, PLAIN)
     with pytest.raises(ValueError, match="zip"):
-        checks.figures(run(tuple((*row, row[0]) for row in FLOAT)), FLOAT, None, PLAIN)
+        figures(run(tuple((*row, row[0]) for row in FLOAT)), FLOAT, None, PLAIN)
 
 
 @pytest.mark.parametrize(("agreement", "verdict"), [(95.0, "pass"), (94.999, "fail"), (100.0, "pass")])
@@ -121,13 +146,13 @@ def test_memory_and_size_have_limits_and_unknown_memory_is_skipped_with_a_reason
 def test_a_file_that_answers_nan_or_infinity_fails(value: float) -> None:
     bad = run(rows([1, 2, 3], [0, value, 1], [1, 0, 4], [5, 1, 1]))
     with np.errstate(invalid="ignore"):
-        found = checks.figures(bad, FLOAT, None, CLASSES)
+        found = figures(bad, FLOAT, None, CLASSES)
     (only,) = checks.checks(bad, found, BUDGET, DEFAULT, "w8a8")
     assert (only.verdict, only.reason) == ("fail", "the file returns NaN or infinity")
 
 
 def test_a_float_model_that_answers_only_zeros_proves_nothing() -> None:
-    found = checks.figures(run(rows([1.0, 0.0])), rows([0.0, 0.0]), None, PLAIN)
+    found = figures(run(rows([1.0, 0.0])), rows([0.0, 0.0]), None, PLAIN)
     results = checks.checks(run(rows([1.0, 0.0])), found, BUDGET, DEFAULT, "w8a8")
     assert verdicts(results)["sqnr"] == "fail"
 

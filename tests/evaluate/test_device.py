@@ -10,10 +10,12 @@ import pytest
 
 import edgepack
 from edgepack import target, verify
+from edgepack.contract import Contract, Output, TensorInput
+from edgepack.contract.outputs import judge
 from edgepack.emulator import arm
 from edgepack.errors import BundleError
 from edgepack.evaluate.device import Device
-from edgepack.evaluate.model_file import Evaluation, ModelFile
+from edgepack.evaluate.model_file import Evaluation, ModelFile, Reference
 from edgepack.progress import Steps
 from edgepack.report import Check, Report
 
@@ -34,14 +36,17 @@ def test_a_device_that_counts_nothing_says_so_and_why(tmp_path: Path) -> None:
         target=pi,
         samples=tmp_path / "samples.npz",
         inputs=outputs,
-        classes=False,
         scratch=tmp_path,
         time_limit=1,
         steps=Steps(),
         absent="",
     )
+    contract = Contract(inputs=(TensorInput(kind="tensor", shape=(1, 2)),), outputs=(Output(),))
+    reference = Reference(
+        outputs, outputs, contract, judge.judged(contract.outputs, outputs, None, is_noise=True)
+    )
     device.ran[path] = arm.Run(outputs, None, "no C compiler", "a core", "a runtime", 0.1)
-    found = device.evaluate(ModelFile(path, "executorch", "fp32"), Evaluation(), outputs[0:1], outputs)
+    found = device.evaluate(ModelFile(path, "executorch", "fp32"), Evaluation(), outputs, reference)
     (check,) = [check for check in found.checks if check.verdict == "skipped"]
     assert check.name == "device cost"
     assert check.reason.endswith("bytes alone decide: no C compiler")

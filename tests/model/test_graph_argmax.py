@@ -16,9 +16,11 @@ from edgepack import bundle, formats, metrics, plan, target
 from edgepack.app import monitoring, render
 from edgepack.app.render import Choice
 from edgepack.contract import Contract, ImageInput, Output, TensorInput, expected
+from edgepack.contract.outputs import judge
 from edgepack.contract.samples import Samples
 from edgepack.errors import PlanError, SourceError
-from edgepack.evaluate import checks, device_checks
+from edgepack.evaluate import checks
+from edgepack.evaluate.model_file import Reference
 from edgepack.model import graph_argmax
 from edgepack.options import BuildOptions, CompressionOptions
 from edgepack.report import Report
@@ -190,6 +192,11 @@ def test_the_clearest_samples_come_first() -> None:
     assert answers == (reference[1], reference[2], reference[0])
 
 
+def _judged(contract: Contract) -> tuple[judge.Judged, ...]:
+    rows = tuple(tuple(np.array([1.0]) for _ in contract.outputs) for _ in range(2))
+    return judge.judged(contract.outputs, rows, ((np.array(1),),) * 2, is_noise=False)
+
+
 def test_numbers_are_compared_as_numbers() -> None:
     three, five = np.array([3]), np.array([5])
     assert (metrics.cosine(three, three), metrics.cosine(three, five)) == (1.0, 0.0)
@@ -199,18 +206,19 @@ def test_numbers_are_compared_as_numbers() -> None:
         outputs=(Output(kind="class"), Output(name="other")),
     )
     other = np.array([1.0])
-    figures = checks.output_metrics(
-        ((three, other), (five, other)), ((three, other), (three, other)), (3, 5), contract
-    )
+    truth = ((np.array(3),), (np.array(5),))
+    reference = Reference((), ((three, other),) * 2, contract, _judged(contract), truth)
+    figures = checks.output_metrics(((three, other), (five, other)), reference)
+    assert (figures.outputs[0].kind, figures.outputs[1].kind) == ("class", "tensor")
     assert (figures.agreement, figures.accuracy_float, figures.accuracy) == (50, 50, 100)
     assert not figures.exact
     assert figures.scored, "there is another output"
     contract = contract.model_copy(update={"outputs": contract.outputs[:1]})
-    figures = checks.output_metrics(((three,), (five,)), ((three,), (three,)), None, contract)
+    reference = Reference((), ((three,),) * 2, contract, _judged(contract))
+    figures = checks.output_metrics(((three,), (five,)), reference)
     assert (figures.sqnr_db, figures.exact, figures.scored) == (None, False, False)
     names = [
         each.name
         for each in checks.quality(figures, target.load("pixel-8").budget, CompressionOptions(), "w8a8")
     ]
     assert names == ["agreement"], "class indices have the check of agreement only"
-    assert device_checks._same_tops(((three,), (five,)), ((three,), (three,), (five,))) == 50

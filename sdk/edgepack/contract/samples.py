@@ -16,6 +16,7 @@ from PIL import Image
 
 from edgepack import python_reference, toml
 from edgepack.arrays import Array, Sample
+from edgepack.contract import labels as sample_labels
 from edgepack.contract.inputs import InputKind
 from edgepack.contract.schema import Contract
 from edgepack.errors import SourceError
@@ -36,9 +37,20 @@ class Samples:
     """Where the samples come from, in words."""
     left_out: tuple[str, ...] = ()
     """Files that could not be read, each with the reason."""
+    annotations: tuple[Sample, ...] | None = None
+    """Labels that are no class numbers, a tuple of arrays per sample: see `contract.labels`."""
+    is_noise: bool = False
+    """Whether the inputs are noise, not samples that anybody gave."""
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def truth(self) -> tuple[Sample, ...] | None:
+        """The labels, of either kind, as arrays; None if there are none."""
+        if self.annotations is not None or self.labels is None:
+            return self.annotations
+        return tuple((np.asarray(label),) for label in self.labels)
 
     @property
     def fingerprint(self) -> str:
@@ -53,8 +65,9 @@ class Samples:
     def take(self, indices: Sequence[int], origin: str) -> Samples:
         """The samples at `indices`."""
         labels = None if self.labels is None else tuple(self.labels[i] for i in indices)
+        notes = None if self.annotations is None else tuple(self.annotations[i] for i in indices)
         chosen = tuple(self.inputs[i] for i in indices)
-        return replace(self, inputs=chosen, labels=labels, origin=origin)
+        return replace(self, inputs=chosen, labels=labels, annotations=notes, origin=origin)
 
 
 def load(where: str, contract: Contract, *, with_labels: bool) -> Samples:
@@ -96,7 +109,7 @@ def synthetic(contract: Contract, count: int = 8, seed: int = 0) -> Samples:
     """Seeded noise in the form of the contract: enough to see that a file runs, no more."""
     draw = np.random.default_rng(seed)
     rows = [tuple(declared.synthetic(draw) for declared in contract.inputs) for _ in range(count)]
-    return Samples(tuple(rows), None, f"{count} synthetic samples (noise)")
+    return Samples(tuple(rows), None, f"{count} synthetic samples (noise)", is_noise=True)
 
 
 def _from_folder(folder: Path, contract: Contract, with_labels: bool) -> Samples:
@@ -210,8 +223,13 @@ def _from_arrays(path: Path, contract: Contract, with_labels: bool) -> Samples:
     if len(lengths) > 1:
         raise SourceError(f"{path}: {', '.join(keys)} differ in length: {sorted(lengths)}")
     rows = tuple(_row(row, contract, path.name) for row in zip(*columns))
-    labels = _numbers(data["labels"], len(rows), path) if with_labels and "labels" in data else None
-    return Samples(rows, labels, f"{len(rows)} samples of {path.name}")
+    origin = f"{len(rows)} samples of {path.name}"
+    if not with_labels:
+        return Samples(rows, None, origin)
+    notes = sample_labels.read(data, contract.outputs[0].meaning, len(rows), path)
+    named = notes is None and "labels" in data
+    labels = _numbers(data["labels"], len(rows), path) if named else None
+    return Samples(rows, labels, origin, annotations=notes)
 
 
 def _numbers(labels: Array, count: int, path: Path) -> tuple[int, ...]:
@@ -259,6 +277,8 @@ def _row(row: Sequence[Array], contract: Contract, where: str) -> Sample:
 
 
 def _check_labels(samples: Samples, contract: Contract) -> None:
+    if contract.outputs[0].kind == "regression":
+        return
     count = len(contract.classes.labels) if contract.classes else 0
     wrong = [label for label in samples.labels or () if label < 0 or (count and label >= count)]
     if wrong:

@@ -13,7 +13,7 @@ from edgepack.emulator.job import Death, Job
 from edgepack.errors import TargetError
 from edgepack.evaluate import device_checks
 from edgepack.evaluate.device import SAMPLES, Device
-from edgepack.evaluate.model_file import ModelFile
+from edgepack.evaluate.model_file import ModelFile, Reference
 from edgepack.progress import Step
 from edgepack.report import Check
 from edgepack.target import Target
@@ -43,8 +43,11 @@ def refuse(target: Target) -> None:
         raise TargetError(f"{target.title} runs {target.platform}, not Android's libraries", hint=hint)
 
 
-def checks(file: ModelFile, on: Device) -> tuple[Check, ...]:
-    """The checks of Android's own library, which runs `file` on the same emulated core as `on`."""
+def checks(file: ModelFile, on: Device, reference: Reference) -> tuple[Check, ...]:
+    """The checks of Android's own library, which runs `file` on the same emulated core as `on`.
+
+    Its outputs are judged as `reference` says.
+    """
     libraries, entry = android_libraries.libraries(), cache.entry()
     reason = android_libraries.unsuited(file.format) or arm.unsuited(on.target, file.format)
     reason = reason or ("" if libraries else _SETUP) or on.absent
@@ -57,7 +60,7 @@ def checks(file: ModelFile, on: Device) -> tuple[Check, ...]:
     linux = on.ran.get(file.path)
     if isinstance(found, Death):
         return (_died(found, by.name, linux),)
-    return _compared(found, linux, file, on)
+    return _compared(found, linux, file, reference)
 
 
 def _skipped(name: str, reason: str) -> Check:
@@ -73,12 +76,13 @@ def _died(found: Death, library: str, linux: arm.Run | Death | None) -> Check:
 
 
 def _compared(
-    found: arm.Run, linux: arm.Run | Death | None, file: ModelFile, on: Device
+    found: arm.Run, linux: arm.Run | Death | None, file: ModelFile, reference: Reference
 ) -> tuple[Check, ...]:
     if not isinstance(linux, arm.Run):
         ran = Check(RUNS, "pass", None, None, "", found.runtime)
         return ran, _skipped(AGREES, "the runtime's Linux build gave no outputs to compare with")
-    agreement = device_checks.agreement(found, linux.outputs, linux.outputs, file.scheme, classes=on.classes)
+    by_linux = replace(reference, outputs=linux.outputs)
+    agreement = device_checks.agreement(found, linux.outputs, by_linux, file.scheme)
     runs = device_checks.checks(found, agreement, file.scheme)[0]
     agrees = device_checks.to_host(agreement, file.scheme)
     reason = ", ".join(filter(None, (f"against {linux.runtime} for Linux", agrees.reason)))

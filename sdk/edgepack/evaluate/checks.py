@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from edgepack import metrics
 from edgepack.arrays import Sample
-from edgepack.contract import Contract
-from edgepack.contract.outputs.compare import compare
+from edgepack.contract.outputs import JUDGED, Metric
+from edgepack.contract.outputs.compare import Comparison, compare
 from edgepack.delegation import Delegation
 from edgepack.emulator.job import Death
 from edgepack.evaluate.host import Run
+from edgepack.evaluate.model_file import Reference
 from edgepack.options import CompressionOptions
-from edgepack.report import Check, Figures
+from edgepack.report import Check, Figures, Measure, OutputFigures
 from edgepack.scheme import SCHEMES, Scheme, SchemeName
 from edgepack.target import Budget
 
@@ -33,12 +35,10 @@ REPEATS: dict[SchemeName, float] = {name: _lowest_cosine(scheme) for name, schem
 differ by single codes between processors, float kernels by the order of their sums."""
 
 
-def figures(
-    run: Run, reference: tuple[Sample, ...], labels: tuple[int, ...] | None, contract: Contract
-) -> Figures:
+def figures(run: Run, reference: Reference) -> Figures:
     """A run's outputs compared with the float model's, with its time and memory."""
     return replace(
-        output_metrics(run.outputs, reference, labels, contract),
+        output_metrics(run.outputs, reference),
         latency_ratio=run.latency_ratio,
         latency_spread=run.latency_spread,
         load_seconds=run.load_seconds,
@@ -46,22 +46,47 @@ def figures(
     )
 
 
-def output_metrics(
-    outputs: tuple[Sample, ...],
-    reference: tuple[Sample, ...],
-    labels: tuple[int, ...] | None,
-    contract: Contract,
-) -> Figures:
+def output_metrics(outputs: tuple[Sample, ...], reference: Reference) -> Figures:
     """The metrics of outputs against the float model's."""
-    found = compare(contract.outputs, outputs, reference, labels)
-    return Figures(
-        agreement=found.task.agreement,
-        accuracy_float=found.task.accuracy_float,
-        accuracy=found.task.accuracy,
-        sqnr_db=found.sqnr_db,
-        exact=found.exact,
-        scored=found.has_values,
+    compared = compare(
+        reference.contract.outputs, reference.judged, outputs, reference.outputs, reference.truth
     )
+    found = tuple(_output_figures(each) for each in compared)
+    labelled = next((each for each in found if each.accuracy is not None), None)
+    return Figures(
+        agreement=_lowest(each.metric.value for each in found if each.metric),
+        accuracy_float=labelled.accuracy_float if labelled else None,
+        accuracy=labelled.accuracy if labelled else None,
+        sqnr_db=_lowest(each.sqnr_db for each in found),
+        exact=all(each.exact for each in found),
+        scored=any(each.scored for each in found),
+        outputs=found,
+    )
+
+
+def _lowest(values: Iterable[float | None]) -> float | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _output_figures(compared: Comparison) -> OutputFigures:
+    kind, task = compared.judged.kind, compared.task
+    return OutputFigures(
+        name=compared.judged.name,
+        kind=kind.name,
+        metric=_measure(kind.metric, task.agreement) if kind.metric else None,
+        more=tuple(_measure(each, task.more[each.name]) for each in kind.more if each.name in task.more),
+        task=kind.task,
+        accuracy_float=task.accuracy_float,
+        accuracy=task.accuracy,
+        sqnr_db=compared.sqnr_db,
+        exact=compared.exact,
+        scored=compared.has_values,
+        reason=task.reason,
+    )
+
+
+def _measure(metric: Metric, value: float | None) -> Measure:
+    return Measure(metric.name, value, metric.unit, metric.limit, metric.bound, metric.title)
 
 
 def died(death: Death) -> tuple[Check, ...]:
@@ -140,38 +165,69 @@ def evaluated(checks: tuple[Check, ...], reason: str) -> tuple[Check, ...]:
     return tuple(ran if check.name == "runs" and check.verdict == "pass" else check for check in kept)
 
 
-QUALITY = frozenset(
-    {"runs", "agreement", "drop", "sqnr", "device runs", "device agrees", "device agrees with float"}
-)
+_METRICS = (metric for kind in JUDGED.values() for metric in (kind.metric, *kind.more) if metric)
+QUALITY = frozenset({"runs", "drop", "sqnr", "device runs", "device agrees", "device agrees with float"}) | {
+    metric.name for metric in _METRICS
+}
 """Names of the checks of quality; the others are of cost."""
 
 
 def quality(
     found: Figures, budget: Budget, goal: CompressionOptions, scheme: SchemeName, *, pruned: bool = False
 ) -> list[Check]:
-    """The checks of quality; `pruned`: the float weights are not the model's own."""
-    made = []
-    if found.agreement is not None:
-        least = budget.min_agreement if goal.min_agreement is None else goal.min_agreement
-        made.append(_least("agreement", found.agreement, least, "%"))
-    if goal.max_drop is not None:
-        made += _drop(found, goal.max_drop)
-    limit = FLOAT_SQNR_DB[scheme] if SCHEMES[scheme].is_float and not pruned else budget.min_sqnr_db
-    if found.sqnr_db is not None:
-        made.append(_least("sqnr", found.sqnr_db, limit, "dB"))
-    elif found.scored and not found.exact:
-        made.append(Check("sqnr", "fail", None, limit, "dB", "the float model gives only zeros"))
+    """The checks of quality, output by output; `pruned`: the float weights are not the model's own."""
+    least_db = FLOAT_SQNR_DB[scheme] if SCHEMES[scheme].is_float and not pruned else budget.min_sqnr_db
+    outputs = found.by_output
+    labelled = any(each.accuracy is not None for each in outputs)
+    made: list[Check] = []
+    for output in outputs:
+        of_output = [*_metric(output, budget, goal), *_further(output)]
+        if goal.max_drop is not None and (output.accuracy is not None or not labelled):
+            of_output += _drop(output, goal.max_drop)
+        of_output += _sqnr(output, least_db)
+        name = output.name if len(outputs) > 1 else ""
+        made += [replace(check, output=name) for check in of_output]
     return made
 
 
-def _drop(found: Figures, most: float) -> list[Check]:
-    """The loss of accuracy; without labels the disagreement with float, which bounds it."""
-    if found.accuracy is not None and found.accuracy_float is not None:
-        return [_most("drop", found.accuracy_float - found.accuracy, most, "points")]
-    if found.agreement is None:
+def _metric(output: OutputFigures, budget: Budget, goal: CompressionOptions) -> list[Check]:
+    """The kind's own metric against the goal given by hand, the kind's limit, or the target's budget."""
+    measured = output.metric
+    if measured is None:
         return []
-    bound = _most("drop", 100 - found.agreement, most, "points")
+    least = measured.limit
+    if least is None or "min_agreement" in goal.given:
+        least = budget.min_agreement if goal.min_agreement is None else goal.min_agreement
+    if measured.value is None:
+        return [Check(measured.name, "skipped", None, least, measured.unit, output.reason)]
+    return [_least(measured.name, measured.value, least, measured.unit)]
+
+
+def _further(output: OutputFigures) -> list[Check]:
+    """The kind's further metrics that have a limit and a value."""
+    return [
+        (_least if each.bound == "least" else _most)(each.name, each.value, each.limit, each.unit)
+        for each in output.more
+        if each.limit is not None and each.value is not None
+    ]
+
+
+def _drop(output: OutputFigures, most: float) -> list[Check]:
+    """The loss of the task's metric; without labels the disagreement with float, which bounds it."""
+    if output.accuracy is not None and output.accuracy_float is not None:
+        return [_most("drop", output.accuracy_float - output.accuracy, most, "points")]
+    if output.metric is None or output.metric.value is None:
+        return []
+    bound = _most("drop", 100 - output.metric.value, most, "points")
     return [replace(bound, reason="no labels: bounded by the disagreement with float")]
+
+
+def _sqnr(output: OutputFigures, least: float) -> list[Check]:
+    if output.sqnr_db is not None:
+        return [_least("sqnr", output.sqnr_db, least, "dB")]
+    if output.scored and not output.exact:
+        return [Check("sqnr", "fail", None, least, "dB", "the float model gives only zeros")]
+    return []
 
 
 def size(megabytes: float, budget: Budget) -> Check:

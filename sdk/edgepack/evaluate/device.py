@@ -14,7 +14,7 @@ from edgepack.arrays import Sample
 from edgepack.emulator import arm
 from edgepack.emulator.job import Death, Job
 from edgepack.evaluate import coreml_reference, device_checks, localize_mismatch
-from edgepack.evaluate.model_file import Evaluation, ModelFile
+from edgepack.evaluate.model_file import Evaluation, ModelFile, Reference
 from edgepack.progress import Step, Steps
 from edgepack.report import Check
 from edgepack.target import Target
@@ -32,8 +32,6 @@ class Device:
     samples: Path
     """As `job.write_samples` wrote them."""
     inputs: tuple[Sample, ...]
-    classes: bool
-    """The model is a classifier, so that top-1 classes are compared, too."""
     scratch: Path
     time_limit: float
     """Seconds for one file."""
@@ -44,11 +42,12 @@ class Device:
     ran: dict[Path, arm.Run | Death] = field(default_factory=dict)
 
     def evaluate(
-        self, file: ModelFile, on_host: Evaluation, here: tuple[Sample, ...], reference: tuple[Sample, ...]
+        self, file: ModelFile, on_host: Evaluation, here: tuple[Sample, ...], reference: Reference
     ) -> Evaluation:
         """`on_host` with the device's checks, cost and remarks.
 
-        `here` is what the file gave on the host, `reference` what the float model gives.
+        `here` is what the file gave on the host, `reference` what the float model gives, and how it is
+        judged.
         iOS has no runtime for Linux: there, the Core ML evaluator is compared with Core ML where that ran.
         """
         if self.target.platform == "ios":
@@ -59,7 +58,7 @@ class Device:
         ran = self.run(file.format, file.path, file.scheme)
         if isinstance(ran, Death):
             return on_host.with_checks(Check(NAME, "fail", None, None, "", ran.reason))
-        agreement = device_checks.agreement(ran, here, reference, file.scheme, classes=self.classes)
+        agreement = device_checks.agreement(ran, here, reference, file.scheme)
         checks = device_checks.checks(ran, agreement, file.scheme)
         found = self._with_cost(on_host.with_checks(*checks), file, ran)
         if all(check.verdict != "fail" for check in checks):

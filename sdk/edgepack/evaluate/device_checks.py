@@ -8,7 +8,9 @@ import numpy as np
 
 from edgepack import metrics
 from edgepack.arrays import Array, Sample
+from edgepack.contract.outputs.compare import Comparison, compare
 from edgepack.emulator.arm.inference import Run
+from edgepack.evaluate.model_file import Reference
 from edgepack.report import Check, Verdict
 from edgepack.scheme import SCHEMES, SchemeName
 
@@ -32,16 +34,44 @@ _WHOLE = 1e-4
 """Share of the values' span by which a value may be off the quantization grid: at least 1/40 of a step."""
 
 
+_POINTS = 5.0
+"""Percentage points by which the metric of an output's kind may be less than wanted: as many decisions, of
+many, may fall on the other side of a tie."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """How an output agrees in the metric of its kind."""
+
+    output: str
+    """Its name, where there are several outputs."""
+    metric: str
+    value: float
+    """In percent."""
+    tolerance: float
+    """Percentage points that it may be less: one decision of all, or a share of many."""
+
+    def holds(self, wanted: float) -> bool:
+        """Whether it agrees as well as `wanted`, within the tolerance."""
+        return wanted - self.value < self.tolerance
+
+    def __str__(self) -> str:
+        name = f" of output '{self.output}'" if self.output else ""
+        if self.metric == "agreement":
+            return f"same top-1 class{name} for {self.value:.1f} % of samples"
+        return f"{self.metric}{name} {self.value:.1f} %"
+
+
 @dataclass(frozen=True)
 class Distance:
     """How two runs differ, over all outputs of all samples."""
 
     relative: float
-    """Largest difference of an output over its largest value."""
+    """Largest difference of an output over its largest value; integers do not count."""
     cosine: float
-    """Lowest cosine of an output."""
-    tops: float | None
-    """Percent of samples with the same top-1 class; None without classes."""
+    """Lowest cosine of an output; integers do not count."""
+    shared: tuple[Shared, ...]
+    """The metric of each output's kind, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -59,35 +89,50 @@ class Agreement:
     samples: int
 
 
-def agreement(
-    run: Run, here: tuple[Sample, ...], reference: tuple[Sample, ...], scheme: SchemeName, *, classes: bool
-) -> Agreement:
+def agreement(run: Run, here: tuple[Sample, ...], reference: Reference, scheme: SchemeName) -> Agreement:
     """Compare a run with the same file's outputs on the host, and with the float model's.
 
     Both may have more samples than ran; those that ran are their first.
     """
     count = len(run.outputs)
     pairs = [(ours, theirs) for a, b in zip(run.outputs, here) for ours, theirs in zip(a, b, strict=True)]
+    floats = reference.outputs[:count]
     return Agreement(
-        to_host=_distance(run.outputs, here[:count], classes=classes),
-        to_float=_distance(run.outputs, reference[:count], classes=classes),
-        host_to_float=_distance(here[:count], reference[:count], classes=classes),
+        to_host=_distance(run.outputs, here[:count], reference),
+        to_float=_distance(run.outputs, floats, reference),
+        host_to_float=_distance(here[:count], floats, reference),
         lsbs=None if SCHEMES[scheme].is_float else _most_steps(pairs),
         samples=count,
     )
 
 
-def _distance(outputs: tuple[Sample, ...], others: tuple[Sample, ...], *, classes: bool) -> Distance:
+def _distance(outputs: tuple[Sample, ...], others: tuple[Sample, ...], reference: Reference) -> Distance:
     pairs = [
         (ours, theirs)
         for row, other in zip(outputs, others, strict=True)
         for ours, theirs in zip(row, other, strict=True)
+        if theirs.dtype.kind not in "iub"
     ]
+    compared = compare(reference.contract.outputs, reference.judged, outputs, others, None)
+    several = len(compared) > 1
     return Distance(
-        relative=max(metrics.relative_error(ours, theirs) for ours, theirs in pairs),
-        cosine=min(metrics.cosine(ours, theirs) for ours, theirs in pairs),
-        tops=_same_tops(outputs, others) if classes else None,
+        relative=max((metrics.relative_error(ours, theirs) for ours, theirs in pairs), default=0.0),
+        cosine=min((metrics.cosine(ours, theirs) for ours, theirs in pairs), default=1.0),
+        shared=tuple(
+            _shared(each, others, each.judged.name if several else "")
+            for each in compared
+            if each.task.agreement is not None
+        ),
     )
+
+
+def _shared(compared: Comparison, others: tuple[Sample, ...], name: str) -> Shared:
+    kind, value = compared.judged.kind, compared.task.agreement
+    assert kind.metric is not None
+    assert value is not None
+    of_sample = 1 if kind.counts_samples else max(1, others[0][compared.judged.places[0]].size)
+    tolerance = max(_POINTS, 150 / (len(others) * of_sample))
+    return Shared(name, kind.metric.name, value, tolerance)
 
 
 def _most_steps(pairs: list[tuple[Array, Array]]) -> float | None:
@@ -115,11 +160,6 @@ def _common(a: float, b: float, least: float) -> float:
     return b
 
 
-def _same_tops(outputs: tuple[Sample, ...], others: tuple[Sample, ...]) -> float:
-    first = len(outputs)
-    return float(100 * np.mean(metrics.top1(outputs) == metrics.top1(others[:first])))
-
-
 def checks(run: Run, found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
     """The checks of a run on the emulated device; their names begin with "device"."""
     if not metrics.is_finite(run.outputs):
@@ -130,36 +170,42 @@ def checks(run: Run, found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
 
 def to_host(found: Agreement, scheme: SchemeName) -> Check:
     """The outputs against this host's: of floats the relative error, of quantized outputs the cosine and the
-    top-1 classes, of which one may differ (a near tie among 8 samples)."""
+    metric of each output's kind, in which one decision may differ (a near tie among 8 samples)."""
     distance = found.to_host
+    shares = all(each.holds(100) for each in distance.shared)
     if SCHEMES[scheme].is_float:
         limit = FLOAT_TOLERANCE[scheme]
-        within = _verdict(distance.relative <= limit)
-        return Check("device agrees", within, distance.relative, limit, "relative error")
-    holds = distance.cosine >= COSINE and _all_but_one(distance.tops, 100, found.samples)
-    remarks = [] if distance.tops is None else [f"same top-1 class for {distance.tops:.1f} % of samples"]
+        within = _verdict(distance.relative <= limit and shares)
+        return Check("device agrees", within, distance.relative, limit, "relative error", _missed(distance))
+    remarks = [str(each) for each in distance.shared]
     remarks += [] if found.lsbs is None else [f"largest difference {found.lsbs:.0f} LSB"]
+    holds = distance.cosine >= COSINE and shares
     return Check("device agrees", _verdict(holds), distance.cosine, COSINE, "cosine", ", ".join(remarks))
+
+
+def _missed(distance: Distance) -> str:
+    """The metrics that do not hold, in words."""
+    return ", ".join(str(each) for each in distance.shared if not each.holds(100))
 
 
 def _to_float(found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
     """The outputs against the float model's. The device may be as far away as this host's run is, and by a
     tolerance farther: what the host lacks is no failure of the device."""
     name, there, here = "device agrees with float", found.to_float, found.host_to_float
+    pairs = [(each, _of_same_output(each, here)) for each in there.shared]
+    shares = all(each.holds(on_host.value) for each, on_host in pairs if on_host)
     if SCHEMES[scheme].is_float:
         limit = FLOAT_TOLERANCE[scheme] + here.relative
-        within = _verdict(there.relative <= limit)
-        return (Check(name, within, there.relative, limit, "relative error"),)
+        within = _verdict(there.relative <= limit and shares)
+        return (Check(name, within, there.relative, limit, "relative error", _missed(there)),)
     limit = min(COSINE_FLOAT, here.cosine - (1 - COSINE))
-    holds = there.cosine >= limit and _all_but_one(there.tops, here.tops, found.samples)
-    remarks = "" if there.tops is None else f"same top-1 class for {there.tops:.1f} %, on this host for"
-    remarks += "" if here.tops is None else f" {here.tops:.1f} %"
+    holds = there.cosine >= limit and shares
+    remarks = ", ".join(f"{each}, on this host {on_host.value:.1f} %" for each, on_host in pairs if on_host)
     return (Check(name, _verdict(holds), there.cosine, limit, "cosine", remarks),)
 
 
-def _all_but_one(tops: float | None, wanted: float | None, samples: int) -> bool:
-    """Whether a share of samples in percent is less than the one that is wanted by one sample at most."""
-    return tops is None or wanted is None or (wanted - tops) * samples / 100 < 1.5
+def _of_same_output(shared: Shared, distance: Distance) -> Shared | None:
+    return next((each for each in distance.shared if each.output == shared.output), None)
 
 
 def _verdict(holds: bool) -> Verdict:

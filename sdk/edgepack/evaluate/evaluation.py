@@ -81,13 +81,12 @@ class Evaluator:
         return self._on_device(file, on_host, run)
 
     def _figures(self, file: ModelFile, run: host.Run) -> Figures:
-        reference = self.reference
-        figures = checks.figures(run, reference.outputs_of(file), reference.labels, reference.contract)
+        figures = checks.figures(run, self.reference.for_file(file))
         return figures if file.is_timed else replace(figures, latency_ratio=None, latency_spread=None)
 
     def _on_device(self, file: ModelFile, on_host: Evaluation, run: host.Run) -> Evaluation:
-        reference = self.reference.outputs_of(file)
+        reference = self.reference.for_file(file)
         evaluation = self.device.evaluate(file, on_host, run.outputs, reference)
         if not self.android_libs:
             return evaluation
-        return evaluation.with_checks(*android.checks(file, self.device))
+        return evaluation.with_checks(*android.checks(file, self.device, reference))

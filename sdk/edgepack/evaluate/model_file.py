@@ -8,6 +8,7 @@ from pathlib import Path
 from edgepack import metrics
 from edgepack.arrays import Sample
 from edgepack.contract import Contract
+from edgepack.contract.outputs.judge import Judged
 from edgepack.delegation import Delegation
 from edgepack.report import Check, Figures
 from edgepack.scheme import SchemeName
@@ -37,11 +38,18 @@ class Reference:
     inputs: tuple[Sample, ...]
     outputs: tuple[Sample, ...]
     contract: Contract
-    labels: tuple[int, ...] | None = None
+    judged: tuple[Judged, ...]
+    """How each output is judged."""
+    truth: tuple[Sample, ...] | None = None
+    """The samples' labels, if there are any."""
 
-    def outputs_of(self, file: ModelFile) -> tuple[Sample, ...]:
-        """The outputs as `file` should give them, after the activation that it applies itself."""
-        return metrics.activated(self.outputs, file.activation)
+    def for_file(self, file: ModelFile) -> Reference:
+        """What `file` should give: after the activation that it applies itself to the first output."""
+        if file.activation == "none":
+            return self
+        first = self.contract.outputs[0].model_copy(update={"activation": "none"})
+        outputs = metrics.activated(self.outputs, file.activation)
+        return replace(self, outputs=outputs, contract=self.contract.with_output(first))
 
 
 @dataclass(frozen=True)

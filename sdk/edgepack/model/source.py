@@ -11,6 +11,8 @@ from torch.export import ExportedProgram
 from edgepack import metrics
 from edgepack.arrays import Sample
 from edgepack.contract import Contract
+from edgepack.contract.outputs import judge
+from edgepack.contract.outputs.judge import Judged
 from edgepack.contract.samples import Samples
 from edgepack.model import (
     binding,
@@ -57,6 +59,17 @@ class Source:
     cache: DerivedCache = field(default_factory=DerivedCache, compare=False, repr=False)
 
     @property
+    def judged(self) -> tuple[Judged, ...]:
+        """How each output is judged."""
+        return judge.judged(
+            self.contract.outputs,
+            self.reference,
+            self.evaluation.truth,
+            is_noise=self.evaluation.is_noise,
+            state={state.output for state in self.contract.state},
+        )
+
+    @property
     def example(self) -> tuple[torch.Tensor, ...]:
         """The first evaluation sample, as tensors."""
         return inference.tensors(self.evaluation.inputs[0])
@@ -83,11 +96,12 @@ def load(request: ModelRequest) -> Source:
     validation.check_reference(flat, evaluation, reference)
     contract, inferred = contract_inference.with_classes(contract, evaluation, reference)
     validation.check_classes(contract, evaluation, reference[0])
+    validation.check_kinds(contract, reference[0])
     if request.argmax:
         evaluation, reference = graph_argmax.clearest_first(evaluation, reference)
     exported = capture.of_contract(flat, contract, free=False)
     validation.check_float_program(exported)
-    return Source(
+    loaded_source = Source(
         name=loaded.name,
         exported=exported,
         free=capture.of_contract(flat, contract, free=True) if contract.free_dims else exported,
@@ -100,6 +114,8 @@ def load(request: ModelRequest) -> Source:
         inside="none" if flat.preprocessing is None else flat.preprocessing.activation,
         argmax=request.argmax,
     )
+    notes = (each.note for each in loaded_source.judged if each.note)
+    return replace(loaded_source, notes=(*loaded_source.notes, *notes))
 
 
 def reweighted(source: Source, module: torch.nn.Module) -> Source:

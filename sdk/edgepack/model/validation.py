@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 
 from edgepack.arrays import Sample
 from edgepack.contract import Contract
+from edgepack.contract.outputs import judge
 from edgepack.contract.samples import Samples
 from edgepack.errors import SourceError
 from edgepack.model import inference
@@ -66,6 +67,17 @@ def check_reference(model: Callable[..., Any], evaluation: Samples, reference: t
             "the model returns different outputs for the same sample",
             hint="set it to eval mode before saving it: dropout or sampling is still active",
         )
+
+
+def check_kinds(contract: Contract, outputs: Sample) -> None:
+    """The outputs of one sample have the shapes of their kinds."""
+    for places in judge.groups(contract.outputs):
+        declared = contract.outputs[places[0]]
+        if reason := declared.meaning.unfit(tuple(outputs[n] for n in places)):
+            raise SourceError(
+                f"output '{declared.name}' is no {declared.kind}: {reason}",
+                hint='declare another kind under [output] in edgepack.toml; "tensor" fits all',
+            )
 
 
 def check_classes(contract: Contract, evaluation: Samples, outputs: Sample) -> None:

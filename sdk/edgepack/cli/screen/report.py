@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
 from edgepack.cli.screen import report_details
-from edgepack.cli.screen.figures import file_name, number, sqnr
+from edgepack.cli.screen.figures import file_name, measure, metric_title, number, sqnr, task_title
 from edgepack.cli.screen.page import FAIL, NOTE, PASS, WARN, Page
 from edgepack.cli.screen.tables import Cell, Column
 from edgepack.report import Artifact, Check, Pruned, Refusal, Report, Verdict, sentence
@@ -23,6 +23,7 @@ def show(page: Page, report: Report, *, verbose: bool = False) -> None:
     """The result for one target; with `verbose`, its details, too."""
     page.heading(report.target, f"{report.model}, {report.evaluated_on}{_float_accuracy(report)}")
     page.table(*_table(report))
+    _outputs(page, report)
     if report.pruned:
         page.item("pruned", _pruning(report.pruned))
     _attention(page, report)
@@ -34,8 +35,11 @@ def show(page: Page, report: Report, *, verbose: bool = False) -> None:
 
 def _float_accuracy(report: Report) -> str:
     """The accuracy of the float model, where it is known."""
-    accuracy = next((each.figures.accuracy_float for each in report.artifacts), None)
-    return "" if accuracy is None else f", float accuracy {accuracy:.1f} %"
+    found = next((each.figures for each in report.artifacts), None)
+    if found is None or found.accuracy_float is None:
+        return ""
+    task = next((each.task for each in found.outputs if each.accuracy is not None), "accuracy")
+    return f", float {task} {found.accuracy_float:.1f} %"
 
 
 def _table(report: Report) -> tuple[list[Column], list[list[str | Cell]]]:
@@ -45,8 +49,8 @@ def _table(report: Report) -> tuple[list[Column], list[list[str | Cell]]]:
         Column("scheme"),
         Column("MB", "right"),
         Column("× float", "right"),
-        Column("agree %", "right"),
-        Column("acc %", "right"),
+        Column(metric_title(report.artifacts), "right"),
+        Column(task_title(report.artifacts), "right"),
         Column("SQNR dB", "right", rank=2 if by_class else 0),
         Column("M instr", "right", rank=1),
         Column("instr ×", "right"),
@@ -71,11 +75,37 @@ def _row(artifact: Artifact) -> list[str | Cell]:
         f"{artifact.size_ratio:.2f}",
         number(found.agreement, ".1f"),
         number(found.accuracy, ".1f"),
-        sqnr(artifact),
+        sqnr(found),
         number(found.cost.instructions / 1e6 if found.cost else None, ".2f"),
         number(found.instructions_ratio, ".2f"),
         Cell(artifact.verdict, _STYLES[artifact.verdict]),
     ]
+
+
+def _outputs(page: Page, report: Report) -> None:
+    """The metrics of each output, where files have several."""
+    columns = [
+        Column("output", shortest=8, enough=16),
+        Column("of file", shortest=12, enough=20),
+        Column("metric", shortest=16, cut="end"),
+        Column(task_title(report.artifacts), "right"),
+        Column("SQNR dB", "right"),
+    ]
+    rows = [
+        [
+            output.name,
+            file_name(each),
+            measure(output.metric) if output.metric else "",
+            number(output.accuracy, ".1f"),
+            sqnr(output),
+        ]
+        for each in report.artifacts
+        if len(each.figures.outputs) > 1
+        for output in each.figures.outputs
+    ]
+    if rows:
+        page.line()
+        page.table(columns, rows)
 
 
 def _attention(page: Page, report: Report) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgepack.cli.screen import delegation
-from edgepack.cli.screen.figures import file_name, number, sqnr
+from edgepack.cli.screen.figures import file_name, measure, metric_title, number, sqnr
 from edgepack.cli.screen.page import NOTE, Page
 from edgepack.cli.screen.tables import Column
 from edgepack.report import Artifact, Check, Report, Tried
@@ -25,6 +25,8 @@ def show(page: Page, report: Report) -> None:
     for text in dict.fromkeys(_recipe(each) for each in report.artifacts):
         if text:
             page.item("recipe", text)
+    for text in (line for each in report.artifacts for line in _metrics(each)):
+        page.item("metrics", text)
     for text in dict.fromkeys(line for each in report.artifacts for line in _devices(each)):
         page.item("device", text)
     for artifact in report.artifacts:
@@ -61,10 +63,11 @@ def _candidates(page: Page, report: Report) -> None:
     """Every candidate of the search, and below them what became of them."""
     if len(report.tried) <= len(report.artifacts):
         return
+    agree = metric_title(report.artifacts)
     columns = [
         Column("candidate", shortest=16, enough=24),
         Column("scheme"),
-        *(Column(title, "right") for title in ("float layers", "MB", "agree %", "SQNR dB")),
+        *(Column(title, "right") for title in ("float layers", "MB", agree, "SQNR dB")),
         Column("time × float", "right", rank=1),
         Column("outcome"),
     ]
@@ -84,7 +87,7 @@ def _candidate(tried: Tried, marks: Mapping[str, str]) -> list[str]:
         str(len(each.kept_float) or ""),
         f"{each.bytes / 1e6:.3f}",
         number(each.figures.agreement, ".1f"),
-        sqnr(each),
+        sqnr(each.figures),
         number(each.figures.latency_ratio, ".2f"),
         marks.get(tried.outcome, tried.outcome),
     ]
@@ -105,6 +108,17 @@ def _recipe(artifact: Artifact) -> str:
     if recipe.layers:
         words.append(", ".join(f"{path} in {scheme}" for path, scheme in recipe.layers.items()))
     return f"{artifact.format} {recipe.scheme}: {'; '.join(words)}" if words else ""
+
+
+def _metrics(artifact: Artifact) -> list[str]:
+    """The metrics of each output, where its kind has more than one."""
+    found = []
+    for output in artifact.figures.outputs:
+        measured = [each for each in (output.metric, *output.more) if each and each.value is not None]
+        if output.more and measured:
+            texts = ", ".join(measure(each) for each in measured)
+            found.append(f"{file_name(artifact)}, output '{output.name}' as {output.kind}: {texts}")
+    return found
 
 
 def _devices(artifact: Artifact) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgepack.contract.outputs.kind import OutputKind, TaskMetrics
-from edgepack.contract.outputs.kinds import KINDS
+from edgepack.contract.outputs.kind import Metric, OutputKind, TaskMetrics
+from edgepack.contract.outputs.kinds import JUDGED, KINDS
 from edgepack.contract.outputs.output import Output
 
-__all__ = ["KINDS", "Output", "OutputKind", "TaskMetrics"]
+__all__ = ["JUDGED", "KINDS", "Metric", "Output", "OutputKind", "TaskMetrics"]

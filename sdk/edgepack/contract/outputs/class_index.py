@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from edgepack.contract.outputs.classification import ClassOutput
+from edgepack.contract.outputs.classification import AGREEMENT, ClassOutput
 
-CLASS_INDEX = ClassOutput("class", has_labels=True, has_values=False, has_class=True)
+CLASS_INDEX = ClassOutput(
+    "class", has_labels=True, has_values=False, has_class=True, metric=AGREEMENT, counts_samples=True
+)
