@@ -218,7 +218,8 @@ class CompressionOptions(Options):
         float | None,
         Field(ge=0, le=100),
         Flag(
-            "Maximum loss of top-1 accuracy in percentage points. Without labels, the agreement bounds it.",
+            "Maximum loss of accuracy in percentage points, in the task metric of the kind of output (top-1 "
+            "accuracy, R2, mAP …). Without labels, the agreement bounds it.",
             metavar="POINTS",
             panel=COMPRESSION,
         ),
@@ -227,9 +228,10 @@ class CompressionOptions(Options):
         float | None,
         Field(ge=0, le=100),
         Flag(
-            "Minimum share of samples, in percent, with the same top-1 class as the float model.",
+            "Minimum agreement with the float model in percent, in the metric of the kind of output (share of "
+            "samples with the same top-1 class, R2, share of equal pixels …).",
             metavar="PERCENT",
-            default="the target's budget",
+            default="the kind's limit, or the target's budget",
             panel=COMPRESSION,
         ),
     ] = None

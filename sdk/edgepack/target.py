@@ -108,7 +108,8 @@ class Budget(Strict):
     memory_mb: Annotated[float, Field(gt=0)]
     """Most memory at inference above the bare runtime, 10^6 bytes."""
     min_agreement: Annotated[float, Field(ge=0, le=100)]
-    """Least percent of samples with the float model's top-1 class."""
+    """Least agreement with the float model in percent, in the metric of the kind of output, unless the kind
+    has a limit of its own; for classes, the share of samples with the same top-1 class."""
     min_sqnr_db: float
     """Least signal to quantization noise at the output, in dB."""
 

@@ -14,6 +14,7 @@ from conftest import source_of
 from onnx import TensorProto, helper
 
 from edgepack import formats, target
+from edgepack.arrays import Sample
 from edgepack.contract import Contract, Output, TensorInput
 from edgepack.contract.outputs import judge
 from edgepack.emulator import arm
@@ -64,6 +65,12 @@ def _device(samples: Path, scratch: Path) -> Device:
     )
 
 
+def _classifier(inputs: tuple[Sample, ...]) -> Reference:
+    output = Output(kind="classification")
+    contract = Contract(inputs=(TensorInput(kind="tensor", shape=(1, 4)),), outputs=(output,))
+    return Reference(inputs, inputs, contract, judge.judged(contract.outputs, inputs, None, is_noise=True))
+
+
 def _checked(
     path: Path, samples: Path, scratch: Path, scheme: SchemeName = "fp32", name: str = "onnx"
 ) -> list[Check]:
@@ -72,11 +79,7 @@ def _checked(
     file = _file(path, scheme, name)
     if not arm.unsuited(PIXEL_8, name) and arm.status():
         on.run(name, path)
-    contract = Contract(
-        inputs=(TensorInput(kind="tensor", shape=(1, 4)),), outputs=(Output(kind="classification"),)
-    )
-    judged = judge.judged(contract.outputs, on.inputs, None, is_noise=True)
-    return list(checks.checks(file, on, Reference(on.inputs, on.inputs, contract, judged)))
+    return list(checks.checks(file, on, _classifier(on.inputs)))
 
 
 def _model(path: Path, *, opset: int = 20, ir_version: int = 10, operator: str = "Relu") -> None:
@@ -297,7 +300,7 @@ def test_answers_that_differ_from_linux_fail(
     on = _device(samples, tmp_path / "run")
     on.ran[tmp_path / "model.onnx"] = on.run("onnx", tmp_path / "other.onnx")
     file = _file(tmp_path / "model.onnx")
-    _, agrees = checks.checks(file, on)
+    _, agrees = checks.checks(file, on, _classifier(on.inputs))
     assert agrees.verdict == "fail"
 
 

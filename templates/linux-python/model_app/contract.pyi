@@ -42,8 +42,17 @@ class Output(TypedDict):
     """One output tensor."""
 
     kind: Literal[
-        "classification", "class", "detection", "segmentation", "embedding", "regression", "tensor"
-    ]  # of "class", the number of the best class alone
+        "classification",
+        "class",  # the number of the best class alone
+        "binary",
+        "multilabel",
+        "detection",
+        "segmentation",
+        "sequence",
+        "embedding",
+        "regression",
+        "tensor",
+    ]
     name: str
     activation: Literal["none", "softmax", "sigmoid"]  # still to be applied to get scores
     threshold: float | None  # least score that counts

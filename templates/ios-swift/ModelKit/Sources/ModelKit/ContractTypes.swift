@@ -35,7 +35,9 @@ public struct InputInfo: Sendable {
 }
 
 /// Of `class`, the number of the best class alone.
-public enum Kind: Sendable { case classification, `class`, detection, segmentation, embedding, regression, tensor }
+public enum Kind: Sendable {
+    case classification, `class`, binary, multilabel, detection, segmentation, sequence, embedding, regression, tensor
+}
 
 /// What is still to be applied to an output.
 public enum Activation: Sendable { case none, softmax, sigmoid }

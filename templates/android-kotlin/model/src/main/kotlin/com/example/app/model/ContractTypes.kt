@@ -33,7 +33,9 @@ data class PictureInput(
 data class InputInfo(val name: String, val type: DType, val shape: List<Int>)
 
 /** Of [CLASS], the number of the best class alone. */
-enum class Kind { CLASSIFICATION, CLASS, DETECTION, SEGMENTATION, EMBEDDING, REGRESSION, TENSOR }
+enum class Kind {
+    CLASSIFICATION, CLASS, BINARY, MULTILABEL, DETECTION, SEGMENTATION, SEQUENCE, EMBEDDING, REGRESSION, TENSOR
+}
 
 /** What is still to be applied to an output. */
 enum class Activation { NONE, SOFTMAX, SIGMOID }
