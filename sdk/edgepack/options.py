@@ -228,8 +228,8 @@ class CompressionOptions(Options):
         float | None,
         Field(ge=0, le=100),
         Flag(
-            "Minimum agreement with the float model in percent, in the metric of the kind of output (share of "
-            "samples with the same top-1 class, R2, share of equal pixels …).",
+            "Minimum agreement with the float model in percent, in the metric of the kind of output (share "
+            "of samples with the same top-1 class, R2, share of equal pixels …).",
             metavar="PERCENT",
             default="the kind's limit, or the target's budget",
             panel=COMPRESSION,
