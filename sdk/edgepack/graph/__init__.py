@@ -1,1 +1,1 @@
-"""A captured graph: its layers, tensor ranges, constant folding and palettes."""
+"""A captured graph: its layers, tensor ranges and palettes."""

@@ -13,10 +13,9 @@ from torch.fx import GraphModule
 from edgepack.contract import Contract, samples
 from edgepack.errors import SourceError, first_line
 from edgepack.graph import layers as graph
-from edgepack.graph.fold_batch_norm import fold_batch_norm
-from edgepack.graph.in_place import without_in_place
 from edgepack.model import torchscript
 from edgepack.model.flat_model import FlatModel
+from edgepack.model.normalize import normalized
 from edgepack.silence import quiet
 
 
@@ -26,7 +25,8 @@ def of_contract(model: torch.nn.Module, contract: Contract, *, free: bool) -> Ex
     The contract's named dimensions are dynamic if `free`, else 1. Raises SourceError if torch.export cannot
     capture the model.
     """
-    example, shapes = [], []
+    example = []
+    shapes = torch.export.ShapesCollection()
     dims = {name: torch.export.Dim(name) for name in contract.free_dims} if free else {}
     for array, declared in zip(samples.synthetic(contract, 1).inputs[0], contract.inputs):
         tensor = torch.from_numpy(array)
@@ -34,10 +34,11 @@ def of_contract(model: torch.nn.Module, contract: Contract, *, free: bool) -> Ex
         for axis in axes:  # torch.export specializes a size of 1
             tensor = torch.cat([tensor, tensor], dim=axis)
         example.append(tensor)
-        shapes.append(axes or None)
+        if axes:
+            shapes[tensor] = axes
     module = _without_script(model, tuple(example))
     try:
-        return captured(module, tuple(example), (tuple(shapes),) if free else None)
+        return captured(module, tuple(example), shapes if free else None)
     except Exception as cause:  # torch.export documents no common base of its errors
         dynamic = f" with dynamic {', '.join(dims)}" if free else ""
         raise SourceError(
@@ -47,20 +48,22 @@ def of_contract(model: torch.nn.Module, contract: Contract, *, free: bool) -> Ex
 
 
 def captured(
-    model: torch.nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any = None
+    model: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    dynamic_shapes: torch.export.ShapesCollection | None = None,
 ) -> ExportedProgram:
-    """`model` as an exported program, with batch norm folded and recurrent cells decomposed.
+    """`model` as an exported program, normalized and with recurrent cells decomposed.
 
     Raises what torch.export raises.
     """
-    with quiet():
-        program = torch.export.export(model, example, dynamic_shapes=dynamic_shapes, strict=False)
-        program = _without_cells(program)
-        module = program.module()
-        changed = fold_batch_norm(module) + without_in_place(module)
-        if not changed:
-            return program
-        return torch.export.export(module, example, dynamic_shapes=dynamic_shapes, strict=False)
+
+    shapes: Any = dynamic_shapes  # torch's annotation lacks ShapesCollection
+
+    def export(module: torch.nn.Module) -> ExportedProgram:
+        return torch.export.export(module, example, dynamic_shapes=shapes, strict=False)
+
+    with quiet(), torch.no_grad():
+        return normalized(_without_cells(export(model)), export)
 
 
 def reweighted(program: ExportedProgram, weights: Mapping[str, torch.Tensor]) -> ExportedProgram:

@@ -35,7 +35,9 @@ def run(model: Callable[..., Any], sample: Sample) -> Sample:
     """The model's outputs for one sample. Raises SourceError with the model's own message."""
     try:
         with torch.no_grad():
-            outputs = model(*tensors(sample))
+            outputs = model(*(each.clone() for each in tensors(sample)))  # forward may write into it
+    except SourceError:
+        raise
     except (Exception, SystemExit) as cause:  # whatever the user's code raises
         inputs = ", ".join(f"{array.dtype} {list(array.shape)}" for array in sample)
         raise SourceError(
@@ -45,12 +47,13 @@ def run(model: Callable[..., Any], sample: Sample) -> Sample:
     return _as_arrays(outputs)
 
 
-def _as_arrays(outputs: Any) -> Sample:
-    if not outputs or not all(isinstance(output, torch.Tensor) for output in outputs):
-        raise SourceError("the model must return tensors (a tensor, a tuple, a list or a dict)")
+def _as_arrays(outputs: tuple[torch.Tensor, ...]) -> Sample:
     for output in outputs:
-        if output.is_complex() or output.dtype is torch.bfloat16:
-            raise SourceError(f"the model returns {output.dtype}, which is not supported: cast it in forward")
+        if output.is_complex():
+            raise SourceError(
+                f"the model returns {output.dtype}, which no file format carries",
+                hint="return torch.view_as_real(output): its last axis holds the real and imaginary part",
+            )
     try:
         return tuple(output.detach().cpu().numpy() for output in outputs)
     except (TypeError, RuntimeError) as cause:

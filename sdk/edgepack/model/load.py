@@ -57,15 +57,7 @@ def _load_python(request: ModelRequest) -> LoadedModel:
         notes = _put_weights(request, module, Path(request.weights))
     else:
         notes = ["no --weights: the model has the weights that its code gave it"]
-    return LoadedModel(_name(reference), module.eval(), notes=(*notes, *_in_single_precision(module)))
-
-
-def _in_single_precision(module: torch.nn.Module) -> list[str]:
-    """Convert weights of double precision, which no device computes in, to float32; a note says so."""
-    if not any(value.dtype is torch.float64 for value in (*module.parameters(), *module.buffers())):
-        return []
-    module.float()
-    return ["the model's weights are float64: converted to float32"]
+    return LoadedModel(_name(reference), module.eval(), notes=tuple(notes))
 
 
 def _load_torchvision(request: ModelRequest) -> LoadedModel:

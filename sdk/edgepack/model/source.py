@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -27,7 +28,9 @@ from edgepack.model import (
 from edgepack.model import load as model_files
 from edgepack.model.cache import DerivedCache
 from edgepack.model.flat_model import FlatModel
+from edgepack.model.float32 import with_float32_weights
 from edgepack.model.request import ModelRequest
+from edgepack.model.uncompiled import uncompiled
 
 _ARGMAX = "program with arg-max"
 
@@ -82,10 +85,11 @@ def load(request: ModelRequest) -> Source:
     """
     loaded = model_files.load(request)
     validation.check_float_module(loaded.module)
+    module, types = _prepared(loaded.module)
     inputs = contract_inference.inputs_of(request, loaded)
     names = [declared.name for declared in inputs]
-    bound, binding_notes = binding.bound(loaded.signature or binding.signature_of(loaded.module), names)
-    flat = FlatModel(loaded.module, bound)
+    bound, binding_notes = binding.bound(loaded.signature or binding.signature_of(module), names)
+    flat = FlatModel(module, bound)
     contract = contract_inference.contract_of(request, loaded, flat, inputs)
     if request.bake:
         contract = graph_argmax.without_activation(contract) if request.argmax else contract
@@ -109,13 +113,22 @@ def load(request: ModelRequest) -> Source:
         calib=sets.calib,
         evaluation=evaluation,
         reference=reference,
-        notes=(*loaded.notes, *binding_notes, *sets.notes, *inferred),
+        notes=(*loaded.notes, *types, *flat.notes, *binding_notes, *sets.notes, *inferred),
         module=flat,
         inside="none" if flat.preprocessing is None else flat.preprocessing.activation,
         argmax=request.argmax,
     )
     notes = (each.note for each in loaded_source.judged if each.note)
     return replace(loaded_source, notes=(*loaded_source.notes, *notes))
+
+
+def _prepared(module: Callable[..., Any]) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    """The model without what only training needs, its weights in float32, and a note if they were not."""
+    if not isinstance(module, torch.nn.Module):
+        return module, ()
+    module = module if isinstance(module, torch.jit.ScriptModule) else uncompiled(module)
+    types = ", ".join(with_float32_weights(module))
+    return module, (f"the model's weights are {types}: converted to float32",) if types else ()
 
 
 def reweighted(source: Source, module: torch.nn.Module) -> Source:

@@ -17,7 +17,6 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.contract import Contract, ImageInput
 from edgepack.graph import layers as graphs
-from edgepack.graph.fold_constants import fold_constants
 from edgepack.model.source import Source
 from edgepack.recipe import ROOT
 from edgepack.silence import quiet
@@ -72,7 +71,7 @@ def traced(source: Source, picture: ImageInput | None, activation: str) -> Trace
     graph = source.exported.module()
     assert isinstance(graph, GraphModule)
     values = _values(graph, source.contract)
-    shell = _Shell(picture, activation, values, fold_constants(graph))
+    shell = _Shell(picture, activation, values)
     shell.add_module("model", graph)
     with quiet(), torch.no_grad():
         script = torch.jit.trace(shell, _given(source, picture), check_trace=False).eval()
@@ -130,12 +129,9 @@ def _constants(graph: GraphModule) -> dict[str, str]:
 class _Named(Interpreter):
     """Runs the graph while it is traced, and names the values."""
 
-    def __init__(
-        self, graph: GraphModule, values: Mapping[str, str], known: Mapping[Node, torch.Tensor]
-    ) -> None:
+    def __init__(self, graph: GraphModule, values: Mapping[str, str]) -> None:
         super().__init__(graph)
         self._values = values
-        self._known = known
         self._given: set[str] = set()
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -150,8 +146,6 @@ class _Named(Interpreter):
         return super().call_function(target, args, kwargs)
 
     def run_node(self, n: Node) -> Any:
-        if n in self._known:
-            return self._known[n]
         result = super().run_node(n)
         if n.op in ("call_function", "placeholder") and isinstance(result, torch.Tensor):
             self._name(torch._C._get_value_trace(result), self._values[n.name])  # type: ignore[attr-defined]
@@ -184,12 +178,10 @@ class _Shell(torch.nn.Module):
         picture: ImageInput | None,
         activation: str,
         values: Mapping[str, str],
-        known: Mapping[Node, torch.Tensor],
     ) -> None:
         super().__init__()
         self.activation = activation
         self.values = values
-        self.known = known
         self.scale, self.bias, self.planes = None, None, True
         if picture:
             self.planes = picture.layout == "NCHW"
@@ -203,7 +195,7 @@ class _Shell(torch.nn.Module):
             inputs = (values if self.planes else values.permute(0, 2, 3, 1),)
         graph = self.get_submodule("model")
         assert isinstance(graph, GraphModule)
-        outputs: tuple[torch.Tensor, ...] = _Named(graph, self.values, self.known).run(*inputs)
+        outputs: tuple[torch.Tensor, ...] = _Named(graph, self.values).run(*inputs)
         first = outputs[0]
         if self.activation == "softmax":
             first = torch.softmax(first, dim=-1)
