@@ -10,7 +10,7 @@ from edgepack.model import validation
 from edgepack.model.request import ModelRequest
 
 _SHOWN = 8
-"""Files left out that are named."""
+"""Reasons for leaving files out that are named."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,18 @@ def load(request: ModelRequest, contract: Contract) -> SampleSets:
 
 
 def _left_out(files: tuple[str, ...]) -> list[str]:
-    """A note for each of the first files that are left out, and how many more there are."""
-    notes = [f"left out: {broken}" for broken in files[:_SHOWN]]
-    return [*notes, f"left out: {len(files) - _SHOWN} more"] if len(files) > _SHOWN else notes
+    """A note for each reason for which files are left out; of the first reasons, if there are many."""
+    reasons: dict[str, list[str]] = {}
+    for name, _, reason in (each.partition(": ") for each in files):
+        reasons.setdefault(reason, []).append(name)
+    notes = [
+        f"left out: {names[0]}: {reason}"
+        if len(names) == 1
+        else f"left out: {len(names)} files, such as {names[0]}: {reason}"
+        for reason, names in reasons.items()
+    ]
+    more = sum(len(names) for names in list(reasons.values())[_SHOWN:])
+    return [*notes[:_SHOWN], f"left out: {more} more files"] if more else notes
 
 
 def _divided(
