@@ -308,7 +308,8 @@ class BuildOptions(CompressionOptions, DataOptions, ModelOptions, BundleOptions)
         str,
         Flag(
             "path/to/file.py:name or package.module:name (a module, or a callable that returns one), "
-            "torchvision:NAME, file.pt2, file.pt (TorchScript), or a folder with an edgepack.toml.",
+            "torchvision:NAME, timm:NAME, a folder that transformers saved, file.pt2, file.pt (TorchScript), "
+            "file.keras, or a folder with an edgepack.toml.",
             metavar="MODEL",
         ),
     ]

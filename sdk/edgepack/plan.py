@@ -14,6 +14,7 @@ from edgepack import contract, formats, options, recipe, toml
 from edgepack.app import template
 from edgepack.contract import Input
 from edgepack.errors import BundleError, ExportError, PlanError, SourceError
+from edgepack.model import packages
 from edgepack.model.request import ModelKind, ModelRequest
 from edgepack.options import SETTINGS_FILE, BuildOptions, CompressionOptions, Pruning, Settings
 from edgepack.python_reference import Reference
@@ -148,6 +149,8 @@ def _settings(model: str) -> tuple[str, Path, Settings]:
     if given.is_dir() or given.name == SETTINGS_FILE:
         path = given / SETTINGS_FILE if given.is_dir() else given
         if not path.is_file():
+            if (given / _CONFIGURATION).is_file():
+                return f"{_TRANSFORMERS}{model}", given, Settings()
             raise SourceError(f"{given} is a folder without an {SETTINGS_FILE}")
         settings = options.load_settings(path)
         if not settings.model.source:
@@ -168,13 +171,38 @@ def _settings(model: str) -> tuple[str, Path, Settings]:
 
 def _located(model: str, home: Path) -> str:
     """A model's reference from settings, its file relative to the current folder."""
+    if model.startswith(_TRANSFORMERS):
+        return _TRANSFORMERS + os.path.normpath(home / model.removeprefix(_TRANSFORMERS))
     reference = Reference.parse(model)
-    is_file = (reference and reference.is_file) or Path(model).suffix in (".pt", ".pt2")
+    is_file = (reference and reference.is_file) or Path(model).suffix in (".pt", ".pt2", ".keras")
     return os.path.normpath(home / model) if is_file else model
+
+
+_CONFIGURATION = "config.json"
+"""The file by which a folder of transformers is known."""
+_TRANSFORMERS = "hf:"
+"""Begins the reference of such a folder."""
 
 
 def _kind(model: str) -> ModelKind:
     suffix = Path(model).suffix
+    if model.startswith(_TRANSFORMERS):
+        folder = Path(model.removeprefix(_TRANSFORMERS))
+        if not (folder / _CONFIGURATION).is_file():
+            raise SourceError(
+                f"{folder} is no folder of transformers: it has no {_CONFIGURATION}",
+                hint="edgepack works offline: give a folder that save_pretrained wrote",
+            )
+        packages.check("transformers", "transformers")
+        return "transformers"
+    if model.startswith("timm:"):
+        packages.check("timm", "timm")
+        return "timm"
+    if suffix == ".keras":
+        if not Path(model).is_file():
+            raise SourceError(f"there is no model file {model}")
+        packages.check("keras", "keras")
+        return "keras"
     if suffix in (".pt2", ".pt", ".pth"):
         if not Path(model).is_file():
             raise SourceError(f"there is no model file {model}")
@@ -190,7 +218,8 @@ def _kind(model: str) -> ModelKind:
     if reference is None:
         raise SourceError(
             f"'{model}' is not a model",
-            hint="give path/to/file.py:name, package.module:name, torchvision:NAME, file.pt2 or file.pt",
+            hint="give path/to/file.py:name, package.module:name, torchvision:NAME, timm:NAME, a folder of "
+            "transformers, file.pt2, file.pt or file.keras",
         )
     if reference.is_file:
         if not reference.path.is_file():
@@ -228,8 +257,8 @@ def _inputs(
             tables.append(table)
     for table in tables:
         toml.validate({"inputs": [table]}, _Inputs, "--input", PlanError)
-    if kind == "torchvision" and not filed and tables[0]["kind"] == "image":
-        origin = "--input, the rest from torchvision's weights metadata"
+    if kind in ("torchvision", "timm") and not filed and tables[0]["kind"] == "image":
+        origin = f"--input, the rest from {kind}'s weights metadata"
     return tuple(tables), origin
 
 
@@ -245,11 +274,19 @@ def _resized(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+_CONTRACTS: dict[ModelKind, str] = {
+    "torchvision": "torchvision's weights metadata",
+    "timm": "timm's pretrained configuration",
+    "transformers": "the configuration files of the folder",
+    "keras": "the inputs of the Keras model",
+    "exported": "the exported program's example inputs",
+}
+"""Where the contract comes from, for models that declare it."""
+
+
 def _contract_of_model(kind: ModelKind) -> str:
-    if kind == "torchvision":
-        return "torchvision's weights metadata, read when the build starts"
-    if kind == "exported":
-        return "the exported program's example inputs, read when the build starts"
+    if kind in _CONTRACTS:
+        return f"{_CONTRACTS[kind]}, read when the build starts"
     raise PlanError(
         "the inputs of the model are not declared",
         hint="add --input image:224 or --input tensor:1x3x224x224, or an edgepack.toml beside it",

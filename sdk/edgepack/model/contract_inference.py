@@ -9,7 +9,7 @@ from edgepack.contract.samples import Samples
 from edgepack.errors import SourceError
 from edgepack.model import inference
 from edgepack.model.flat_model import FlatModel
-from edgepack.model.load import LoadedModel
+from edgepack.model.loaded_model import LoadedModel
 from edgepack.model.request import ModelRequest
 from edgepack.toml import Strict
 
@@ -40,6 +40,14 @@ def inputs_of(request: ModelRequest, loaded: LoadedModel) -> tuple[Input, ...]:
         if own.get("resize_to", size) < size:
             own["resize_to"] = round(size * own["resize_to"] / max(own["size"]))
         tables = ({**own, **tables[0]},)
+    if not tables:
+        raise SourceError(
+            "the inputs of the model are not declared",
+            hint="add --input image:224 or --input tensor:1x3x224x224, or an edgepack.toml beside it",
+        )
+    tables = tuple(
+        {"layout": loaded.layout, **table} if table["kind"] == "image" else table for table in tables
+    )
     inputs = toml.validate({"inputs": list(tables)}, _Inputs, request.contract_from, SourceError).inputs
     _validated(inputs, [Output(name="output_probed")])
     return inputs
@@ -58,7 +66,7 @@ def _output_count(flat: FlatModel, inputs: tuple[Input, ...]) -> int:
 
 def _outputs(request: ModelRequest, loaded: LoadedModel, count: int) -> list[Output]:
     """The declared outputs, completed to `count`."""
-    outputs = list(request.outputs or ((loaded.output,) if loaded.output else ()))
+    outputs = list(request.outputs or loaded.outputs)
     if len(outputs) > count:
         raise SourceError(f"{len(outputs)} outputs are declared, the model returns {count}")
     if any(output.kind == "class" for output in outputs):

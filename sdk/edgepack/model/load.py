@@ -1,37 +1,28 @@
-"""Load a model in any of its forms: Python, torchvision, an exported program, TorchScript."""
+"""Load a model in any of its forms: Python, torchvision, timm, transformers, Keras, a saved program."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from edgepack import python_reference
-from edgepack.contract import Output
 from edgepack.errors import PlanError, SourceError, first_line
-from edgepack.model import checkpoint, torchvision, torchvision_operators, weights
+from edgepack.model import (
+    checkpoint,
+    keras_model,
+    timm_models,
+    torchvision,
+    torchvision_operators,
+    transformers_folder,
+    weights,
+)
 from edgepack.model.binding import Parameter, Signature
+from edgepack.model.loaded_model import LoadedModel
 from edgepack.model.request import ModelRequest
 from edgepack.python_reference import Reference
 from edgepack.silence import quiet
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model as it was given, before its contract is known."""
-
-    name: str
-    module: Callable[..., Any]
-    inputs: tuple[dict[str, Any], ...] = ()
-    """Tables of the inputs that the model itself declares."""
-    output: Output | None = None
-    """The first output, if the model itself declares it."""
-    signature: Signature | None = None
-    """What the model takes, if its Python signature does not say it."""
-    notes: tuple[str, ...] = ()
 
 
 def load(request: ModelRequest) -> LoadedModel:
@@ -40,13 +31,27 @@ def load(request: ModelRequest) -> LoadedModel:
     Raises SourceError if it cannot be loaded, PlanError if it contains its own weights and others are given.
     """
     torchvision_operators.declare()
-    if request.kind in ("exported", "torchscript") and request.weights:
+    keras_model.choose_backend()
+    if request.kind in ("exported", "torchscript", "keras") and request.weights:
         raise PlanError(f"{request.model} contains its own weights: --weights does not apply")
     if request.kind == "exported":
         return _load_exported(Path(request.model))
     if request.kind == "torchscript":
         return _load_torchscript(request)
-    return _load_torchvision(request) if request.kind == "torchvision" else _load_python(request)
+    if request.kind == "keras":
+        return keras_model.load(Path(request.model))
+    if request.kind == "torchvision":
+        return _load_torchvision(request)
+    return _load_python(request) if request.kind == "python" else _load_library(request)
+
+
+def _load_library(request: ModelRequest) -> LoadedModel:
+    """A model of timm or transformers, with weights of the request or of this host."""
+    place = request.model.partition(":")[2]
+    file = Path(request.weights) if request.weights else None
+    if request.kind == "timm":
+        return timm_models.load(place, file, trust_pickle=request.trust_pickle)
+    return transformers_folder.load(Path(place), file, trust_pickle=request.trust_pickle)
 
 
 def _load_python(request: ModelRequest) -> LoadedModel:
@@ -57,6 +62,8 @@ def _load_python(request: ModelRequest) -> LoadedModel:
         notes = _put_weights(request, module, Path(request.weights))
     else:
         notes = ["no --weights: the model has the weights that its code gave it"]
+    if keras_model.is_keras(module):
+        return keras_model.loaded(_name(reference), module, tuple(notes))
     return LoadedModel(_name(reference), module.eval(), notes=tuple(notes))
 
 
@@ -66,7 +73,7 @@ def _load_torchvision(request: ModelRequest) -> LoadedModel:
     file = Path(request.weights) if request.weights else torchvision.cached(name)
     notes = _put_weights(request, module, file)
     table, output, origin = torchvision.contract(name, file)
-    return LoadedModel(name, module.eval(), (table,), output, notes=(*notes, f"contract: {origin}"))
+    return LoadedModel(name, module.eval(), (table,), (output,), notes=(*notes, f"contract: {origin}"))
 
 
 def _put_weights(request: ModelRequest, module: torch.nn.Module, file: Path) -> list[str]:

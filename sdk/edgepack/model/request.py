@@ -9,7 +9,7 @@ from typing import Any, Literal
 from edgepack.contract import Output, State
 from edgepack.python_reference import Reference
 
-ModelKind = Literal["python", "torchvision", "exported", "torchscript"]
+ModelKind = Literal["python", "torchvision", "timm", "transformers", "keras", "exported", "torchscript"]
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ def _notes(chosen: _Fit, exact: list[_Fit], checkpoint: Checkpoint, file: StateD
         and checkpoint.container(key) == container
     ]
     if beside:
-        notes.append(f"weights: {_first(beside)} of {name} belong to no part of the model")
+        notes.append(f"weights: {first(beside)} of {name} belong to no part of the model")
     kinds = {str(v.dtype).removeprefix("torch.") for v in chosen.state.values() if _is_half(v)}
     if kinds:
         notes.append(f"weights: {name} stores {' and '.join(sorted(kinds))} values")
@@ -232,9 +232,9 @@ def _is_half(value: torch.Tensor) -> bool:
 def _misfit(checkpoint: Checkpoint, own: _OwnKeys, best: _Fit, file: StateDict) -> SourceError:
     """The error of a checkpoint of which nothing fits, with the change of keys that would help most."""
     problems = [
-        *([f"the file lacks {_first(best.missing)}"] if best.missing else []),
-        *([f"the model has no {_first(best.strange)}"] if best.strange else []),
-        *([_first(best.shapes)] if best.shapes else []),
+        *([f"the file lacks {first(best.missing)}"] if best.missing else []),
+        *([f"the model has no {first(best.strange)}"] if best.strange else []),
+        *([first(best.shapes)] if best.shapes else []),
     ]
     prefix = f"with '{best.removed}' removed from its keys, " if best.removed else ""
     prefix += f"with '{best.added}' put before its keys, " if best.added else ""
@@ -275,7 +275,8 @@ def _exchange(file_key: str, own_key: str) -> tuple[str, str]:
     return ".".join(left), ".".join(right)
 
 
-def _first(words: Iterable[str]) -> str:
+def first(words: Iterable[str]) -> str:
+    """The first of many keys, and how many more there are."""
     found = list(words)
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return ", ".join(found[:_SHOWN]) + more
