@@ -106,9 +106,10 @@ def _make(name: str, side: int) -> nn.Module:
     import timm
 
     try:
-        return timm.create_model(name, num_classes=CLASSES, img_size=side)
+        module: nn.Module = timm.create_model(name, num_classes=CLASSES, img_size=side)
     except TypeError:  # convolutions take any size
-        return timm.create_model(name, num_classes=CLASSES)
+        module = timm.create_model(name, num_classes=CLASSES)
+    return module
 
 
 def _architecture(name: str, side: int) -> Architecture:

@@ -71,7 +71,7 @@ def _image(folder: Path, configuration: Any) -> tuple[tuple[Table, ...], str]:
     table["interpolation"] = _RESAMPLING.get(processor.get("resample", 2), "bicubic")
     high = 255.0
     if processor.get("do_rescale", True):
-        high = round(255 * float(processor.get("rescale_factor", 1 / 255)), 9)
+        high = round(255 * float(processor.get("rescale_factor") or 1 / 255), 9)
     table["value_range"] = [0.0, high]
     if processor.get("do_normalize", True):
         table["mean"] = _channels(processor.get("image_mean", [0.5] * channels), channels)
@@ -85,7 +85,7 @@ def _framing(processor: Table, configuration: Any) -> Table:
     shortest = size.get("shortest_edge") if isinstance(size, dict) else None
     share = processor.get("crop_pct")
     if shortest and share and shortest < 384:  # ConvNext: resized to size / share, then cropped to size
-        return {"size": [shortest, shortest], "resize_to": int(shortest / share)}
+        return {"size": [shortest, shortest], "resize_to": int(float(shortest) / float(share))}
     if shortest and share:
         return {"size": [shortest, shortest], "resize": "stretch"}
     if processor.get("do_center_crop") and processor.get("crop_size"):
@@ -99,8 +99,10 @@ def _framing(processor: Table, configuration: Any) -> Table:
 def _pair(size: Any) -> list[int]:
     """Height and width from one number, a pair, or a table."""
     if isinstance(size, dict):
-        edge = size.get("shortest_edge", 224)
-        return [int(size.get("height", edge)), int(size.get("width", edge))]
+        edges: list[Any] = [
+            size.get(side) or size.get("shortest_edge") or 224 for side in ("height", "width")
+        ]
+        return [int(edge) for edge in edges]
     return [int(size), int(size)] if isinstance(size, int) else [int(edge) for edge in size]
 
 
