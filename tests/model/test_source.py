@@ -31,8 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("infinite", "returns NaN or infinity (output 1, sample 0)"),
         ("complex_", "torch.complex64"),
         ("sparse", "not a dense tensor"),
-        ("noisy", "returns different outputs for the same sample\nset it to eval mode"),
-        ("branches", "torch.export cannot capture the model"),
+        ("noisy", "returns different outputs for the same sample: it draws random numbers by aten.rand"),
+        ("branches", "the model branches on a value of a tensor"),
     ],
 )
 def test_a_model_that_cannot_be_used(name: str, words: str) -> None:

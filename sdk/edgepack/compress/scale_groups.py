@@ -123,7 +123,8 @@ def _shape(node: Node) -> tuple[int, ...]:
 
 def _channels(node: Node) -> int:
     shape = _shape(node)
-    return int(shape[1]) if len(shape) in _RANKS.values() else 0
+    is_known = len(shape) in _RANKS.values() and isinstance(shape[1], int)
+    return shape[1] if is_known else 0
 
 
 def constants(node: Node) -> set[str]:

@@ -11,9 +11,8 @@ from torch.export.graph_signature import ExportGraphSignature
 from torch.fx import GraphModule
 
 from edgepack.contract import Contract, samples
-from edgepack.errors import SourceError, first_line
 from edgepack.graph import layers as graph
-from edgepack.model import torchscript
+from edgepack.model import capture_errors, torchscript
 from edgepack.model.flat_model import FlatModel
 from edgepack.model.normalize import normalized
 from edgepack.silence import quiet
@@ -40,11 +39,7 @@ def of_contract(model: torch.nn.Module, contract: Contract, *, free: bool) -> Ex
     try:
         return captured(module, tuple(example), shapes if free else None)
     except Exception as cause:  # torch.export documents no common base of its errors
-        dynamic = f" with dynamic {', '.join(dims)}" if free else ""
-        raise SourceError(
-            f"torch.export cannot capture the model{dynamic}: {first_line(cause)}",
-            hint="the documentation of torch.export shows how to rewrite control flow that depends on values",
-        ) from cause
+        raise capture_errors.refusal(cause) from cause
 
 
 def captured(

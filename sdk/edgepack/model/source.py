@@ -18,11 +18,14 @@ from edgepack.contract.samples import Samples
 from edgepack.model import (
     binding,
     capture,
+    capture_errors,
     contract_inference,
     graph_argmax,
     graph_preprocessing,
     inference,
+    repeatability,
     sample_sets,
+    state,
     validation,
 )
 from edgepack.model import load as model_files
@@ -90,14 +93,17 @@ def load(request: ModelRequest) -> Source:
     names = [declared.name for declared in inputs]
     bound, binding_notes = binding.bound(loaded.signature or binding.signature_of(module), names)
     flat = FlatModel(module, bound)
+    first_state = state.snapshot(flat)
     contract = contract_inference.contract_of(request, loaded, flat, inputs)
     if request.bake:
         contract = graph_argmax.without_activation(contract) if request.argmax else contract
         flat.preprocessing, contract = graph_preprocessing.moved_into_graph(contract)
     sets = sample_sets.load(request, contract)
     evaluation = sets.evaluation
+    state.restore(flat, first_state)
     reference = tuple(inference.run(flat, sample) for sample in evaluation.inputs)
-    validation.check_reference(flat, evaluation, reference)
+    validation.check_reference(reference)
+    kept = repeatability.check(flat, evaluation, reference, first_state)
     contract, inferred = contract_inference.with_classes(contract, evaluation, reference)
     validation.check_classes(contract, evaluation, reference[0])
     validation.check_kinds(contract, reference[0])
@@ -105,6 +111,12 @@ def load(request: ModelRequest) -> Source:
         evaluation, reference = graph_argmax.clearest_first(evaluation, reference)
     exported = capture.of_contract(flat, contract, free=False)
     validation.check_float_program(exported)
+    capture_errors.check_sizes(exported)
+    captured = (
+        *repeatability.batch_statistics(flat),
+        *capture_errors.value_dependent(exported),
+        *capture_errors.complex_numbers(exported),
+    )
     loaded_source = Source(
         name=loaded.name,
         exported=exported,
@@ -113,7 +125,7 @@ def load(request: ModelRequest) -> Source:
         calib=sets.calib,
         evaluation=evaluation,
         reference=reference,
-        notes=(*loaded.notes, *types, *flat.notes, *binding_notes, *sets.notes, *inferred),
+        notes=(*loaded.notes, *types, *flat.notes, *kept, *captured, *binding_notes, *sets.notes, *inferred),
         module=flat,
         inside="none" if flat.preprocessing is None else flat.preprocessing.activation,
         argmax=request.argmax,
