@@ -448,6 +448,10 @@ def load_settings(path: Path) -> Settings:
     Raises PlanError if it is invalid, and SourceError if the labels that it names cannot be read.
     """
     data = toml.read(path, PlanError)
+    inputs = data.get("input", [])
+    for table in inputs if isinstance(inputs, list) else [inputs]:
+        if isinstance(table, dict) and isinstance(table.get("tokenizer"), str) and table["tokenizer"]:
+            table["tokenizer"] = beside(path.parent, table["tokenizer"])
     outputs = data.get("output", [])
     for table in outputs if isinstance(outputs, list) else [outputs]:
         if isinstance(table, dict) and isinstance(table.get("labels"), str):

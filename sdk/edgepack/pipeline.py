@@ -20,7 +20,7 @@ from edgepack.compress.counts import layer_costs
 from edgepack.compress.pruning_search import PrunedSource
 from edgepack.compress.search import Candidate, Search
 from edgepack.compress.sensitivity import LayerSensitivity
-from edgepack.contract import expected
+from edgepack.contract import expected, texts
 from edgepack.emulator.job import write_samples
 from edgepack.errors import ExportError, PlanError
 from edgepack.evaluate import device
@@ -244,6 +244,8 @@ def _bundled(plan: Plan, wanted: TargetPlan, state: BuildState, searched: _Searc
     chosen, pruned_source = searched.chosen, searched.pruned_source
     _write_models(folder, state, chosen)
     _write_expected(folder, final)
+    if final.tokenizer:
+        shutil.copyfile(final.tokenizer, folder / texts.TOKENIZER)
     artifacts = tuple(artifact for candidate in chosen for artifact in candidate.artifacts)
     app_file, without_app = _app(wanted, final, artifacts, folder)
     report = Report(
@@ -321,4 +323,11 @@ def _app(
         return "", (Omission("app", f"no file that {name} can run was written and passed its checks"),)
     choice = render.Choice(template=name)
     render.write(folder, folder / bundle.APP, usable, wanted.target, final.contract, choice)
-    return usable.file, ()
+    return usable.file, _without_tokenizer(final, template.load(name))
+
+
+def _without_tokenizer(final: Source, chosen: template.Template) -> tuple[Omission, ...]:
+    """What an app in another language than Python does not do with texts."""
+    if final.tokenizer is None or chosen.language == "python":
+        return ()
+    return (Omission("tokenizer in the app", f"{chosen.name} takes token ids: it has no tokenizer"),)

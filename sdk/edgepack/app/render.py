@@ -12,7 +12,7 @@ from pathlib import Path
 from edgepack import bundle
 from edgepack.app import template
 from edgepack.app.template import App, Template
-from edgepack.contract import Contract, expected
+from edgepack.contract import Contract, expected, texts
 from edgepack.contract.expected import Expected
 from edgepack.errors import BundleError, PlanError
 from edgepack.evaluate import checks
@@ -125,6 +125,8 @@ def write(
     )
     template.render(chosen.name, app, out)
     _copy_model(folder / artifact.file, out / chosen.named(chosen.model, app), contract)
+    if (folder / texts.TOKENIZER).is_file():
+        shutil.copyfile(folder / texts.TOKENIZER, out / chosen.named(chosen.model, app) / texts.TOKENIZER)
     _copy_golden(folder / bundle.GOLDEN, out / chosen.named(chosen.golden, app), app.file)
     return chosen.named(chosen.selftest, app)
 

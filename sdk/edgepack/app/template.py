@@ -17,7 +17,7 @@ from pydantic import Field
 
 from edgepack import resources, toml
 from edgepack.app import escaping
-from edgepack.contract import Contract
+from edgepack.contract import Contract, TextInput
 from edgepack.contract.expected import Expected
 from edgepack.errors import TargetError
 from edgepack.scheme import SCHEMES
@@ -98,6 +98,11 @@ class App:
     def is_half(self) -> bool:
         """The model file is in 16-bit floats."""
         return SCHEMES[self.scheme].is_half
+
+    @property
+    def reads_text(self) -> bool:
+        """The app has a tokenizer for its inputs."""
+        return any(isinstance(each, TextInput) and each.tokenizer for each in self.contract.inputs)
 
     @property
     def module(self) -> str:

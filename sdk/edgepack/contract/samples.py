@@ -17,6 +17,7 @@ from PIL import Image
 from edgepack import python_reference, toml
 from edgepack.arrays import Array, Sample
 from edgepack.contract import labels as sample_labels
+from edgepack.contract import texts
 from edgepack.contract.inputs import InputKind
 from edgepack.contract.schema import Contract
 from edgepack.errors import SourceError
@@ -71,7 +72,7 @@ class Samples:
 
 
 def load(where: str, contract: Contract, *, with_labels: bool) -> Samples:
-    """Samples from a folder of images, an `.npz`, an `.npy`, or a callable `file.py:name`.
+    """Samples from a folder of images, an `.npz`, an `.npy`, texts, or a callable `file.py:name`.
 
     A file of a folder that cannot be read is listed in `left_out`. Raises SourceError if no sample
     remains, if shapes or types contradict the contract, or if labels are requested and are invalid.
@@ -79,6 +80,8 @@ def load(where: str, contract: Contract, *, with_labels: bool) -> Samples:
     path, reference = Path(where), Reference.parse(where)
     if path.is_dir():
         samples = _from_folder(path, contract, with_labels)
+    elif path.suffix in texts.SUFFIXES and path.is_file():
+        samples = _from_texts(path, contract, with_labels)
     elif path.suffix in (".npz", ".npy") and path.is_file():
         samples = _from_arrays(path, contract, with_labels)
     elif reference and reference.is_file:
@@ -86,7 +89,7 @@ def load(where: str, contract: Contract, *, with_labels: bool) -> Samples:
     else:
         raise SourceError(
             f"there are no samples at '{where}'",
-            hint="give a folder of images, an .npz, an .npy, or file.py:name",
+            hint="give a folder of images, an .npz, an .npy, a .txt or .jsonl of texts, or file.py:name",
         )
     if not samples.inputs:
         raise SourceError(f"'{where}' holds no samples")
@@ -205,6 +208,14 @@ def _class_numbers(words: list[str], contract: Contract, where: Path) -> tuple[i
         return tuple(int(word) for word in words)
     order = sorted(set(words))  # the convention of torchvision.datasets.ImageFolder
     return tuple(order.index(word) for word in words)
+
+
+def _from_texts(path: Path, contract: Contract, with_labels: bool) -> Samples:
+    found = texts.read(path)
+    encoded = texts.encoder(contract)
+    words = [text.label for text in found]
+    labels = _class_numbers(words, contract, path) if with_labels and words and all(words) else None
+    return Samples(tuple(encoded(text) for text in found), labels, f"{len(found)} texts of {path.name}")
 
 
 def _from_arrays(path: Path, contract: Contract, with_labels: bool) -> Samples:

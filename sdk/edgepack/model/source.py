@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.export import ExportedProgram
 
 from edgepack import metrics
 from edgepack.arrays import Sample
-from edgepack.contract import Contract
+from edgepack.contract import Contract, texts
 from edgepack.contract.outputs import judge
 from edgepack.contract.outputs.judge import Judged
 from edgepack.contract.samples import Samples
@@ -62,6 +63,8 @@ class Source:
     """The activation that the graph itself applies to its first output."""
     argmax: bool = False
     """Whether files return the number of the best class in place of the first output; see `for_export`."""
+    tokenizer: Path | None = None
+    """The file of the tokenizer, which a bundle contains; None if the app tokenizes, or there is no text."""
     cache: DerivedCache = field(default_factory=DerivedCache, compare=False, repr=False)
 
     @property
@@ -99,6 +102,7 @@ def load(request: ModelRequest) -> Source:
         contract = graph_argmax.without_activation(contract) if request.argmax else contract
         flat.preprocessing, contract = graph_preprocessing.moved_into_graph(contract)
     sets = sample_sets.load(request, contract)
+    contract, tokenizer = texts.detached(contract)
     evaluation = sets.evaluation
     state.restore(flat, first_state)
     reference = tuple(inference.run(flat, sample) for sample in evaluation.inputs)
@@ -129,6 +133,7 @@ def load(request: ModelRequest) -> Source:
         module=flat,
         inside="none" if flat.preprocessing is None else flat.preprocessing.activation,
         argmax=request.argmax,
+        tokenizer=tokenizer,
     )
     notes = (each.note for each in loaded_source.judged if each.note)
     return replace(loaded_source, notes=(*loaded_source.notes, *notes))

@@ -30,10 +30,23 @@ class AudioInput(TypedDict):
     hop: int | None  # new samples a call
     dtype: str
 
-class TensorInput(TypedDict):
-    """A tensor made ready elsewhere: any, or the tokens of a text."""
+class TextInput(TypedDict):
+    """What a tokenizer makes of a text: see `text.py`."""
 
-    kind: Literal["tensor", "text"]
+    kind: Literal["text"]
+    name: str
+    shape: list[int | str]  # batch dimension included; the last is the position
+    dtype: str
+    part: Literal["ids", "mask", "types"]
+    tokenizer: str  # empty where the tokens are made elsewhere
+    special_tokens: bool
+    truncate: bool
+    pad_id: int
+
+class TensorInput(TypedDict):
+    """A tensor made ready elsewhere."""
+
+    kind: Literal["tensor"]
     name: str
     shape: list[int | str]  # batch dimension included; a name stands for a free dimension
     dtype: str
@@ -72,7 +85,7 @@ class Contract(TypedDict):
     """Inputs and outputs in the order in which the model takes and gives them."""
 
     schema_number: int
-    inputs: list[ImageInput | AudioInput | TensorInput]
+    inputs: list[ImageInput | AudioInput | TextInput | TensorInput]
     outputs: list[Output]
     state: list[State]
 

@@ -1,4 +1,4 @@
-"""Run the model on pictures, sound or tensors, replay its golden vectors, or time it."""
+"""Run the model on pictures, sound, texts or tensors, replay its golden vectors, or time it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import camera, detections, runtime, sample, scores, selftest
+from . import camera, detections, runtime, sample, scores, selftest, text
 from .contract import COMMAND, CONTRACT, DEVICE, NAME, THREADS
 from .model import HERE, Model
 
 _WARM_UP = 3
-_KIND = "PICTURE" if sample.PICTURE else "SOUND" if sample.SOUND else "TENSOR"
+_KIND = "PICTURE" if sample.PICTURE else "SOUND" if sample.SOUND else "TEXT" if text.READS else "TENSOR"
 _READ = {
     "PICTURE": "a picture that Pillow reads",
     "SOUND": "a .wav file, or samples in .npy or .npz",
+    "TEXT": "a .txt file with a text on each line, or tokens in .npy or .npz",
     "TENSOR": "a .npy or .npz, made ready; inputs: ",
 }
 
@@ -61,25 +62,26 @@ def _arguments() -> argparse.Namespace:
     names = ", ".join(spec["name"] for spec in CONTRACT["inputs"]).replace("%", "%%")
     told = _READ[_KIND] + (names if _KIND == "TENSOR" else "")
     parser.add_argument("files", nargs="*", type=Path, metavar=_KIND, help=told)
-    for flag, default, text in (
+    for flag, default, about in (
         ("--top", 5, "classes or boxes to print"),
         ("--threads", THREADS, "CPU threads"),
         ("--frames", None, "of the camera, at most"),
         ("--bench", None, "time N inferences of the first file given, or of a golden sample"),
     ):
-        shown = f"{text} ({default})" if default else text
+        shown = f"{about} ({default})" if default else about
         parser.add_argument(flag, type=_positive, default=default, metavar="N", help=shown)
     if sample.PICTURE:
         cameras = "label what a camera sees, until Ctrl-C: pi (picamera2), or a number or path (OpenCV)"
         parser.add_argument("--camera", metavar="DEVICE", help=cameras)
-    parser.set_defaults(camera=None)
+    if text.READS:
+        parser.add_argument("--text", action="append", metavar="TEXT", help="a text to run; repeat for more")
+    parser.set_defaults(camera=None, text=[])
     parser.add_argument("--monitor", type=Path, metavar="FILE", help="write what was seen as JSON at the end")
     parser.add_argument("--selftest", action="store_true", help="replay the golden vectors")
     args = parser.parse_args()
-    if not (args.files or args.selftest or args.bench or args.camera):
-        parser.error(
-            f"give a file to run, {'--camera DEVICE, ' if sample.PICTURE else ''}--selftest or --bench N"
-        )
+    if not (args.files or args.text or args.selftest or args.bench or args.camera):
+        more = "--camera DEVICE, " if sample.PICTURE else "--text TEXT, " if text.READS else ""
+        parser.error(f"give a file to run, {more}--selftest or --bench N")
     return args
 
 
@@ -98,7 +100,10 @@ def _done(args: argparse.Namespace, model: Model) -> int:
     elif args.camera:
         _watch(model, camera.frames(args.camera), args.frames, args.top)
     else:
-        return _run(model, args.files, args.top)
+        code = _run(model, args.files, args.top) if args.files else 0
+        for given in args.text:
+            _answer(model, scores.printable(given), sample.of_text(given), args.top)
+        return code
     return 0
 
 
@@ -117,13 +122,16 @@ def _run(model: Model, paths: list[Path], top: int) -> int:
             if not warm:
                 model.warm_up(given)
                 warm = True
-            answer = model.run(given)
-            prepared = (
-                "" if math.isnan(given.milliseconds) else f" (and {given.milliseconds:.1f} ms to prepare)"
-            )
-            print(f"{path}{given.place}: {answer.seconds * 1e3:.2f} ms{prepared}")
-            _print(model, answer.outputs, top, given.size)
+            _answer(model, f"{path}{given.place}", given, top)
     return code
+
+
+def _answer(model: Model, what: str, given: sample.Sample, top: int) -> None:
+    """Run the model on a sample, and print what comes out."""
+    answer = model.run(given)
+    prepared = "" if math.isnan(given.milliseconds) else f" (and {given.milliseconds:.1f} ms to prepare)"
+    print(f"{what}: {answer.seconds * 1e3:.2f} ms{prepared}")
+    _print(model, answer.outputs, top, given.size)
 
 
 def _watch(model: Model, frames: Iterator[NDArray[np.uint8]], count: int | None, top: int) -> None:

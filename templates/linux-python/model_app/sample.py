@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import audio, preprocess
+from . import audio, preprocess, text
 from .contract import CONTRACT
 
 if TYPE_CHECKING:
-    from .contract import AudioInput, ImageInput, TensorInput
+    from .contract import AudioInput, ImageInput, TensorInput, TextInput
 
 _INPUTS = CONTRACT["inputs"]
 _CARRIED = {each["input"] for each in CONTRACT["state"]}
@@ -50,14 +50,16 @@ class SampleError(Exception):
 
 def read(path: Path) -> list[Sample]:
     """What the file `path` holds: a picture where the model takes one and nothing else; sound, call
-    by call, where it takes that; otherwise a `.npy` (one input) or an `.npz` with an
-    array an input, by name, made ready.
+    by call, where it takes that; texts, one a line, where it takes them; otherwise a `.npy` (one input) or
+    an `.npz` with an array an input, by name, made ready.
 
     Raises SampleError with a sentence.
     """
     try:
         if PICTURE is not None:
             return [of_picture(preprocess.read_picture(path, PICTURE["channels"]), PICTURE)]
+        if text.READS and path.suffix.lower() == ".txt":
+            return _lines(path)
         if SOUND is not None and path.suffix.lower() == ".wav":
             return _pieces(audio.read_wav(path, SOUND["sample_rate"]), SOUND)
         given = [_fitting(array, spec) for array, spec in zip(_arrays(path), _READ)]
@@ -114,6 +116,33 @@ def _pieces(sound: NDArray[np.float32], contract: AudioInput) -> list[Sample]:
     return found
 
 
+def _lines(path: Path) -> list[Sample]:
+    """A sample for each line of a file of texts that is not empty."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if line.strip():
+            found.append(of_text(line)._replace(place=f", line {number}"))
+    if not found:
+        raise ValueError("there is no text in it")
+    return found
+
+
+_READERS: list[text.TextReader] = []
+
+
+def of_text(given: str) -> Sample:
+    """A text made ready. Raises SampleError with a sentence where the model cannot take it."""
+    start = time.perf_counter()
+    try:
+        if not _READERS:
+            _READERS.append(text.TextReader())
+        inputs = _READERS[0].inputs(given)
+    except ValueError as problem:
+        raise SampleError(str(problem)) from problem
+    took = (time.perf_counter() - start) * 1e3
+    return Sample(inputs, float(inputs[0].mean()), took)
+
+
 def _with_room(given: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """All inputs, those that are carried from call to call still zero."""
     found, rest = [], iter(given)
@@ -143,7 +172,7 @@ def _arrays(path: Path) -> list[NDArray[Any]]:
         return [loaded[name] for name in names]
 
 
-def _fitting(array: NDArray[Any], spec: ImageInput | AudioInput | TensorInput) -> NDArray[Any]:
+def _fitting(array: NDArray[Any], spec: ImageInput | AudioInput | TextInput | TensorInput) -> NDArray[Any]:
     """`array` in the dtype and shape of `spec`; the batch dimension is added where it is left out.
 
     Raises TypeError or ValueError where it does not fit.
@@ -160,7 +189,7 @@ def _fitting(array: NDArray[Any], spec: ImageInput | AudioInput | TensorInput) -
     return np.ascontiguousarray(array.astype(spec["dtype"], casting="same_kind"))
 
 
-def _shape(spec: ImageInput | AudioInput | TensorInput) -> list[int | str]:
+def _shape(spec: ImageInput | AudioInput | TextInput | TensorInput) -> list[int | str]:
     """The shape that `spec` asks for, batch first; a name stands for a free dimension."""
     if spec["kind"] != "image":
         return spec["shape"]
