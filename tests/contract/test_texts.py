@@ -147,7 +147,7 @@ def test_without_special_tokens_and_with_any_length(tmp_path: Path) -> None:
 def test_texts_that_cannot_be_used(
     contract: Contract, tmp_path: Path, name: str, content: str, keys: dict[str, object], words: str
 ) -> None:
-    changed = _contract(**{"tokenizer": str(tmp_path / "words.json"), **keys})
+    changed = _contract(6, **{"tokenizer": str(tmp_path / "words.json"), **keys})
     with pytest.raises(SourceError, match=words):
         _rows(tmp_path, changed, name, content)
 
