@@ -129,16 +129,19 @@ def _from_folder(folder: Path, contract: Contract, with_labels: bool) -> Samples
     broken: list[str] = []
     for path, word in listed:
         try:
-            rows.append((declared.read_file(path),))
+            found = declared.read_samples(path)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as cause:
             broken.append(f"{os.path.relpath(path, folder)}: {cause}")
             continue
-        words.append(word)
+        rows += [(value,) for value in found]
+        words += [word] * len(found)
     if not rows:
         raise SourceError(f"none of the {len(broken)} {declared.kind}s in {folder} can be read: {broken[0]}")
     left_out = (*broken, *_of_other_suffixes(folder, declared))
     labels = _class_numbers(words, contract, folder) if with_labels and all(words) else None
-    return Samples(tuple(rows), labels, f"{len(rows)} {declared.kind}s of {folder.name}/", left_out)
+    read = len(listed) - len(broken)
+    what = f"{len(rows)} {declared.kind}s" if read == len(rows) else f"{len(rows)} samples of {read} files"
+    return Samples(tuple(rows), labels, f"{what} of {folder.name}/", left_out)
 
 
 _BESIDE = frozenset({"", ".csv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".md", ".ini"})
@@ -167,8 +170,8 @@ def _file_input(folder: Path, contract: Contract) -> InputKind:
     if len(contract.inputs) == 1 and first.suffixes:
         return first
     raise SourceError(
-        f"{folder} is a folder of images, but the model's input is not one image",
-        hint="give an .npz with inputs, or declare the input with --input image:…",
+        f"{folder} is a folder of images, but the model's input is not one image or recording",
+        hint="give an .npz with inputs, or declare the input with --input image:… or as audio",
     )
 
 

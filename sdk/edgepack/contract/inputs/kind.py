@@ -30,7 +30,7 @@ class InputKind(Strict):
     """Base of all inputs. A subclass adds `shape` (batch dimension included) and `dtype`."""
 
     suffixes: ClassVar[frozenset[str]] = frozenset()
-    """Lower-case suffixes of the files that hold one sample each; empty if `read_file` is not defined."""
+    """Lower-case suffixes of the files that hold samples; empty if they are not read from files."""
     mean_edges: ClassVar[tuple[float, ...]] = ()
     """Fixed histogram edges for `monitored_mean`, rising; if empty, the edges follow from the samples."""
 
@@ -41,6 +41,10 @@ class InputKind(Strict):
     def read_file(self, path: Path) -> Array:
         """One sample from a file with one of `suffixes`. Raises OSError, ValueError or SyntaxError."""
         raise NotImplementedError(f"{self.kind} samples are not read from files such as {path.name}")
+
+    def read_samples(self, path: Path) -> list[Array]:
+        """The samples in a file: one, unless a kind cuts files. Raises as `read_file` does."""
+        return [self.read_file(path)]
 
     def from_array(self, value: Array, where: str) -> Array:
         """One sample from an array, as the model takes it: batch of 1, this `dtype`, contiguous.
