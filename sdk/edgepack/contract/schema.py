@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -88,3 +89,12 @@ class Contract(Strict):
         """Names of the dimensions that may have any size."""
         dims = (dim for value in self.inputs for dim in value.shape if isinstance(dim, str))
         return tuple(dict.fromkeys(dims))
+
+    def sized(self, sizes: Mapping[str, int]) -> Contract:
+        """This contract with numbers in place of named dimensions."""
+        inputs = []
+        for value in self.inputs:
+            shape = tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in value.shape)
+            is_free = shape != tuple(value.shape)
+            inputs.append(value.model_copy(update={"shape": shape}) if is_free else value)
+        return self.model_copy(update={"inputs": tuple(inputs)})

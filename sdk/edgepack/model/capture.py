@@ -10,34 +10,39 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature
 from torch.fx import GraphModule
 
-from edgepack.contract import Contract, samples
+from edgepack.arrays import Sample
+from edgepack.contract import Contract
 from edgepack.graph import layers as graph
-from edgepack.model import capture_errors, torchscript
+from edgepack.model import capture_errors, free_sizes, torchscript
 from edgepack.model.flat_model import FlatModel
 from edgepack.model.normalize import normalized
 from edgepack.silence import quiet
 
 
-def of_contract(model: torch.nn.Module, contract: Contract, *, free: bool) -> ExportedProgram:
-    """`model` as an exported program for the inputs of `contract`.
+def of_sample(model: torch.nn.Module, sample: Sample) -> ExportedProgram:
+    """`model` as an exported program for inputs of the sizes of `sample`.
 
-    The contract's named dimensions are dynamic if `free`, else 1. Raises SourceError if torch.export cannot
-    capture the model.
+    Raises SourceError if torch.export cannot capture the model.
     """
-    example = []
-    shapes = torch.export.ShapesCollection()
-    dims = {name: torch.export.Dim(name) for name in contract.free_dims} if free else {}
-    for array, declared in zip(samples.synthetic(contract, 1).inputs[0], contract.inputs):
-        tensor = torch.from_numpy(array)
-        axes = {n: dims[dim] for n, dim in enumerate(declared.shape) if isinstance(dim, str) and free}
-        for axis in axes:  # torch.export specializes a size of 1
-            tensor = torch.cat([tensor, tensor], dim=axis)
-        example.append(tensor)
-        if axes:
-            shapes[tensor] = axes
-    module = _without_script(model, tuple(example))
+    return _captured(model, tuple(torch.from_numpy(array.copy()) for array in sample), None)
+
+
+def of_free_sizes(model: torch.nn.Module, contract: Contract, sample: Sample) -> ExportedProgram:
+    """`model` as an exported program whose named dimensions are dynamic, captured at the sizes of `sample`.
+
+    Raises SourceError if torch.export cannot capture the model, or fixes a dimension.
+    """
+    program = _captured(model, *free_sizes.free_example(contract, sample))
+    free_sizes.check_free(program, contract)
+    return program
+
+
+def _captured(
+    model: torch.nn.Module, example: tuple[torch.Tensor, ...], shapes: torch.export.ShapesCollection | None
+) -> ExportedProgram:
+    module = _without_script(model, example)
     try:
-        return captured(module, tuple(example), shapes if free else None)
+        return captured(module, example, shapes)
     except Exception as cause:  # torch.export documents no common base of its errors
         raise capture_errors.refusal(cause) from cause
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from edgepack import toml
 from edgepack.arrays import Sample
-from edgepack.contract import Contract, Input, Output, State, samples
+from edgepack.contract import Contract, Input, Output, State
 from edgepack.contract.samples import Samples
 from edgepack.errors import SourceError
-from edgepack.model import inference
+from edgepack.model import free_sizes
 from edgepack.model.flat_model import FlatModel
 from edgepack.model.loaded_model import LoadedModel
 from edgepack.model.request import ModelRequest
@@ -21,7 +21,7 @@ class _Inputs(Strict):
 def contract_of(
     request: ModelRequest, loaded: LoadedModel, flat: FlatModel, inputs: tuple[Input, ...]
 ) -> Contract:
-    """The contract of a model, which is run once to count its outputs.
+    """The contract of a model, which is run to count its outputs.
 
     Raises SourceError if declarations contradict each other or the model.
     """
@@ -57,11 +57,11 @@ def _output_count(flat: FlatModel, inputs: tuple[Input, ...]) -> int:
     """How many tensors the model returns."""
     contract = _validated(inputs, [Output(name="output_probed")])
     try:
-        sample = samples.synthetic(contract, count=1).inputs[0]
+        _, outputs = free_sizes.probed(flat, contract)
     except (MemoryError, ValueError) as cause:
         shapes = ", ".join("x".join(str(dim) for dim in declared.shape) for declared in inputs)
         raise SourceError(f"an input of {shapes} does not fit into this host's memory") from cause
-    return len(inference.run(flat, sample))
+    return len(outputs)
 
 
 def _outputs(request: ModelRequest, loaded: LoadedModel, count: int) -> list[Output]:

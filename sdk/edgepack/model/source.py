@@ -21,6 +21,7 @@ from edgepack.model import (
     capture,
     capture_errors,
     contract_inference,
+    free_sizes,
     graph_argmax,
     graph_preprocessing,
     inference,
@@ -83,6 +84,12 @@ class Source:
         """The first evaluation sample, as tensors."""
         return inference.tensors(self.evaluation.inputs[0])
 
+    @property
+    def fixed_sizes(self) -> str:
+        """The sizes of free dimensions in `exported`, as in `H is 32, W is 32`; empty if none is free."""
+        sizes = free_sizes.of_sample(self.contract, self.evaluation.inputs[0])
+        return ", ".join(f"{name} is {size}" for name, size in sizes.items())
+
 
 def load(request: ModelRequest) -> Source:
     """Load the model, run it on its samples, and capture it.
@@ -101,7 +108,7 @@ def load(request: ModelRequest) -> Source:
     if request.bake:
         contract = graph_argmax.without_activation(contract) if request.argmax else contract
         flat.preprocessing, contract = graph_preprocessing.moved_into_graph(contract)
-    sets = sample_sets.load(request, contract)
+    sets = sample_sets.load(request, contract, flat)
     contract, tokenizer = texts.detached(contract)
     evaluation = sets.evaluation
     state.restore(flat, first_state)
@@ -113,18 +120,19 @@ def load(request: ModelRequest) -> Source:
     validation.check_kinds(contract, reference[0])
     if request.argmax:
         evaluation, reference = graph_argmax.clearest_first(evaluation, reference)
-    exported = capture.of_contract(flat, contract, free=False)
+    exported, free = _programs(flat, contract, evaluation)
     validation.check_float_program(exported)
     capture_errors.check_sizes(exported)
     captured = (
         *repeatability.batch_statistics(flat),
         *capture_errors.value_dependent(exported),
         *capture_errors.complex_numbers(exported),
+        *free_sizes.notes(free, contract, evaluation.inputs[0]),
     )
     loaded_source = Source(
         name=loaded.name,
         exported=exported,
-        free=capture.of_contract(flat, contract, free=True) if contract.free_dims else exported,
+        free=free,
         contract=contract,
         calib=sets.calib,
         evaluation=evaluation,
@@ -148,6 +156,15 @@ def _prepared(module: Callable[..., Any]) -> tuple[Callable[..., Any], tuple[str
     return module, (f"the model's weights are {types}: converted to float32",) if types else ()
 
 
+def _programs(
+    module: torch.nn.Module, contract: Contract, evaluation: Samples
+) -> tuple[ExportedProgram, ExportedProgram]:
+    """The captured programs with fixed and with free dimensions; the same one if none is free."""
+    first = evaluation.inputs[0]
+    exported = capture.of_sample(module, first)
+    return exported, capture.of_free_sizes(module, contract, first) if contract.free_dims else exported
+
+
 def reweighted(source: Source, module: torch.nn.Module) -> Source:
     """`source` with the weights of `module`, a copy of its graph's module."""
     weights = module.state_dict()
@@ -164,8 +181,7 @@ def recaptured(source: Source, module: torch.nn.Module) -> Source:
     Raises SourceError if torch.export cannot capture the model.
     """
     contract = source.contract
-    exported = capture.of_contract(module, contract, free=False)
-    free = capture.of_contract(module, contract, free=True) if contract.free_dims else exported
+    exported, free = _programs(module, contract, source.evaluation)
     return replace(source, exported=exported, free=free, module=module, ranges={}, cache=DerivedCache())
 
 

@@ -38,7 +38,7 @@ def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
     picture = features.image_input(source.contract)
     try:
         base = _base(source, recipe, floor, picture)
-        model, notes = base.model, (*_notes(source.contract, picture), *base.features.notes())
+        model, notes = base.model, (*_notes(source, picture), *base.features.notes())
         if not all(each.is_float for each in recipe.schemes):
             ranges = activations.ranges(source, recipe)
             model, told = compress.compressed(base.model, base.names, recipe, ranges)
@@ -71,14 +71,14 @@ def _activation(contract: Contract) -> str:
     return classes.activation if classes and classes.labels else "none"
 
 
-def _notes(contract: Contract, picture: ImageInput | None) -> tuple[str, ...]:
-    notes = []
+def _notes(source: Source, picture: ImageInput | None) -> tuple[str, ...]:
+    contract, notes = source.contract, []
     if picture:
         notes.append("takes the picture itself: scaling, mean and std are inside")
     if _activation(contract) != "none":
         notes.append(f"{_activation(contract)} is inside: its scores are probabilities")
-    if contract.free_dims:
-        notes.append(f"{', '.join(contract.free_dims)} is 1 in this file")
+    if sizes := source.fixed_sizes:
+        notes.append(f"{sizes} in this file")
     return tuple(notes)
 
 

@@ -141,8 +141,8 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     except Exception as cause:  # executorch's passes raise errors of no common base
         raise refusal("executorch", source.exported, cause) from cause
     path.write_bytes(buffer)
-    free = source.contract.free_dims
-    planned = (f"ExecuTorch plans its memory ahead: {', '.join(free)} is 1 in this file",) if free else ()
+    sizes = source.fixed_sizes
+    planned = (f"ExecuTorch plans its memory ahead: {sizes} in this file",) if sizes else ()
     return Exported((path,), notes=(*planned, *notes), delegation=delegation)
 
 
