@@ -17,6 +17,7 @@ from edgepack.graph.in_place import without_in_place
 from edgepack.model.normalize.constants import fold_constants
 from edgepack.model.normalize.identities import remove_dropout, remove_identities, without_checks
 from edgepack.model.normalize.inline_regions import inline_regions
+from edgepack.model.normalize.layers import fold_affine, restore_linear, sink_permutes
 from edgepack.model.normalize.owned_constants import own_constants
 from edgepack.model.normalize.writes import drop_state_writes, restore_batch_norm, without_writes, writes
 
@@ -41,6 +42,9 @@ PASSES = (
     Pass("restore batch norm", restore_batch_norm),
     Pass("drop state writes", drop_state_writes),
     Pass("remove identities", remove_identities),
+    Pass("restore linear layers", restore_linear),
+    Pass("sink permutations", sink_permutes),
+    Pass("fold affine operators", fold_affine),
     Pass("fold constants", fold_constants),
     Pass("fold batch norm", fold_batch_norm),
     Pass("own constants", own_constants),

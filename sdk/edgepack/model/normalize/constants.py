@@ -34,7 +34,7 @@ def fold_constants(module: GraphModule) -> int:
 
     Folding never makes a model much larger: where a result does, its inputs are folded in its place.
     """
-    folder = _Folder(module, _constants(module))
+    folder = _Folder(module, constant_nodes(module))
     edge = [node for node in folder.constants if node.op == "call_function" and folder.is_read(node)]
     count = sum(folder.fold(node) for node in edge)
     if count:
@@ -42,7 +42,7 @@ def fold_constants(module: GraphModule) -> int:
     return count
 
 
-def _constants(module: GraphModule) -> dict[Node, None]:
+def constant_nodes(module: GraphModule) -> dict[Node, None]:
     """The nodes that depend on no input, in order."""
     found: dict[Node, None] = {}
     for node in module.graph.nodes:
