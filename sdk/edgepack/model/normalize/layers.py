@@ -34,7 +34,7 @@ def restore_linear(module: GraphModule) -> int:
     constants = constant_nodes(module)
     count = sum(_addmm_as_linear(module.graph, node, constants) for node in module.graph.nodes)
     for node in module.graph.find_nodes(op="call_function", target=ATEN.matmul.default):
-        value, weight = node.args
+        value, weight = _args(node)
         if weight not in constants or value in constants or weight.meta["val"].ndim != 2:
             continue
         if value.meta["val"].ndim < 2:
@@ -58,9 +58,9 @@ def _addmm_as_linear(graph: Graph, node: Node, constants: dict[Node, None]) -> b
     """The same for a product and a sum in one operator, as in GPT-2."""
     if node.target is not ATEN.addmm.default or node.kwargs:
         return False
-    bias, value, weight = node.args
+    bias, value, weight = _args(node)
     is_layer = bias in constants and weight in constants and value not in constants
-    if not is_layer or bias.meta["val"].shape != weight.meta["val"].shape[1:]:  # type: ignore[union-attr]
+    if not is_layer or bias.meta["val"].shape != weight.meta["val"].shape[1:]:
         return False
     with graph.inserting_before(node):
         turned = _call(graph, ATEN.permute.default, (weight, [1, 0]), node)
@@ -84,7 +84,8 @@ def _addition(node: Node, constants: dict[Node, None], size: int) -> Node | None
 
 def _other(reader: Node, node: Node) -> Any:
     """The argument of a binary operator that is not `node`."""
-    return reader.args[1] if reader.args[0] is node else reader.args[0]
+    first, second = _args(reader)[:2]
+    return second if first is node else first
 
 
 def sink_permutes(module: GraphModule) -> int:
@@ -98,7 +99,7 @@ def sink_permutes(module: GraphModule) -> int:
         if node.op != "call_function" or node in constants:
             continue
         if node.target is ATEN.permute.default and _cancels(node):
-            node.replace_all_uses_with(node.args[0].args[0])
+            node.replace_all_uses_with(_args(_args(node)[0])[0])
             count += 1
         elif _sunk(module.graph, node, constants):
             count += 1
@@ -133,12 +134,12 @@ def _sunk(graph: Graph, node: Node, constants: dict[Node, None]) -> bool:
         return _sunk_cat(graph, node)
     if target is ATEN.mean.dim:
         return _sunk_mean(graph, node)
-    sources = node.args[:2] if target in _BINARY else node.args[:1] if target in _UNARY else ()
+    sources = _args(node)[: 2 if target in _BINARY else 1 if target in _UNARY else 0]
     permuted = [each for each in sources if _permutation(each)]
     order = _permutation(permuted[0]) if permuted else None
     if order is None or not all(_is_movable(each) for each in permuted):
         return False
-    args = list(node.args)
+    args = list(_args(node))
     with graph.inserting_before(node):
         for place, source in enumerate(sources):
             if _permutation(source) == order:
@@ -168,7 +169,7 @@ def _sunk_cat(graph: Graph, node: Node) -> bool:
     order = orders[0] if orders else None
     if order is None or any(each != order for each in orders) or not all(map(_is_movable, parts)):
         return False
-    axis = int(node.args[1]) % len(order) if len(node.args) > 1 else 0  # type: ignore[call-overload]
+    axis = _args(node)[1] % len(order) if len(node.args) > 1 else 0
     with graph.inserting_before(node):
         _put(graph, node, [[part.args[0] for part in parts], order[axis]], order)
     return True
@@ -177,10 +178,10 @@ def _sunk_cat(graph: Graph, node: Node) -> bool:
 def _sunk_mean(graph: Graph, node: Node) -> bool:
     """The same for a mean over dimensions."""
     source: Any = node.args[0]
-    order, given = _permutation(source), node.args[1]
+    order, given = _permutation(source), _args(node)[1]
     if order is None or not isinstance(given, (list, tuple)) or not _is_movable(source) or node.kwargs:
         return False
-    dims = [int(dim) % len(order) for dim in given]  # type: ignore[arg-type]
+    dims = [int(dim) % len(order) for dim in given]
     args = [source.args[0], [order[dim] for dim in dims], *node.args[2:]]
     kept = [order[dim] for dim in range(len(order)) if dim not in dims]
     with graph.inserting_before(node):
@@ -216,8 +217,7 @@ def fold_affine(module: GraphModule) -> int:
 
 
 def _folded(graph: Graph, node: Node, constants: dict[Node, None]) -> bool:
-    layer = node.args[0]
-    other = node.args[1]
+    layer, other = _args(node)[:2]
     if other not in constants and node.target not in _SUBTRACT:
         layer, other = other, layer
     if not isinstance(layer, Node) or not isinstance(other, Node) or other not in constants:
@@ -229,7 +229,8 @@ def _folded(graph: Graph, node: Node, constants: dict[Node, None]) -> bool:
     channels = result.shape[1]
     if other.meta["val"].dtype != result.dtype or shape != [1, channels] + [1] * (result.ndim - 2):
         return False
-    value, weight, bias, *rest = (*layer.args, *([None] if len(layer.args) == 2 else []))
+    value, weight = _args(layer)[:2]
+    bias, rest = _args(layer)[2] if len(layer.args) > 2 else None, _args(layer)[3:]
     if bias is not None and bias not in constants:
         return False
     with graph.inserting_before(node):  # behind the constant
@@ -250,6 +251,10 @@ def _folded(graph: Graph, node: Node, constants: dict[Node, None]) -> bool:
     graph.erase_node(node)
     graph.erase_node(layer)
     return True
+
+
+def _args(node: Node) -> tuple[Any, ...]:
+    return node.args
 
 
 def _flat(graph: Graph, constant: Any, like: Node) -> Node:
