@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # after the lines above: torch reads the number of its threads when it is imported
-from sources import clamped, fashion, woven, writer  # noqa: F401  # fixtures
+from sources import clamped, fashion, reader, woven, writer  # noqa: F401  # fixtures
 
 USERS_CACHE = os.environ.get("EDGEPACK_CACHE", "")
 """Where large downloads are kept between runs; empty for the user's own folder."""

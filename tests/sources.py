@@ -84,6 +84,75 @@ eval = "eval.npz"
 [build]
 targets = ["raspberry-pi-5"]
 """
+READER = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Block(nn.Module):
+    # attention and two linear layers behind normalizations, as in an encoder for text
+    def __init__(self):
+        super().__init__()
+        self.before, self.after = nn.LayerNorm(64), nn.LayerNorm(64)
+        self.query, self.key, self.value, self.out = (nn.Linear(64, 64) for _ in range(4))
+        self.up, self.down = nn.Linear(64, 128), nn.Linear(128, 64)
+        with torch.no_grad():  # a few channels far greater than the rest, as trained transformers have them
+            self.before.weight[[3, 17]] = 30.0
+            self.after.weight[[3, 40]] = 30.0
+            for layer in (self.query, self.key, self.value):
+                layer.weight[:, [3, 17]] /= 30.0
+            self.up.weight[:, [3, 40]] /= 30.0
+
+    def forward(self, x, mask):
+        read = self.before(x)
+        parts = (self.query(read), self.key(read), self.value(read))
+        heads = [each.unflatten(-1, (4, 16)).transpose(1, 2) for each in parts]
+        mixed = F.scaled_dot_product_attention(*heads, attn_mask=mask)
+        x = x + self.out(mixed.transpose(1, 2).flatten(2))
+        read = self.after(x)
+        return x + self.down(F.gelu(self.up(read)))
+
+
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(500, 64)
+        with torch.no_grad():  # rows of very different size: one scale for all would lose the small ones
+            self.words.weight.mul_(torch.logspace(-2, 0, 500)[:, None])
+        self.block = Block()
+        self.head = nn.Linear(64, 8)
+
+    def forward(self, tokens, mask):
+        kept = mask.bool()[:, None, None, :].expand(-1, 1, tokens.shape[1], -1)
+        x = self.block(self.words(tokens), kept)
+        kept = mask.unsqueeze(-1).float()
+        return self.head((x * kept).sum(1) / kept.sum(1))
+
+
+def net():
+    torch.manual_seed(0)
+    return Reader().eval()
+"""
+_READER_SETTINGS = """
+[model]
+source = "net.py:net"
+[[input]]
+kind = "tensor"
+name = "tokens"
+shape = [1, 12]
+dtype = "int64"
+[[input]]
+kind = "tensor"
+name = "mask"
+shape = [1, 12]
+dtype = "int64"
+[data]
+calib = "calib.npz"
+eval = "eval.npz"
+[build]
+targets = ["raspberry-pi-5"]
+"""
 
 
 def _load(folder: Path) -> Source:
@@ -110,6 +179,20 @@ def fashion(tmp_path_factory: pytest.TempPathFactory) -> Source:
 def clamped(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """The same, its ReLU clamped at 6."""
     return _fashion(tmp_path_factory.mktemp("clamped"), CLAMPED)
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """An encoder for text in small: an embedding, attention, and channels that stand out."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "net.py").write_text(READER)
+    (folder / "edgepack.toml").write_text(_READER_SETTINGS)
+    draw = np.random.default_rng(0)
+    for name, count in (("calib", 32), ("eval", 40)):
+        tokens = draw.integers(0, 500, (count, 1, 12))
+        mask = (np.arange(12) < draw.integers(3, 13, (count, 1, 1))).astype(np.int64)
+        np.savez(folder / f"{name}.npz", allow_pickle=False, inputs_0=tokens, inputs_1=mask)
+    return _load(folder)
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_options_of_a_format_are_complete_in_a_loaded_target(tmp_path: Path) -> 
     assert chosen is not None
     assert chosen.options == {"provider": "cpu", "opset": 17}
     assert chosen.model_dump(mode="json") == {
-        "name": "onnx", "schemes": ["w8a8", "fp32"], "provider": "cpu", "opset": 17
+        "name": "onnx", "schemes": ["w8a8", "w8d", "w8", "fp32"], "provider": "cpu", "opset": 17
     }  # fmt: skip
     assert type(chosen).model_validate(chosen.model_dump()) == chosen
 
@@ -89,8 +89,8 @@ def test_options_of_a_format_that_is_not_installed_stay_as_they_are(tmp_path: Pa
         ("[budget]", "[budgets]", "unknown key 'budgets': did you mean 'budget'?"),
         ("threads = 4", "threads = 5", "threads = 5 but the CPU has 4 cores"),
         ('name = "executorch"', 'name = "onnx"', "a format stands twice"),
-        ('"w8a8", "fp32"', '"w8a8"', "format 'onnx' needs fp32 or fp16 among its schemes"),
-        ('"w8a8", "fp32"', '"w7a7", "fp32"', "'formats.0.schemes.0' there is no scheme 'w7a7'"),
+        ('"w8a8", "w8d", "w8", "fp32"', '"w8a8"', "format 'onnx' needs fp32 or fp16 among its schemes"),
+        ('"w8a8", "w8d", "w8"', '"w7a7"', "'formats.0.schemes.0' there is no scheme 'w7a7'"),
         ('platform = "linux"', 'platform = "plan9"', "'platform' input should be 'android', 'ios'"),
         ('title = "Raspberry Pi 5"', 'name = "pi"', "a target is called by its file name"),
         ("total_mb = 2048", "total_mb = 0", "'memory.total_mb' input should be greater than or equal to 1"),
@@ -107,7 +107,7 @@ def test_options_of_a_format_that_is_not_installed_stay_as_they_are(tmp_path: Pa
         ('name = "onnx"', 'name = "onnx"\nopset = 12', "'formats.0.opset' input should be greater than or"),
         ('name = "onnx"', 'name = "onnx"\noptions = {}', "unknown key 'formats.0.options': "),
         (
-            'schemes = ["w8a8", "fp32"]',
+            'schemes = ["w8a8", "w8d", "w8", "fp32"]',
             'provider = "cpu"\nschemas = ["w8a8", "fp32"]',
             "unknown key 'formats.0.schemas': did you mean 'schemes'?",
         ),

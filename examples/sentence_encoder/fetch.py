@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # packages.py serves several examples
 
 import packages
+
 import sentences
 
 HERE = Path(__file__).parent

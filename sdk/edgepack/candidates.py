@@ -205,7 +205,8 @@ class Candidates:
             raise ExportError(str(before), hint=before.hint)
         if key not in self.state.exports:
             calibration = self.state.calibration(self.source)
-            ready = ptq.prepare(calibration, recipe) if calibration else self.source
+            rows = formats.load(self.format).capabilities(self.wanted.target).dynamic_rows
+            ready = ptq.prepare(calibration, recipe, rows=rows) if calibration else self.source
             ready, notes = self._fine_tuned(ready, recipe)
             step = Step("export", self.format, recipe.scheme)
             self.state.steps.begin(step, f"export {self._title(recipe)}")

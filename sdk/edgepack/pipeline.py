@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgepack import bundle, candidates, formats, plot, recipe, toml
+from edgepack import bundle, candidates, formats, plot, recipe, scheme_order, toml
 from edgepack.app import render, template
 from edgepack.candidates import BuildState, Candidates
 from edgepack.compress import sensitivity as layer_sensitivity
@@ -200,12 +200,17 @@ def _search(
     wide = candidates.wide_recipe(name, wanted)
     base, refusals = _base(name, wanted, whole, wide)
     minutes = wanted.goal.search_budget
+    forced = bool(wanted.goal.forced or plan.recipe_file)
+    steps = tuple(step for step in wanted.steps if step.format == name)
+    if not forced:
+        table = formats.load(name).capabilities(wanted.target)
+        steps = scheme_order.ordered(steps, table, scheme_order.work_by_kind(smaller))
     return Search(
-        steps=tuple(step for step in wanted.steps if step.format == name),
+        steps=steps,
         base=base,
         calibration=state.calibration(smaller),
         attempt=Candidates(name, wanted, state, smaller, budget, evaluator, base),
-        forced=bool(wanted.goal.forced or plan.recipe_file),
+        forced=forced,
         keep_best=pruned is not None and pruned.by_hand,
         deadline=state.begun + 60 * minutes if minutes else math.inf,
         wider=wide,

@@ -13,6 +13,7 @@ from torch.fx import GraphModule
 from edgepack import formats, plan, target
 from edgepack.compress import gptq, ptq
 from edgepack.compress.calibration import Calibration
+from edgepack.contract.samples import Samples
 from edgepack.graph import layers as graph
 from edgepack.graph.palettes import FEW
 from edgepack.graph.quantization_grid import rounded_weight
@@ -233,3 +234,27 @@ def test_int8_weights_of_each_layer_lose_less_than_by_rounding(
     assert fed.keys() == rounded.keys()
     for key, snapped in fed.items():
         assert snapped.noise < 0.85 * rounded[key].noise, key
+
+
+def test_inputs_that_hardly_vary_are_no_failure() -> None:
+    """Moments of constants, far from zero, are no positive definite matrix in 32-bit floats."""
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(32, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x)
+
+    torch.manual_seed(0)
+    drawn = np.random.default_rng(0)
+    base = drawn.uniform(1000, 2000, (1, 32)).astype(np.float32)
+    rows = [base + drawn.normal(0, 1e-4, (1, 32)).astype(np.float32) for _ in range(40)]
+    samples = Samples(tuple((row,) for row in rows), None, "drawn")
+    module = torch.export.export(Net().eval(), (torch.from_numpy(rows[0]),)).module()
+    assert isinstance(module, GraphModule)
+    (layer,) = gptq.GPTQ(module, samples).layers({"layer": ["w8a8"]}).values()
+    assert layer.bias is not None
+    error = torch.from_numpy(base) @ layer.weight.T + layer.bias - module(torch.from_numpy(base))
+    assert error.abs().max() < 0.05  # the bias compensates for the mean

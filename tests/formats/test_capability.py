@@ -73,7 +73,7 @@ def test_layers_that_stay_in_float_are_noted_by_reason(graph: GraphModule) -> No
         Recipe("w8a8", {"space": "w8"}),
         lambda node, scheme: operator_kinds.float_reason(table, graph, node, scheme),
     )
-    assert [note.rpartition(": ")[2] for note in notes] == ["table, memory", "grouped", "space"]
+    assert [note.rpartition(": ")[2] for note in notes] == ["memory", "grouped", "space"]
     assert notes[2].startswith("kept in fp32 (w8: its weight has fewer than 1024 values)")
 
 

@@ -142,3 +142,16 @@ def test_four_bits_in_the_linear_layers_alone(writer: Writer, woven: Source) -> 
 def test_int8_without_ranges_and_samples_is_refused(writer: Writer, fashion: Source) -> None:
     with pytest.raises(ExportError, match="--calib"):
         writer("executorch")(replace(fashion, calib=None), Recipe("w8a8"))
+
+
+def test_an_encoder_for_text_is_in_dynamic_int8(writer: Writer, reader: Source) -> None:
+    """Its embedding, too; and XNNPACK takes its attention."""
+    write = writer("executorch")
+    wide, written = write(reader, Recipe("fp32")), write(reader, Recipe("w8d"))
+    assert wide.sqnr > 100
+    assert written.sqnr > 25
+    assert written.holds.quantized == 1
+    assert not written.exported.notes
+    assert written.path.stat().st_size < 0.4 * wide.path.stat().st_size
+    assert "aten::embedding" in written.holds.outside
+    assert not [name for name in written.holds.outside if "softmax" in name or "where" in name]

@@ -230,3 +230,47 @@ def test_transposed_convolutions_stay_in_float_with_dynamic_int8(
     assert formats.describe(path).quantized == 0.5
     (note,) = exported.notes
     assert "dynamic quantization takes no transposed convolutions" in note
+
+
+def _cast_tables(model: onnx.ModelProto) -> list[np.ndarray]:
+    constants = _constants(model)
+    return [
+        constants[each.input[0]]
+        for each in model.graph.node
+        if each.op_type == "Gather" and each.input[0] in constants
+    ]
+
+
+def test_an_encoder_for_text_is_in_dynamic_int8(reader: Source, tmp_path: Path) -> None:
+    """Its embedding has a scale for each row, and its layers are found by their paths."""
+    wide, _ = _written(reader, tmp_path, "raspberry-pi-5", "fp32")
+    path, model = _written(reader, tmp_path, "raspberry-pi-5", "w8d")
+    codes, scales = _cast_tables(model)
+    assert (codes.dtype, codes.shape, scales.shape) == (np.int8, (500, 64), (500,))
+    assert (np.abs(codes).max(1) == 127).all()
+    assert formats.describe(path).quantized == 1
+    assert not [node for node in model.graph.node if node.op_type == "Gemm"]
+    assert path.stat().st_size < 0.4 * wide.stat().st_size
+    assert _sqnr(reader, wide) > 100
+    assert 15 < _sqnr(reader, path) < 60
+    mixed = Recipe("w8d", {"block.up": "fp32", "words": "fp32"})
+    formats.load("onnx").export(reader, mixed, target.load("raspberry-pi-5"), path)
+    assert set(formats.describe(path).kept_float) == {"model.block.up", "model.words"}
+
+
+@pytest.mark.parametrize("scheme", ["w8", "w8a8"])
+def test_other_schemes_of_integer_weights_have_the_embedding_in_int8(
+    scheme: str, reader: Source, tmp_path: Path
+) -> None:
+    path, model = _written(reader, tmp_path, "raspberry-pi-5", scheme)
+    codes, _ = _cast_tables(model)
+    assert codes.dtype == np.int8
+    assert _sqnr(reader, path) > 15
+
+
+def test_attention_and_gelu_are_in_the_forms_that_onnx_runtime_fuses(reader: Source, tmp_path: Path) -> None:
+    wide, model = _written(reader, tmp_path, "raspberry-pi-5", "fp32")
+    assert not [node for node in model.graph.node if node.op_type == "IsNaN"]
+    operators = formats.describe(wide.with_suffix(".ort")).operators
+    assert any(name.endswith("Gelu") for name in operators)
+    assert "com.microsoft.SkipLayerNormalization" not in operators

@@ -104,7 +104,7 @@ def _observe(calibration: Calibration, equalization: Equalization, scheme: Schem
         if equalization != "none":
             cross_layer_equalization.equalize(
                 graph,
-                _noise_sensitivity(calibration, graph),
+                noise_of(calibration, graph),
                 clamped=equalization == "clamped",
                 scheme=scheme,
             )
@@ -112,7 +112,7 @@ def _observe(calibration: Calibration, equalization: Equalization, scheme: Schem
         return Observed(graph, simulation.shared(graph, histograms))
 
 
-def _noise_sensitivity(calibration: Calibration, graph: GraphModule) -> NoiseSensitivity:
+def noise_of(calibration: Calibration, graph: GraphModule) -> NoiseSensitivity:
     """That of the graph before any equalization."""
     return calibration.once(
         "noise sensitivity",

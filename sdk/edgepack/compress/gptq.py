@@ -124,7 +124,8 @@ class GPTQ:
 
 
 def candidates(module: GraphModule, recipe: Recipe) -> list[str]:
-    """Module paths of the layers that `recipe` stores in dense palettes or static integers.
+    """Module paths of the layers that `recipe` stores in dense palettes, or in integers with a scale for each
+    output.
 
     Transposed convolutions are not among them.
     """
@@ -132,8 +133,7 @@ def candidates(module: GraphModule, recipe: Recipe) -> list[str]:
     def is_one(path: str, layer: Node) -> bool:
         scheme, weight = recipe.at(path), graphs.constant(module, graphs.weight_of(layer))
         in_palette = scheme.is_palette and not scheme.sparse and weight.numel() > FEW
-        in_integers = scheme.has_integer_channels and scheme.has_static_activations
-        return layer.target not in graphs.TRANSPOSED and (in_palette or in_integers)
+        return layer.target not in graphs.TRANSPOSED and (in_palette or scheme.has_integer_channels)
 
     return [path for path, layer in graphs.layers(module).items() if is_one(path, layer)]
 
@@ -220,11 +220,12 @@ class _Inputs:
 
     mean: Tensor
     second: Tensor
-    """[groups, inputs, inputs], or only its diagonal where the layer is too wide."""
+    """[groups, inputs, inputs]; only its diagonal where the layer is too wide or its inputs hardly vary."""
     order: Tensor
     """The order in which columns are rounded: the greatest second moment first."""
     upper: Tensor | None
-    """The upper Cholesky factor of the inverse of `second`, damped, in that order; None where too wide."""
+    """The upper Cholesky factor of the inverse of `second`, damped, in that order; None where `second` is a
+    diagonal."""
 
     def noise(self, error: Tensor) -> float:
         """Mean squared error at the outputs from an error of the weights [groups, outputs, inputs]."""
@@ -262,6 +263,7 @@ class _Moments(Interpreter):
         self._paths = {str(graphs.weight_of(node).target): path for path, node in layers.items()}
         self._sums: dict[str, list[Tensor]] = {}
         self._counts: dict[str, int] = {}
+        self._shifts: dict[str, Tensor] = {}
 
     def run_samples(self, samples: Samples) -> None:
         """Run the first `MOST` samples."""
@@ -276,8 +278,12 @@ class _Moments(Interpreter):
         return super().run_node(n)
 
     def _add(self, path: str, columns: Tensor) -> None:
-        """Add the inputs of one sample, [groups, inputs, places]."""
+        """Add the inputs of one sample, [groups, inputs, places], less the means of the first sample.
+
+        Second moments of values far from zero would leave nothing of their variance in 32-bit floats.
+        """
         wide = columns.shape[1] > _WIDEST
+        columns = columns - self._shifts.setdefault(path, columns.mean(2, keepdim=True))
         second = (columns**2).sum(2) if wide else columns @ columns.transpose(1, 2)
         sums = [columns.sum(2).double(), second.double()]
         self._sums[path] = [a.add_(b) for a, b in zip(self._sums[path], sums)] if path in self._sums else sums
@@ -291,17 +297,27 @@ class _Moments(Interpreter):
         sums = self._sums.pop(path, None)
         if sums is None or not all(bool(each.isfinite().all()) for each in sums):
             return None
-        mean, second = (each / self._counts[path] for each in sums)
+        shifted, second = (each / self._counts[path] for each in sums)
+        mean = shifted + self._shifts.pop(path)[..., 0].double()
         wide = second.dim() == 2
-        if about_mean:
-            second -= mean**2 if wide else mean[:, :, None] * mean[:, None]
+        second -= _outer(shifted, wide=wide)
+        if not about_mean:
+            second += _outer(mean, wide=wide)
         diagonal = second if wide else second.diagonal(dim1=1, dim2=2)
         order = diagonal.argsort(dim=1, descending=True, stable=True)
-        return _Inputs(mean, second, order, None if wide else _factor(second, order))
+        upper = None if wide else _factor(second, order)
+        return _Inputs(mean, second if upper is not None or wide else diagonal.clone(), order, upper)
 
 
-def _factor(second: Tensor, order: Tensor) -> Tensor:
+def _outer(means: Tensor, *, wide: bool) -> Tensor:
+    """Products of means [groups, inputs]: all pairs, or only the squares."""
+    return means**2 if wide else means[:, :, None] * means[:, None]
+
+
+def _factor(second: Tensor, order: Tensor) -> Tensor | None:
     """The upper Cholesky factor of the inverse of second moments, damped, with columns in an order.
+
+    None where the moments have none, since the inputs hardly vary: each weight is then rounded on its own.
 
     With J for the reversal of rows: J A J = L Lᵀ makes J L J upper, and its inverse is the factor of A⁻¹.
     """
@@ -310,7 +326,10 @@ def _factor(second: Tensor, order: Tensor) -> Tensor:
     damped = sorted_rows.gather(2, order[:, None].expand_as(second))
     diagonal = damped.diagonal(dim1=1, dim2=2)
     diagonal += _DAMPING * diagonal.mean(1, keepdim=True) + 1e-10
-    factor = torch.linalg.cholesky(damped.flip(1, 2)).flip(1, 2)
+    factor, failed = torch.linalg.cholesky_ex(damped.flip(1, 2))
+    if failed.any():
+        return None
+    factor = factor.flip(1, 2)
     identity = torch.eye(size, dtype=torch.float64)
     upper: Tensor = torch.linalg.solve_triangular(factor, identity, upper=True)
     return upper

@@ -60,13 +60,13 @@ def measure(graph: GraphModule, samples: Samples, inside: str = "none") -> Noise
         with torch.set_grad_enabled(number < count):
             outputs = backward.run(*rows)
             if number < count:
-                backward.accumulate(_signed_sum(outputs, inside, generator))
+                backward.accumulate(signed_sum(outputs, inside, generator))
     for energies in (found.tensors, found.weights):
         energies.update({name: energy / count for name, energy in energies.items()})
     return found
 
 
-def _signed_sum(outputs: tuple[Tensor, ...], inside: str, generator: torch.Generator) -> Tensor | None:
+def signed_sum(outputs: tuple[Tensor, ...], inside: str, generator: torch.Generator) -> Tensor | None:
     """The sum of all outputs, each with a random sign; None where none has a gradient."""
     first, *others = outputs
     parts = [
@@ -77,8 +77,17 @@ def _signed_sum(outputs: tuple[Tensor, ...], inside: str, generator: torch.Gener
     return torch.stack(parts).sum() if parts else None
 
 
-class _Backward(WithoutGuards):
+class Differentiable(WithoutGuards):
     """Runs a graph so that a backward pass can follow, with in-place operators on copies."""
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if str(target).rpartition(".")[0].endswith("_") and isinstance(args[0], Tensor):
+            args = (args[0].clone(), *args[1:])
+        return super().call_function(target, args, kwargs)
+
+
+class _Backward(Differentiable):
+    """Measures tensors, and keeps them and the weights for a backward pass."""
 
     def __init__(self, graph: GraphModule, wanted: set[str]) -> None:
         super().__init__(graph)
@@ -93,11 +102,6 @@ class _Backward(WithoutGuards):
     def run(self, *args: Any, **kwargs: Any) -> Any:
         self._weights, self._values = {}, {}
         return super().run(*args, **kwargs)
-
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if str(target).rpartition(".")[0].endswith("_") and isinstance(args[0], Tensor):
-            args = (args[0].clone(), *args[1:])
-        return super().call_function(target, args, kwargs)
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         value = super().get_attr(target, args, kwargs)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from torch.fx import GraphModule
 
-from edgepack.compress import bias_correction, cross_layer_equalization, scoring, simulation
+from edgepack.compress import bias_correction, cross_layer_equalization, scoring, simulation, smoothquant
 from edgepack.compress.calibration import (
     Calibration,
     Observed,
@@ -21,9 +21,10 @@ from edgepack.compress.calibration import (
 from edgepack.compress.counts import layer_costs
 from edgepack.compress.gptq import GPTQ
 from edgepack.compress.scoring import Score
+from edgepack.graph import layers as graphs
 from edgepack.graph import ranges
 from edgepack.graph.ranges import Range
-from edgepack.model.source import Source, reweighted
+from edgepack.model.source import Source, regraphed, reweighted
 from edgepack.recipe import RANGE_RULES, Equalization, Recipe
 from edgepack.scheme import INT8, Scheme, SchemeName
 from edgepack.silence import quiet
@@ -36,19 +37,21 @@ _CHEAP_BYTES, _CHEAP_WORK = 0.015, 0.15
 """Shares of the weights' bytes and of the multiply-adds that first layers in float may cost."""
 
 
-def prepare(calibration: Calibration, recipe: Recipe) -> Source:
+def prepare(calibration: Calibration, recipe: Recipe, *, rows: bool = False) -> Source:
     """The source with the corrections of `recipe` applied and its ranges set.
 
-    It is the calibration's own source where no layer of the recipe needs ranges or GPTQ.
+    It is the calibration's own source where no layer of the recipe needs ranges, GPTQ or SmoothQuant. `rows`:
+    the format quantizes activations at run time by a scale for each row, not one for a tensor.
     """
-    if static_scheme(recipe) is None and not recipe.gptq:
+    smoothed = _is_smoothed(calibration, recipe)
+    if static_scheme(recipe) is None and not recipe.gptq and not smoothed:
         return calibration.source
 
     def compute() -> Source:
         with calibration.timed("repairs"):
-            return _prepare(calibration, recipe)
+            return _prepare(calibration, recipe, rows=rows)
 
-    return calibration.once(("prepared", repr(recipe)), compute)
+    return calibration.once(("prepared", repr(recipe), rows and smoothed), compute)
 
 
 def static_scheme(recipe: Recipe) -> Scheme | None:
@@ -56,13 +59,36 @@ def static_scheme(recipe: Recipe) -> Scheme | None:
     return next((scheme for scheme in recipe.schemes if scheme.has_static_activations), None)
 
 
-def _prepare(calibration: Calibration, recipe: Recipe) -> Source:
+def _is_smoothed(calibration: Calibration, recipe: Recipe) -> bool:
+    """Whether SmoothQuant applies: to dynamic activations without static ones, in fixed dimensions."""
+    dynamic = any(scheme.has_dynamic_activations for scheme in recipe.schemes)
+    is_dynamic = dynamic and static_scheme(recipe) is None
+    return is_dynamic and recipe.equalize != "none" and not calibration.source.contract.free_dims
+
+
+def _smoothed(calibration: Calibration, recipe: Recipe, *, rows: bool) -> tuple[GraphModule, bool]:
+    """The float graph after SmoothQuant, and whether it changed."""
+    calibration.say(f"SmoothQuant, {recipe.scheme}")
+    module = float_graph(calibration.source)
+    schemes = {path: recipe.at(path) for path in graphs.layers(module)}
+    with quiet():
+        count = smoothquant.smooth(
+            module, calibration.samples, schemes, rows=rows, inside=calibration.source.inside
+        )
+    return module, count > 0
+
+
+def _prepare(calibration: Calibration, recipe: Recipe, *, rows: bool) -> Source:
     source = calibration.source
     if static_scheme(recipe) is None:
-        calibration.say(f"GPTQ, {recipe.scheme}")
-        module = float_graph(source)
-        gptq_of(calibration, "none").apply(recipe, module)
-        return reweighted(source, module)
+        module, changed = float_graph(source), False
+        if _is_smoothed(calibration, recipe):
+            module, changed = _smoothed(calibration, recipe, rows=rows)
+        if recipe.gptq:
+            calibration.say(f"GPTQ, {recipe.scheme}")
+            solver = GPTQ(module, calibration.samples) if changed else gptq_of(calibration, "none")
+            solver.apply(recipe, module)
+        return regraphed(source, module) if changed else reweighted(source, module)
     module, limits = quantize(calibration, recipe)
     if recipe.equalize == "none" and not recipe.gptq and not recipe.correct_bias:
         return replace(source, ranges=limits)

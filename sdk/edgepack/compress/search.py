@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgepack.compress import mixed_precision, ptq, sensitivity
 from edgepack.compress.calibration import Calibration
+from edgepack.compress.counts import layer_costs
 from edgepack.errors import ExportError
 from edgepack.recipe import Recipe, Step
 from edgepack.report import Artifact, Refusal, Tried
@@ -169,6 +170,8 @@ class Search:
                 yield step.recipe
             elif scheme.has_static_activations and self.calibration:
                 yield from self._static(self.calibration, step.scheme)
+            elif self.calibration and scheme.has_dynamic_activations and scheme.has_integer_channels:
+                yield Recipe(step.scheme, equalize="exact", gptq=True)
             elif self.calibration and _gains_by_gptq(scheme):
                 yield Recipe(step.scheme, gptq=True)
                 if scheme.has_few_values and not self._last_gained_nothing:
@@ -193,10 +196,10 @@ class Search:
     def _mixed(self, calibration: Calibration, base: Recipe) -> Iterator[Recipe]:
         """Recipes that leave more and more sensitive layers in float, where simulation gains by it."""
         reached = ptq.score(calibration, base).ranking_db
-        worst = [layer.path for layer in sensitivity.analyze(calibration, base.scheme)]
-        exported = 0
+        worst = [layer.path for layer in sensitivity.worst(calibration, base.scheme)]
+        count, exported = len(layer_costs(calibration.source)), 0
         for share in _SHARES:
-            kept = worst[: max(1, round(share * len(worst)))]
+            kept = worst[: max(1, round(share * count))]
             recipe = replace(base, layers={**base.layers, **dict.fromkeys(kept, self.base.recipe.scheme)})
             score_db = ptq.score(calibration, recipe).ranking_db
             if score_db >= reached + _GAIN_DB and exported < _MOST_MIXED:

@@ -42,6 +42,9 @@ class Row:
     scheme: SchemeName
     gaps: Mapping[OperatorKind, str] = field(default_factory=dict)
     """Kinds of operators that stay in float, each with the reason; the format carries all others."""
+    slower: Mapping[OperatorKind, str] = field(default_factory=dict)
+    """Kinds of operators that the runtime takes longer for than in float, each with the reason: a search
+    leaves the scheme out where they do most of a model's work."""
     min_values: int = 0
     """Weights of fewer values stay in float."""
     min_values_kinds: frozenset[OperatorKind] = frozenset(OPERATOR_KINDS)
@@ -73,6 +76,8 @@ class Capabilities:
     writer: str
     """What writes the files, as messages name it."""
     rows: tuple[Row, ...]
+    dynamic_rows: bool = False
+    """Activations that are quantized at run time have a scale for each row, not one for a tensor."""
     mixed: str = ""
     """Why the layers of a file must all have one scheme; empty where they may differ."""
     by_name: Mapping[SchemeName, Row] = field(init=False, repr=False, compare=False)

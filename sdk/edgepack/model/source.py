@@ -175,6 +175,16 @@ def reweighted(source: Source, module: torch.nn.Module) -> Source:
     )
 
 
+def regraphed(source: Source, module: torch.nn.Module) -> Source:
+    """`source` with another graph that computes the same: `module`, a changed copy of its graph's module.
+
+    The contract must have no free dimensions. Ranges by names of nodes no longer apply.
+    """
+    assert not source.contract.free_dims
+    exported = capture.captured(module, source.example)
+    return replace(source, exported=exported, free=exported, ranges={}, cache=DerivedCache())
+
+
 def recaptured(source: Source, module: torch.nn.Module) -> Source:
     """`source` with another float model of the same inputs and outputs; its reference stays.
 

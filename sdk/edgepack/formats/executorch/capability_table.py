@@ -6,9 +6,7 @@ from edgepack.formats.capability import OPERATOR_KINDS, Capabilities, Row, gaps
 from edgepack.formats.coreml.capability_table import MIN_VALUES
 
 _NO_WEIGHT_ONLY = "XNNPACK has no kernels of integer weights and float activations; {} quantizes those, too"
-_UNQUANTIZED = gaps(
-    "XNNPACK has no kernels for embeddings and recurrent layers in integers", "embedding", "recurrent"
-)
+_UNQUANTIZED = gaps("XNNPACK has no kernels for recurrent layers in integers", "recurrent")
 _NO_INT8 = (
     _UNQUANTIZED
     | gaps("there are no int8 convolutions in three dimensions", "conv3d")
@@ -35,6 +33,7 @@ XNNPACK = Capabilities(
         Row("w8", refusal=_NO_WEIGHT_ONLY.format("w8d")),
         Row("w4", refusal=_NO_WEIGHT_ONLY.format("w4d")),
     ),
+    dynamic_rows=True,
 )
 """XNNPACK's kernels, as ExecuTorch's partitioner (`partition/config`, 1.5.1) gives it operators."""
 CORE_ML = Capabilities(

@@ -17,30 +17,29 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.traceback import preserve_node_meta
 from torchao.quantization import quantize_
-from torchao.quantization.granularity import PerAxis, PerGroup
+from torchao.quantization.granularity import PerGroup
 from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.quant_api import Int8DynamicActivationIntxWeightConfig
-from torchao.quantization.quant_primitives import MappingType
+from torchao.quantization.quantize_.workflows.intx.intx_unpacked_to_int8_tensor import (
+    IntxUnpackedToInt8Tensor,
+    IntxUnpackedToInt8TensorActivationQuantization,
+)
 
 from edgepack.contract import Contract
 from edgepack.delegation import Delegation
 from edgepack.formats import contract_metadata, operator_kinds
 from edgepack.formats.activation_ranges import Ranges
-from edgepack.formats.executorch import capability_table, delegates
+from edgepack.formats.executorch import attention, capability_table, delegates, embeddings
 from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, float_reason
 from edgepack.graph import layers as graphs
+from edgepack.graph.quantization_grid import LEAST_STEP, greatest_weight_code
 from edgepack.graph.ranges import Range
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
-from edgepack.scheme import SchemeName
+from edgepack.scheme import SCHEMES, SchemeName
 
 _PACKINGS: dict[SchemeName, Int8DynamicActivationIntxWeightConfig] = {
-    "w8d": Int8DynamicActivationIntxWeightConfig(
-        weight_dtype=torch.int8,
-        weight_granularity=PerAxis(0),
-        weight_mapping_type=MappingType.SYMMETRIC_NO_CLIPPING_ERR,
-    ),
     "w4d": Int8DynamicActivationIntxWeightConfig(
         weight_dtype=torch.int4,  # type: ignore[attr-defined]  # not in torch's stubs
         weight_granularity=PerGroup(BLOCK),
@@ -55,13 +54,15 @@ def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, .
     """
     graph = source.exported.module()
     schemes = [recipe.at(path) for path, _ in operator_kinds.weighted(graph)]
+    has_attention = attention.decompose(graph)
     if all(scheme.is_float and not scheme.is_half for scheme in schemes):
-        return source.exported, ()
+        return (_exported(graph, source) if has_attention else source.exported), ()
     if all(scheme.is_half for scheme in schemes):
         return _exported(_Half(_halved(graph)), source), ()
     notes = operator_kinds.kept_float(graph, recipe, partial(_float_reason, graph))
     if any(scheme.has_int8_arithmetic for scheme in schemes):
         graph = _quantized(graph, source, recipe)
+    embeddings.quantize(graph, recipe)
     _pack(graph, recipe)
     return _exported(graph, source), notes
 
@@ -180,12 +181,16 @@ def _pack(graph: GraphModule, recipe: Recipe) -> None:
     modules: dict[Any, str] = {}  # by weight: a layer may be used twice
     for layer in list(graph.graph.nodes):
         scheme = recipe.of(graphs.scope(layer)) if graphs.is_layer(layer) else "fp32"
-        if scheme not in _PACKINGS or layer.target not in graphs.LINEAR or float_reason(graph, layer, scheme):
+        if (
+            not SCHEMES[scheme].has_dynamic_activations
+            or layer.target not in graphs.LINEAR
+            or float_reason(graph, layer, scheme)
+        ):
             continue
         if layer.args[1] not in modules:
             modules[layer.args[1]] = f"packed_{len(modules)}"
             module = _Rows(_linear(graph, layer), layer.meta["val"].dim())
-            quantize_(module, _PACKINGS[scheme])
+            _pack_linear(module.linear, scheme)
             graph.add_module(modules[layer.args[1]], module)
         with graph.graph.inserting_before(layer):
             packed = graph.graph.call_module(modules[layer.args[1]], (layer.args[0],))
@@ -193,6 +198,26 @@ def _pack(graph: GraphModule, recipe: Recipe) -> None:
         graph.graph.erase_node(layer)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _pack_linear(linear: torch.nn.Linear, scheme: SchemeName) -> None:
+    """Pack a layer's weight. In `w8d` its codes are -127 to 127 by the greatest weight of each output, the
+    grid of the simulation and of GPTQ; torchao's own choice goes to -128."""
+    if scheme != "w8d":
+        quantize_(linear, _PACKINGS[scheme])
+        return
+    weight = linear.weight.detach()
+    scale = weight.abs().amax(1, keepdim=True).clamp_min(LEAST_STEP) / greatest_weight_code(8)
+    packed = IntxUnpackedToInt8Tensor.from_hp(
+        weight,
+        (1, weight.shape[1]),
+        torch.int8,
+        activation_quantization=IntxUnpackedToInt8TensorActivationQuantization.INT8_ASYM_PER_TOKEN,
+        intx_choose_qparams_algorithm=None,
+        custom_scale=scale,
+        custom_zero_point=torch.zeros_like(scale, dtype=torch.int8),
+    )
+    linear.weight = torch.nn.Parameter(packed, requires_grad=False)
 
 
 def in_blocks(weight: torch.Tensor) -> torch.Tensor:

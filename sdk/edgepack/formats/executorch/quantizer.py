@@ -84,7 +84,7 @@ def float_reason(graph: GraphModule, layer: Node, scheme: SchemeName) -> str:
     if properties.granularity == "block":
         width = graphs.constant(graph, graphs.weight_of(layer)).shape[1]
         return "" if width % BLOCK == 0 else f"its width is no multiple of {BLOCK}"
-    if properties.has_dynamic_activations and layer.target not in graphs.LINEAR:
+    if properties.has_dynamic_activations and graphs.is_layer(layer) and layer.target not in graphs.LINEAR:
         read = layer.args[0]
         assert isinstance(read, Node)
         if read.op != "placeholder" and not _is_channels_last(read):

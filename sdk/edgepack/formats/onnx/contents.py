@@ -20,6 +20,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from edgepack.errors import BundleError
 from edgepack.formats.description import Description, Layer, Tensor
+from edgepack.formats.onnx.float_graph import TRANSPOSED
 from edgepack.formats.weighted_operators import Constant, Operator, quantized
 
 _PRECISIONS = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64"}
@@ -173,7 +174,7 @@ class _Graph:
         The weight comes first: where batch norm is folded, the scope is that of the batch norm.
         """
         weight = self.weight(node)
-        stored = self._chain(weight)[-1].removesuffix("_quantized") if weight else ""
+        stored = self._chain(weight)[-1].removesuffix("_quantized").removesuffix(TRANSPOSED) if weight else ""
         path = stored.removesuffix(".weight") if stored.endswith(".weight") else _scope(node)
         return path or node.name or next(iter(node.output), node.op_type)
 

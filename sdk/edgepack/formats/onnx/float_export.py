@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch.export import ExportedProgram
@@ -12,7 +13,7 @@ from torch.onnx.errors import OnnxExporterError
 
 from edgepack.contract import Contract
 from edgepack.formats import tracing
-from edgepack.formats.onnx import model_file
+from edgepack.formats.onnx import float_graph, model_file
 from edgepack.formats.unsupported_operators import refusal
 from edgepack.model.source import Source
 from edgepack.silence import quiet
@@ -44,14 +45,22 @@ def float_model(source: Source, opset: int, path: Path) -> onnx.ModelProto:
 def _put_weights(model: onnx.ModelProto, program: ExportedProgram) -> bool:
     """Put a program's weights into a model of the same graph; False where one has no place in it."""
     weights = {name: tensor.detach().numpy() for name, tensor in program.state_dict.items()}
-    found = {each.name: each for each in model.graph.initializer if each.name in weights}
-    if set(found) != set(weights):
+    found = [each for each in model.graph.initializer if _weight(each.name) in weights]
+    if {_weight(each.name) for each in found} != set(weights):
         return False
-    for name, initializer in found.items():
-        if tuple(initializer.dims) != weights[name].shape:
+    for initializer in found:
+        name = initializer.name
+        weight = weights[_weight(name)]
+        weight = weight.T if name.endswith(float_graph.TRANSPOSED) else weight
+        if tuple(initializer.dims) != weight.shape:
             return False
-        initializer.CopyFrom(onnx.numpy_helper.from_array(weights[name], name))
+        initializer.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(weight), name))
     return True
+
+
+def _weight(name: str) -> str:
+    """The name that a constant's weight has in torch."""
+    return name.removesuffix(float_graph.TRANSPOSED)
 
 
 def _write(source: Source, path: Path, opset: int) -> None:
@@ -75,6 +84,7 @@ def _write(source: Source, path: Path, opset: int) -> None:
         raise refusal("onnx", source.exported, cause) from cause
     written = onnx.load(path)
     _strip(written)
+    float_graph.rewrite(written, source.exported.state_dict)
     _name_dims(written, contract)
     model_file.save(written, path)
 

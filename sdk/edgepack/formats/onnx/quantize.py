@@ -27,7 +27,7 @@ from edgepack.arrays import Array, Sample
 from edgepack.errors import ExportError
 from edgepack.formats import operator_kinds
 from edgepack.formats.capability import OperatorKind
-from edgepack.formats.onnx import capability_table, model_file
+from edgepack.formats.onnx import capability_table, embeddings, model_file
 from edgepack.formats.onnx.options import Provider
 from edgepack.graph.layers import path_of
 from edgepack.model.source import Source
@@ -107,6 +107,7 @@ def _quantized(
         if any(scheme.has_static_activations for scheme in schemes.values()):
             model = _static(model, source, recipe, schemes, provider, Path(scratch))
         _weights_only(model, {name for name, scheme in schemes.items() if scheme.is_weight_only})
+        embeddings.quantize(model, recipe)
     return model
 
 
