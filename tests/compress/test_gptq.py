@@ -245,7 +245,8 @@ def test_inputs_that_hardly_vary_are_no_failure() -> None:
             self.layer = torch.nn.Linear(32, 8)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.layer(x)
+            given: torch.Tensor = self.layer(x)
+            return given
 
     torch.manual_seed(0)
     drawn = np.random.default_rng(0)

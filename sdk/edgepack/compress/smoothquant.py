@@ -6,6 +6,9 @@ all. Each channel of what a linear layer reads is divided by a scale, by which t
 multiplied: the float outputs stay. Where a layer normalization alone gives the channels, and only such layers
 read them, its weight takes the division; elsewhere one multiplication is added to the graph.
 
+Where single channels are still so great that they decide the step, they are taken out and multiplied in float
+(Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339).
+
 The paper takes the scales from the greatest activation and weight of a channel and one exponent. Here they
 minimize the predicted energy of the quantization noise at the outputs, beginning with the best exponent: for
 each rounding step d, d^2 / 12 times the squared gradients of the outputs (see `noise_sensitivity.py`).
@@ -35,7 +38,7 @@ _SAMPLES = 32
 _ROWS = 256
 """Rows, about, that each layer's noise is predicted for."""
 _EXPONENTS = (0.4, 0.55, 0.7, 0.85)
-_STEPS, _RATE = 50, 0.05
+_STEPS, _RATE = 30, 0.08
 _SHARPNESS = 20.0
 """Exponent of the norm that stands for a maximum during the search."""
 _GPTQ = 0.3
@@ -43,6 +46,9 @@ _GPTQ = 0.3
 _WORTH, _SHARE = 0.7, 0.01
 """Scales are used where they leave at most the first share of a layer's noise, and save at least the second
 share of the noise of all layers."""
+_OUTLIERS, _SPLIT, _MOST_NOISE = 8, 0.4, 0.04
+"""Channels that are taken out of one input; where at most the second share of the noise is left without them,
+and an input has more than the third share of all noise."""
 _LEAST = 1e-8
 
 
@@ -60,21 +66,28 @@ def smooth(
         return 0
     statistics = _measured(graph, groups, samples, inside, rows=rows)
     found = {
-        read: _Scales(statistics[read], _weights(graph, layers), schemes[graphs.scope(layers[0])])
+        read: _scales(statistics[read], _weights(graph, layers), schemes[graphs.scope(layers[0])])
         for read, layers in groups.items()
         if read in statistics
     }
     with torch.enable_grad():
         for each in found.values():
             each.search()
+        most = _MOST_NOISE * sum(each.after for each in found.values())
+        for each in found.values():
+            if each.after > most:
+                each.split()
     total = sum(each.before for each in found.values())
     used = {
-        read: each.scales
+        read: each
         for read, each in found.items()
         if each.after <= _WORTH * each.before and each.before - each.after >= _SHARE * total
     }
-    for number, (read, scales) in enumerate(used.items()):
-        _apply(graph, read, groups[read], scales, f"smoothing_{number}")
+    for number, (read, each) in enumerate(used.items()):
+        name = f"{graphs.ADDED}_{number}"
+        if len(each.outliers):
+            _multiply_apart(graph, read, groups[read], each.outliers, name)
+        _apply(graph, read, groups[read], each.scales, name)
     graph.recompile()
     return len(used)
 
@@ -187,25 +200,48 @@ class _Run(Differentiable):
         return value
 
 
+def _scales(statistics: _Statistics, weights: Tensor, scheme: Scheme) -> _Scales:
+    assert statistics.by_weight is not None
+    measured = [torch.cat(each) for each in (statistics.high, statistics.low, statistics.energies)]
+    return _Scales(*measured, statistics.by_weight, weights.abs(), scheme)
+
+
 class _Scales:
     """The scales of one input, and the noise that it predicts without and with them."""
 
-    def __init__(self, statistics: _Statistics, weights: Tensor, scheme: Scheme) -> None:
-        self._high, self._low = torch.cat(statistics.high), torch.cat(statistics.low)
-        self._energies = torch.cat(statistics.energies)
-        assert statistics.by_weight is not None
-        self._by_weight, self._weights = statistics.by_weight, weights.abs()
+    def __init__(
+        self, high: Tensor, low: Tensor, energies: Tensor, by_weight: Tensor, weights: Tensor, scheme: Scheme
+    ) -> None:
+        self._high, self._low, self._energies = high, low, energies
+        self._by_weight, self._weights, self._scheme = by_weight, weights, scheme
         self._steps = greatest_code(scheme.activation_bits)
         self._last = greatest_weight_code(scheme.weight_bits)
+        self._greatest = torch.maximum(high.amax(0), -low.amin(0)).clamp_min(_LEAST)
         self.scales = torch.ones(weights.shape[1])
+        self.outliers = torch.zeros(0, dtype=torch.long)
+        """Channels that are multiplied in float; their scales are infinite."""
         self.before = self.after = float(self._noise(self.scales, _amax))
+
+    def split(self) -> None:
+        """Take the greatest channels out, if that leaves little of the noise."""
+        order = self._greatest.argsort(descending=True, stable=True)
+        kept = order[_OUTLIERS:].sort().values
+        if len(kept) < _OUTLIERS:
+            return
+        columns = [
+            each[:, kept] for each in (self._high, self._low, self._energies, self._by_weight, self._weights)
+        ]
+        rest = _Scales(*columns, self._scheme)
+        rest.search()
+        if rest.after <= _SPLIT * self.after:
+            self.outliers, self.after = order[:_OUTLIERS].sort().values, rest.after
+            self.scales = torch.full_like(self.scales, torch.inf).index_copy(0, kept, rest.scales)
 
     def search(self) -> None:
         """Set `scales` to those with the least noise, and `after` to that noise."""
-        activations = torch.maximum(self._high.amax(0), -self._low.amin(0)).clamp_min(_LEAST)
         weights = self._weights.amax(0).clamp_min(_LEAST)
         for exponent in _EXPONENTS:
-            self._take(activations**exponent / weights ** (1 - exponent))
+            self._take(self._greatest**exponent / weights ** (1 - exponent))
         logs = self.scales.log().requires_grad_()
         optimizer = torch.optim.Adam([logs], lr=_RATE)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
@@ -244,11 +280,34 @@ def _norm(values: Tensor) -> Tensor:
     return (values / most).clamp_min(_LEAST).pow(_SHARPNESS).sum(1).pow(1 / _SHARPNESS) * most[:, 0]
 
 
+def _multiply_apart(graph: GraphModule, read: Node, layers: list[Node], outliers: Tensor, name: str) -> None:
+    """Add to the layers' outputs what their weights make of some channels, in float."""
+    graph.register_buffer(f"{name}_channels", outliers)
+    with graph.graph.inserting_after(read):
+        indices = graph.graph.get_attr(f"{name}_channels")
+    with graph.graph.inserting_after(indices):
+        taken = graph.graph.call_function(ATEN.index_select.default, (read, -1, indices))
+    for number, layer in enumerate(layers):
+        weight = graphs.constant(graph, graphs.weight_of(layer)).detach()
+        graph.register_buffer(f"{name}_weight_{number}", weight[:, outliers].T.contiguous())
+        with graph.graph.inserting_after(layer):
+            factor = graph.graph.get_attr(f"{name}_weight_{number}")
+        with graph.graph.inserting_after(factor):
+            product = graph.graph.call_function(ATEN.matmul.default, (taken, factor))
+        with graph.graph.inserting_after(product):
+            total = graph.graph.call_function(ATEN.add.Tensor, (layer, product))
+        layer.replace_all_uses_with(total, delete_user_cb=lambda user, total=total: user is not total)
+
+
 def _apply(graph: GraphModule, read: Node, layers: list[Node], scales: Tensor, name: str) -> None:
-    """Divide the channels of `read` by scales, and multiply the weights of its layers by them."""
+    """Divide the channels of `read` by scales, and multiply the weights of its layers by them.
+
+    A channel whose scale is infinite, and its weights, become zero.
+    """
+    factors = torch.where(scales.isinf(), 0, scales)
     for layer in layers:
         weight = graphs.weight_of(layer)
-        graphs.set_constant(graph, str(weight.target), graphs.constant(graph, weight).detach() * scales)
+        graphs.set_constant(graph, str(weight.target), graphs.constant(graph, weight).detach() * factors)
     if norm := _only_normalized(read, layers):
         for place in norm.args[2:4]:
             if isinstance(place, Node):

@@ -80,6 +80,8 @@ RESHAPES = frozenset(
 """Operators of `PASSES` whose values get ranges of their own, too."""
 QUANTIZABLE = WEIGHTED | COMPUTES | CLAMPS | ACTIVATIONS | RESHAPES
 """Operators whose values some recipe quantizes."""
+ADDED = "smoothing"
+"""Beginning of the names of constants that corrections add to a graph; no layer of the model owns them."""
 _PARAMETER_OF_CELL = re.compile(r"(?:weight|bias)_((?:ih|hh)\w*)")
 """A parameter of a recurrent layer, by the names that torch gives."""
 

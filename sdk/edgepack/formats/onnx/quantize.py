@@ -29,7 +29,7 @@ from edgepack.formats import operator_kinds
 from edgepack.formats.capability import OperatorKind
 from edgepack.formats.onnx import capability_table, embeddings, model_file
 from edgepack.formats.onnx.options import Provider
-from edgepack.graph.layers import path_of
+from edgepack.graph.layers import ADDED, path_of
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.scheme import SCHEMES, Scheme, SchemeName
@@ -170,7 +170,8 @@ def _schemes(model: onnx.ModelProto, recipe: Recipe) -> dict[str, Scheme]:
     table = capability_table.CPU
     schemes: dict[str, Scheme] = {}
     for node in model.graph.node:
-        if node.op_type in _WEIGHTED and node.input[1] in constants:
+        is_added = len(node.input) > 1 and node.input[1].startswith(ADDED)
+        if node.op_type in _WEIGHTED and node.input[1] in constants and not is_added:
             scheme = recipe.at(path_of(node.input[1]))
             values = math.prod(constants[node.input[1]].dims)
             is_float = table.float_reason(scheme.name, _kind(node), values)
