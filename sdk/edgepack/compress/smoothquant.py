@@ -202,22 +202,35 @@ class _Run(Differentiable):
 
 def _scales(statistics: _Statistics, weights: Tensor, scheme: Scheme) -> _Scales:
     assert statistics.by_weight is not None
-    measured = [torch.cat(each) for each in (statistics.high, statistics.low, statistics.energies)]
-    return _Scales(*measured, statistics.by_weight, weights.abs(), scheme)
+    high, low, energies = (torch.cat(each) for each in (statistics.high, statistics.low, statistics.energies))
+    return _Scales(_Measured(high, low, energies, statistics.by_weight, weights.abs()), scheme)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What `_Statistics` has, joined, with absolute weights [outputs, inputs]."""
+
+    high: Tensor
+    low: Tensor
+    energies: Tensor
+    by_weight: Tensor
+    weights: Tensor
+
+    def of(self, kept: Tensor) -> _Measured:
+        """The same for some of the inputs."""
+        high, low, energies = self.high[:, kept], self.low[:, kept], self.energies[:, kept]
+        return _Measured(high, low, energies, self.by_weight[:, kept], self.weights[:, kept])
 
 
 class _Scales:
     """The scales of one input, and the noise that it predicts without and with them."""
 
-    def __init__(
-        self, high: Tensor, low: Tensor, energies: Tensor, by_weight: Tensor, weights: Tensor, scheme: Scheme
-    ) -> None:
-        self._high, self._low, self._energies = high, low, energies
-        self._by_weight, self._weights, self._scheme = by_weight, weights, scheme
+    def __init__(self, measured: _Measured, scheme: Scheme) -> None:
+        self._measured, self._scheme = measured, scheme
         self._steps = greatest_code(scheme.activation_bits)
         self._last = greatest_weight_code(scheme.weight_bits)
-        self._greatest = torch.maximum(high.amax(0), -low.amin(0)).clamp_min(_LEAST)
-        self.scales = torch.ones(weights.shape[1])
+        self._greatest = torch.maximum(measured.high.amax(0), -measured.low.amin(0)).clamp_min(_LEAST)
+        self.scales = torch.ones(measured.weights.shape[1])
         self.outliers = torch.zeros(0, dtype=torch.long)
         """Channels that are multiplied in float; their scales are infinite."""
         self.before = self.after = float(self._noise(self.scales, _amax))
@@ -228,10 +241,7 @@ class _Scales:
         kept = order[_OUTLIERS:].sort().values
         if len(kept) < _OUTLIERS:
             return
-        columns = [
-            each[:, kept] for each in (self._high, self._low, self._energies, self._by_weight, self._weights)
-        ]
-        rest = _Scales(*columns, self._scheme)
+        rest = _Scales(self._measured.of(kept), self._scheme)
         rest.search()
         if rest.after <= _SPLIT * self.after:
             self.outliers, self.after = order[:_OUTLIERS].sort().values, rest.after
@@ -239,7 +249,7 @@ class _Scales:
 
     def search(self) -> None:
         """Set `scales` to those with the least noise, and `after` to that noise."""
-        weights = self._weights.amax(0).clamp_min(_LEAST)
+        weights = self._measured.weights.amax(0).clamp_min(_LEAST)
         for exponent in _EXPONENTS:
             self._take(self._greatest**exponent / weights ** (1 - exponent))
         logs = self.scales.log().requires_grad_()
@@ -263,10 +273,11 @@ class _Scales:
 
     def _noise(self, scales: Tensor, greatest: Callable[[Tensor], Tensor]) -> Tensor:
         """Predicted energy of the rounding errors of activations and weights at the outputs."""
-        span = greatest((self._high / scales).clamp_min(0)) + greatest((-self._low / scales).clamp_min(0))
-        activations = ((span / self._steps) ** 2 * (self._energies @ scales.square())).sum()
-        steps = _amax(self._weights * scales) / self._last
-        weights = (steps**2 * (self._by_weight @ scales.square().reciprocal())).sum()
+        seen = self._measured
+        span = greatest((seen.high / scales).clamp_min(0)) + greatest((-seen.low / scales).clamp_min(0))
+        activations = ((span / self._steps) ** 2 * (seen.energies @ scales.square())).sum()
+        steps = _amax(seen.weights * scales) / self._last
+        weights = (steps**2 * (seen.by_weight @ scales.square().reciprocal())).sum()
         return (activations + _GPTQ * weights) / 12
 
 
@@ -296,7 +307,8 @@ def _multiply_apart(graph: GraphModule, read: Node, layers: list[Node], outliers
             product = graph.graph.call_function(ATEN.matmul.default, (taken, factor))
         with graph.graph.inserting_after(product):
             total = graph.graph.call_function(ATEN.add.Tensor, (layer, product))
-        layer.replace_all_uses_with(total, delete_user_cb=lambda user, total=total: user is not total)
+        for user in [each for each in layer.users if each is not total]:
+            user.replace_input_with(layer, total)
 
 
 def _apply(graph: GraphModule, read: Node, layers: list[Node], scales: Tensor, name: str) -> None:
