@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from torch.fx import GraphModule
 
 from edgepack import bundle, formats
 from edgepack.compress import pruning_search, ptq, qat
@@ -21,7 +23,7 @@ from edgepack.evaluate.evaluation import TIME_LIMIT, Evaluator, HostRuns
 from edgepack.evaluate.host import MEGABYTE
 from edgepack.evaluate.model_file import ModelFile, Reference
 from edgepack.forecast import Forecast
-from edgepack.formats import Exported
+from edgepack.formats import Exported, operator_kinds
 from edgepack.formats.stored_scheme import float_reason
 from edgepack.model import source as sources
 from edgepack.model.source import Source
@@ -39,6 +41,8 @@ class Export:
 
     exported: Exported
     seconds: float
+    float_layers: Mapping[str, str] = field(default_factory=dict)
+    """Layers that stay in float in files that are not, by module path, each with the reason."""
     float_reason: str = ""
     """Why the files are float although the recipe is not; empty where they are not."""
 
@@ -252,7 +256,17 @@ class Candidates:
         except BundleError as cause:
             raise ExportError(f"{self.format} wrote a file that cannot be read: {cause}") from cause
         reason = float_reason(description, recipe, module.capabilities(self.wanted.target))
-        return Export(replace(exported, notes=(*exported.notes, *notes)), seconds, reason)
+        layers = {} if recipe.is_float or reason else self._float_layers(ready, recipe)
+        return Export(replace(exported, notes=(*exported.notes, *notes)), seconds, layers, reason)
+
+    def _float_layers(self, ready: Source, recipe: Recipe) -> dict[str, str]:
+        """The layers that a file keeps in float, by module path, each with the reason."""
+        module, target = formats.load(self.format), self.wanted.target
+        graph = ready.exported.module()
+        assert isinstance(graph, GraphModule)
+        return operator_kinds.float_layers(
+            graph, recipe, lambda layer, scheme: module.float_reason(graph, layer, scheme, target)
+        )
 
     def _float(self, recipe: Recipe, export: Export) -> Candidate:
         """The float files in the place of an export in which no weight is quantized, with the reason.
@@ -299,6 +313,7 @@ class Candidates:
             kept_float=() if recipe.is_float else description.kept_float,
             notes=(*exported.notes, *evaluation.notes),
             recipe=recipe,
+            float_layers=export.float_layers,
             activation=exported.activation,
             delegation=evaluation.delegation,
         )

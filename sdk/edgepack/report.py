@@ -183,6 +183,8 @@ class Artifact:
     """Operators with weights that a quantized artifact keeps in float."""
     notes: tuple[str, ...]
     recipe: Recipe
+    float_layers: Mapping[str, str] = field(default_factory=dict)
+    """Layers of the model that a quantized artifact keeps in float, by module path, each with the reason."""
     activation: str = "none"
     """The activation that the file applies to its first output, so that the app must not."""
     delegation: Delegation | None = None

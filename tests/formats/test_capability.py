@@ -129,3 +129,15 @@ def test_a_recipe_is_refused_with_the_layer_that_decides() -> None:
     alike = dataclasses.replace(table, mixed="layers are alike")
     assert alike.recipe_refusal(Recipe("w8", {"a": "w8"})) == ""
     assert alike.recipe_refusal(Recipe("w8", {"a": "fp32"})) == "layer a in fp32: layers are alike"
+
+
+def test_each_layer_in_float_has_its_reason(graph: GraphModule) -> None:
+    table = formats.load("onnx").capabilities()
+    found = operator_kinds.float_layers(
+        graph,
+        Recipe("w8a8", {"head": "fp32"}),
+        lambda node, scheme: operator_kinds.float_reason(table, graph, node, scheme),
+    )
+    assert set(found) == {"memory", "grouped", "head"}
+    assert found["memory"] == "w8a8: ONNX files keep recurrent layers in float"
+    assert found["head"].startswith("the recipe has it in fp32")

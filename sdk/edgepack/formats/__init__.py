@@ -37,6 +37,8 @@ from edgepack.scheme import SchemeName
 from edgepack.target import Target
 
 if TYPE_CHECKING:
+    from torch.fx import GraphModule, Node
+
     from edgepack.graph.weight_storage import WeightStorage
     from edgepack.model.source import Source
 
@@ -160,6 +162,14 @@ class LoadedFormat:
         """
         zeros = f"a {self.suffix} stores zeros like any other weight, and its kernels multiply by them"
         return self._call("no_gain", "" if kind == "channels" else zeros, kind, target)
+
+    def float_reason(self, graph: GraphModule, layer: Node, scheme: SchemeName, target: Target) -> str:
+        """Why an operator of a captured graph stays in float in files for a target, although its scheme is
+        `scheme`; empty where it does not. By default the table of capabilities says so."""
+        from edgepack.formats import operator_kinds
+
+        by_table = operator_kinds.float_reason(self.capabilities(target), graph, layer, scheme)
+        return self._call("float_reason", by_table, graph, layer, scheme, target)
 
     def weight_storage(self) -> WeightStorage:
         """How files store weights, for quantization-aware training; by default every layer takes its

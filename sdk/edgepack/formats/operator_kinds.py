@@ -72,6 +72,23 @@ def weighted(graph: GraphModule) -> Iterator[tuple[str, Node]]:
                 yield path, node
 
 
+def float_layers(
+    graph: GraphModule, recipe: Recipe, reason: Callable[[Node, SchemeName], str]
+) -> dict[str, str]:
+    """Why operators stay in float in a file that is not float, by module path.
+
+    `reason` says why one does in a scheme, though the scheme is not float; empty where it does not.
+    """
+    found: dict[str, str] = {}
+    for path, node in weighted(graph):
+        scheme = recipe.at(path)
+        if scheme.is_float:
+            found[path] = f"the recipe has it in {scheme.name}, as a sensitive layer or by hand"
+        elif why := reason(node, scheme.name):
+            found[path] = f"{scheme.name}: {why}"
+    return found
+
+
 def kept_float(
     graph: GraphModule, recipe: Recipe, reason: Callable[[Node, SchemeName], str]
 ) -> tuple[str, ...]:

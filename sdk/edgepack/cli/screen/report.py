@@ -119,6 +119,8 @@ def _attention(page: Page, report: Report) -> None:
             page.item("not written", _reason(refusal), WARN)
     for text in _in_float(report):
         page.item("in float", text, WARN)
+    for text in _float_layers(report):
+        page.item("in float", text)
     for text in _without_gain(report):
         page.item("no gain", text, WARN)
     for reason, names in _grouped((each.why, each.what) for each in report.skipped):
@@ -155,6 +157,19 @@ def _in_float(report: Report) -> list[str]:
         if smaller and SCHEMES[shipped.scheme].is_float:
             found.append(f"{shipped.format} in {shipped.scheme}: {smaller[-1].outcome}")
     return found[::-1]
+
+
+def _float_layers(report: Report) -> list[str]:
+    """How many layers quantized files keep in float, in one line; `--verbose` has the reasons."""
+    counts = {
+        f"{each.format} {each.scheme}": len(each.float_layers)
+        for each in report.artifacts
+        if each.float_layers
+    }
+    if not counts:
+        return []
+    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return [f"single layers of {told}; --verbose and report.json say why"]
 
 
 def _is_float(artifact: Artifact) -> bool:

@@ -34,6 +34,8 @@ def show(page: Page, report: Report) -> None:
             delegation.show(page, file_name(artifact), artifact.delegation)
     for text in _kept_float(report):
         page.item("float layers", text)
+    for text in _float_layers(report):
+        page.item("in float", text)
     for text in dict.fromkeys(f"{each.format}: {note}" for each in report.artifacts for note in each.notes):
         page.item("note", text, NOTE)
 
@@ -136,6 +138,17 @@ def _devices(artifact: Artifact) -> list[str]:
 def _agreement(check: Check, whose: str) -> str:
     figure = " ".join(filter(None, (f"{check.figure:.6g} {check.unit}", whose)))
     return f"{figure}, {check.reason}" if check.reason else figure
+
+
+def _float_layers(report: Report) -> list[str]:
+    """The layers of the model that stay in float, by reason, once for the files of one format and scheme."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for artifact in report.artifacts:
+        for path, why in artifact.float_layers.items():
+            layers = found.setdefault((artifact.format, artifact.scheme, why), [])
+            if path not in layers:
+                layers.append(path)
+    return [f"{name} {scheme}: {', '.join(layers)} ({why})" for (name, scheme, why), layers in found.items()]
 
 
 def _kept_float(report: Report) -> list[str]:

@@ -126,6 +126,18 @@ def weight_storage() -> WeightStorage:
     return WeightStorage(keeps_float, program.in_blocks)
 
 
+def float_reason(graph: GraphModule, layer: Node, scheme: SchemeName, target: Target) -> str:
+    """XNNPACK's reason depends on the shapes and neighbours of a layer, too."""
+    from edgepack.formats import operator_kinds
+
+    if _is_core_ml(target):
+        return operator_kinds.float_reason(capabilities(target), graph, layer, scheme)
+    with quiet():
+        from edgepack.formats.executorch import quantizer
+
+    return quantizer.float_reason(graph, layer, scheme)
+
+
 def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
     """Quantize where the recipe says so, lower to the target's delegate, and write the program."""
     from edgepack.formats.unsupported_operators import refusal
