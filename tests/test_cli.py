@@ -114,7 +114,7 @@ def test_a_plan_as_json_and_in_words(here: Path, command: Command) -> None:
     assert (ended.code, ended.err) == (0, "")
     (wanted,) = json.loads(ended.out)["targets"]
     assert wanted["target"]["name"] == "raspberry-pi-5"
-    assert [step["scheme"] for step in wanted["steps"]] == ["fp32", "fp32"]
+    assert [step["scheme"] for step in wanted["steps"]] == ["w8d", "w8", "fp32", "w8d", "fp32"]
     told = command("plan", *MODEL).out
     assert "onnx w8a8: no --calib" in told
     assert "dist/raspberry-pi-5" in told

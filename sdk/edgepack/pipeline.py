@@ -130,6 +130,8 @@ class _Searched:
     chosen: list[Candidate] = field(default_factory=list)
     tried: list[Tried] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    omitted: list[Omission] = field(default_factory=list)
+    """Schemes that are not worth a trial."""
     pruned_source: PrunedSource | None = None
 
 
@@ -176,6 +178,7 @@ def _search_format(
     """
     pruned = _pruned(name, plan, wanted, state)
     search = _search(name, plan, wanted, state, evaluator, pruned)
+    searched.omitted += _left_out(name, plan, wanted, state)
     try:
         searched.chosen.append(search.run())
     finally:
@@ -200,11 +203,11 @@ def _search(
     wide = candidates.wide_recipe(name, wanted)
     base, refusals = _base(name, wanted, whole, wide)
     minutes = wanted.goal.search_budget
-    forced = bool(wanted.goal.forced or plan.recipe_file)
-    steps = tuple(step for step in wanted.steps if step.format == name)
+    forced = _is_forced(plan, wanted)
+    steps = _steps(name, wanted)
     if not forced:
         table = formats.load(name).capabilities(wanted.target)
-        steps = scheme_order.ordered(steps, table, scheme_order.work_by_kind(smaller))
+        steps = scheme_order.ordered(steps, table, scheme_order.work_by_kind(state.source))
     return Search(
         steps=steps,
         base=base,
@@ -216,6 +219,24 @@ def _search(
         wider=wide,
         refusals=refusals,
     )
+
+
+def _is_forced(plan: Plan, wanted: TargetPlan) -> bool:
+    """Whether a scheme or a recipe is given by hand."""
+    return bool(wanted.goal.forced or plan.recipe_file)
+
+
+def _steps(name: str, wanted: TargetPlan) -> tuple[recipe.Step, ...]:
+    """The steps of one format, in the target's order."""
+    return tuple(step for step in wanted.steps if step.format == name)
+
+
+def _left_out(name: str, plan: Plan, wanted: TargetPlan, state: BuildState) -> tuple[Omission, ...]:
+    """The schemes of one format that the search leaves out, with the reason."""
+    if _is_forced(plan, wanted):
+        return ()
+    table = formats.load(name).capabilities(wanted.target)
+    return scheme_order.left_out(_steps(name, wanted), table, scheme_order.work_by_kind(state.source))
 
 
 def _base(
@@ -260,7 +281,7 @@ def _bundled(plan: Plan, wanted: TargetPlan, state: BuildState, searched: _Searc
         evaluated_on=final.evaluation.origin,
         calibrated_on=final.calib.origin if final.calib else "",
         artifacts=artifacts,
-        skipped=(*wanted.omitted, *without_app),
+        skipped=(*wanted.omitted, *searched.omitted, *without_app),
         notes=(*wanted.notes, *final.notes, *(pruned_source.notes if pruned_source else ())),
         folder=str(wanted.folder),
         tried=tuple(searched.tried),

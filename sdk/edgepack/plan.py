@@ -377,7 +377,7 @@ def _ladder(format_name: str, wish: _Wish, device: Target, settled: CompressionO
     schemes = (settled.forced,) if settled.forced else _wanted(format_name, device, settled)
     problems = {scheme: _obstacle(format_name, Recipe(scheme), device, wish.calibrated) for scheme in schemes}
     able = [scheme for scheme in schemes if not problems[scheme]]
-    falls_back = f"; falls back to {able[0]}" if able else ""
+    falls_back = f"; falls back to {' or '.join(able)}" if able else ""
     return _Ladder(
         tuple(Step(format_name, scheme, SCHEMES[scheme].about) for scheme in able),
         tuple(

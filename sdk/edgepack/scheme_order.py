@@ -8,7 +8,7 @@ runtime takes longer for in a scheme than in float, the scheme is not tried.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch.fx import GraphModule
 
@@ -18,6 +18,7 @@ from edgepack.formats.capability import Capabilities, OperatorKind
 from edgepack.graph import layers as graphs
 from edgepack.model.source import Source
 from edgepack.recipe import Step
+from edgepack.report import Omission
 from edgepack.scheme import SCHEMES
 
 _MOST = 0.5
@@ -40,14 +41,30 @@ def ordered(
     steps: Sequence[Step], capabilities: Capabilities, work: Mapping[OperatorKind, int]
 ) -> tuple[Step, ...]:
     """The steps of a format that are worth a trial, in the order in which they are tried."""
-    total = sum(work.values())
-    if not total:
-        return tuple(steps)
-
-    def share(*kinds: OperatorKind) -> float:
-        return sum(work.get(kind, 0) for kind in kinds) / total
-
-    kept = [step for step in steps if share(*capabilities.by_name[step.scheme].slower) < _MOST]
-    if share("linear") < _MOST:
+    kept = [step for step in steps if not _slower(step, capabilities, work)]
+    if _share(work, ["linear"]) < _MOST:
         return tuple(kept)
     return tuple(sorted(kept, key=lambda step: not SCHEMES[step.scheme].has_dynamic_activations))
+
+
+def left_out(
+    steps: Sequence[Step], capabilities: Capabilities, work: Mapping[OperatorKind, int]
+) -> tuple[Omission, ...]:
+    """The steps that are not worth a trial, with the reason."""
+    reasons = {step: _slower(step, capabilities, work) for step in steps}
+    return tuple(Omission(f"{step.format} {step.scheme}", why) for step, why in reasons.items() if why)
+
+
+def _slower(step: Step, capabilities: Capabilities, work: Mapping[OperatorKind, int]) -> str:
+    """Why the runtime takes longer for a model in a step's scheme than in float; empty where it does not."""
+    slower = capabilities.by_name[step.scheme].slower
+    share = _share(work, slower)
+    if not share or share < _MOST:
+        return ""
+    reason = next(why for kind, why in slower.items() if work.get(kind, 0))
+    return f"{reason}, and they do {100 * share:.0f} % of the multiply-adds"
+
+
+def _share(work: Mapping[OperatorKind, int], kinds: Iterable[OperatorKind]) -> float:
+    """The share, 0..1, of the multiply-adds that some kinds of operators do."""
+    return sum(work.get(kind, 0) for kind in kinds) / max(1, sum(work.values()))
