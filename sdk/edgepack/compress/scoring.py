@@ -14,9 +14,10 @@ import torch
 from torch.fx import GraphModule
 
 from edgepack import metrics
-from edgepack.arrays import Array, Sample
+from edgepack.arrays import Sample
 from edgepack.compress.calibration import Calibration
 from edgepack.compress.simulation import Simulation
+from edgepack.contract.outputs.ranking import Pair, ranked
 from edgepack.graph.ranges import Range
 from edgepack.model.inference import tensors
 from edgepack.recipe import Recipe
@@ -27,7 +28,6 @@ _STANDARD_ERRORS = 2.0
 """A mean gain counts as certain from this many standard errors above zero."""
 _MOST_DB = 200.0
 """SQNR of one sample is limited to this in both directions, so that its mean over samples is finite."""
-_TOP_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Score:
     sqnr_db: float
     """Of all outputs."""
     ranking_db: float
-    """SQNR of the differences between the five greatest scores of each sample, which decide the class;
-    of all outputs where the model has no classes."""
+    """SQNR of the values that decide by the kinds of output: for classes, the differences between the five
+    greatest scores of each sample."""
     agreement: float
     """Percent of samples with the same top class; 0 where the model has no classes."""
     samples_db: tuple[float, ...]
@@ -68,7 +68,10 @@ def score_model(calibration: Calibration, model: Callable[..., object], samples:
     reference = calibration.once("reference", lambda: _reference(calibration, rows))
     with torch.no_grad():
         outputs = tuple(_outputs(model, row, activation) for row in rows[:samples])
-    return _compare(outputs, reference[:samples], calibration.source.contract.classes is not None)
+    declared = calibration.source.contract.outputs
+    pairs = calibration.once("ranked", lambda: ranked(declared, calibration.source.judged, reference))
+    decisive = [pairs(*row) for row in zip(outputs, reference)]
+    return _score(outputs, reference[:samples], decisive, declared[0].kind == "classification")
 
 
 def _reference(calibration: Calibration, rows: tuple[Sample, ...]) -> tuple[Sample, ...]:
@@ -85,20 +88,15 @@ def _outputs(model: Callable[..., object], row: Sample, activation: str) -> Samp
     return (metrics.deactivate(first, activation), *others)
 
 
-def _compare(outputs: tuple[Sample, ...], reference: tuple[Sample, ...], has_classes: bool) -> Score:
-    pairs = [list(zip(ours, theirs)) for ours, theirs in zip(outputs, reference)]
-    decisive = [[_top_differences(*sample[0])] for sample in pairs] if has_classes else pairs
+def _score(
+    outputs: tuple[Sample, ...], reference: tuple[Sample, ...], decisive: list[list[Pair]], has_classes: bool
+) -> Score:
     same = metrics.agreement(metrics.top1(outputs), metrics.top1(reference)) if has_classes else 0.0
     return Score(
-        sqnr_db=metrics.sqnr_db(pair for sample in pairs for pair in sample),
+        sqnr_db=metrics.sqnr_db(
+            pair for ours, theirs in zip(outputs, reference) for pair in zip(ours, theirs)
+        ),
         ranking_db=metrics.sqnr_db(pair for sample in decisive for pair in sample),
         agreement=same,
         samples_db=tuple(float(np.clip(metrics.sqnr_db(each), -_MOST_DB, _MOST_DB)) for each in decisive),
     )
-
-
-def _top_differences(ours: Array, theirs: Array) -> tuple[Array, Array]:
-    """Scores of the classes that the float model ranks first, less their mean."""
-    top = np.argsort(theirs[0])[-_TOP_CLASSES:]
-    a, b = ours[0][top], theirs[0][top]
-    return a - a.mean(), b - b.mean()

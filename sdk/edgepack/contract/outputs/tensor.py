@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgepack.contract.outputs.kind import OutputKind, Paired, TaskMetrics
 from edgepack.contract.outputs.regression import R2
+
+if TYPE_CHECKING:
+    from edgepack.arrays import Array
 
 _FEW = 16
 """So many numbers of an output [1, n] each have a meaning: the worst counts, of more their mean."""
@@ -16,8 +21,13 @@ class _Tensor(OutputKind):
         found = variance.explained(paired.ours, paired.theirs)
         if not found.size:
             return TaskMetrics(reason="the output is empty")
-        few = paired.theirs[0].ndim <= 2 and found.size <= _FEW
+        few = is_few(paired.theirs[0])
         return TaskMetrics(100 * float(found.min() if few else found.mean()))
+
+
+def is_few(output: Array) -> bool:
+    """Whether an output is a row of few numbers, each with a meaning of its own."""
+    return output.ndim <= 2 and output.size <= _FEW
 
 
 TENSOR = _Tensor("tensor", metric=R2)
