@@ -133,7 +133,7 @@ def _evaluated(folder: Path, artifact: Artifact, evaluator: Evaluator) -> Evalua
     if not path.exists():
         missing = Check("runs", "fail", None, None, "", f"{artifact.file} is missing")
         return Evaluation(checks=(missing,), delegation=delegation)
-    recorded = Recorded(bundle.read_golden(folder, f"{path.name}.outputs"))
+    outputs = bundle.read_golden(folder, f"{path.name}.outputs")
     file = ModelFile(
         path=path,
         format=artifact.format,
@@ -141,7 +141,7 @@ def _evaluated(folder: Path, artifact: Artifact, evaluator: Evaluator) -> Evalua
         activation=artifact.activation,
         delegation=delegation,
     )
-    return evaluator.evaluate(file, recorded)
+    return evaluator.evaluate(file, Recorded(outputs, evaluator.reference.for_file(file)))
 
 
 def against(report: Report, other: Path, tolerance: float) -> Report:

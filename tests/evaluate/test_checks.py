@@ -19,6 +19,7 @@ from edgepack.evaluate.host import Run
 from edgepack.evaluate.model_file import Reference
 from edgepack.options import CompressionOptions
 from edgepack.report import Check, Figures
+from edgepack.scheme import SchemeName
 from edgepack.target import Budget
 
 INPUTS = (TensorInput(kind="tensor", shape=(1, 8)),)
@@ -196,11 +197,23 @@ def test_cosine() -> None:
     assert metrics.cosine(one * 0, one) == 0
 
 
+def repeats(outputs: tuple[Sample, ...], golden: tuple[Sample, ...], scheme: SchemeName) -> Check:
+    judged = judge.judged(PLAIN.outputs, golden or outputs, None, is_noise=False)
+    return checks.repeats(run(outputs), golden, scheme, Reference((), outputs, PLAIN, judged))
+
+
 def test_repeats_takes_the_worst_output() -> None:
     golden = rows([1, 0], [0, 1])
-    assert checks.repeats(run(golden), golden, "fp32").verdict == "pass"
-    off = checks.repeats(run(rows([1, 0], [0.2, 1])), golden, "w8a8")
+    assert repeats(golden, golden, "fp32").verdict == "pass"
+    off = repeats(rows([1, 0], [0.2, 1]), golden, "w8a8")
     assert off.verdict == "fail"
     assert off.figure == pytest.approx(1 / math.hypot(1, 0.2))
-    none = checks.repeats(run(golden), (), "fp32")
+    none = repeats(golden, (), "fp32")
     assert (none.verdict, none.reason) == ("skipped", "it could not be run where it was built")
+
+
+def test_an_output_that_says_nothing_any_more_does_not_repeat() -> None:
+    golden = rows(*([300 + 3 * math.sin(n)] for n in range(8)))
+    check = repeats(rows(*[[300.0]] * 8), golden, "w8a8")
+    assert (check.verdict, check.limit, check.unit) == ("fail", 81.25, "%")
+    assert check.reason == "R2 0.0 %"

@@ -8,9 +8,10 @@ import numpy as np
 
 from edgepack import metrics
 from edgepack.arrays import Array, Sample
-from edgepack.contract.outputs.compare import Comparison, compare
 from edgepack.emulator.arm.inference import Run
+from edgepack.evaluate import shares
 from edgepack.evaluate.model_file import Reference
+from edgepack.evaluate.shares import Shared
 from edgepack.report import Check, Verdict
 from edgepack.scheme import SCHEMES, SchemeName
 
@@ -32,34 +33,6 @@ _SAME = 1e-6
 """Values that differ by less than this share of the greatest count as equal."""
 _WHOLE = 1e-4
 """Share of the values' span by which a value may be off the quantization grid: at least 1/40 of a step."""
-
-
-_POINTS = 5.0
-"""Percentage points by which the metric of an output's kind may be less than wanted: as many decisions, of
-many, may fall on the other side of a tie."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """How an output agrees in the metric of its kind."""
-
-    output: str
-    """Its name, where there are several outputs."""
-    metric: str
-    value: float
-    """In percent."""
-    tolerance: float
-    """Percentage points that it may be less: one decision of all, or a share of many."""
-
-    def holds(self, wanted: float) -> bool:
-        """Whether it agrees as well as `wanted`, within the tolerance."""
-        return wanted - self.value < self.tolerance
-
-    def __str__(self) -> str:
-        name = f" of output '{self.output}'" if self.output else ""
-        if self.metric == "agreement":
-            return f"same top-1 class{name} for {self.value:.1f} % of samples"
-        return f"{self.metric}{name} {self.value:.1f} %"
 
 
 @dataclass(frozen=True)
@@ -113,26 +86,11 @@ def _distance(outputs: tuple[Sample, ...], others: tuple[Sample, ...], reference
         for ours, theirs in zip(row, other, strict=True)
         if theirs.dtype.kind not in "iub"
     ]
-    compared = compare(reference.contract.outputs, reference.judged, outputs, others, None)
-    several = len(compared) > 1
     return Distance(
         relative=max((metrics.relative_error(ours, theirs) for ours, theirs in pairs), default=0.0),
         cosine=min((metrics.cosine(ours, theirs) for ours, theirs in pairs), default=1.0),
-        shared=tuple(
-            _shared(each, others, each.judged.name if several else "")
-            for each in compared
-            if each.task.agreement is not None
-        ),
+        shared=shares.of(outputs, others, reference),
     )
-
-
-def _shared(compared: Comparison, others: tuple[Sample, ...], name: str) -> Shared:
-    kind, value = compared.judged.kind, compared.task.agreement
-    assert kind.metric is not None
-    assert value is not None
-    of_sample = 1 if kind.counts_samples else max(1, others[0][compared.judged.places[0]].size)
-    tolerance = max(_POINTS, 150 / (len(others) * of_sample))
-    return Shared(name, kind.metric.name, value, tolerance)
 
 
 def _most_steps(pairs: list[tuple[Array, Array]]) -> float | None:
@@ -172,20 +130,17 @@ def to_host(found: Agreement, scheme: SchemeName) -> Check:
     """The outputs against this host's: of floats the relative error, of quantized outputs the cosine and the
     metric of each output's kind, in which one decision may differ (a near tie among 8 samples)."""
     distance = found.to_host
-    shares = all(each.holds(100) for each in distance.shared)
     if SCHEMES[scheme].is_float:
         limit = FLOAT_TOLERANCE[scheme]
-        within = _verdict(distance.relative <= limit and shares)
-        return Check("device agrees", within, distance.relative, limit, "relative error", _missed(distance))
-    remarks = [str(each) for each in distance.shared]
-    remarks += [] if found.lsbs is None else [f"largest difference {found.lsbs:.0f} LSB"]
-    holds = distance.cosine >= COSINE and shares
-    return Check("device agrees", _verdict(holds), distance.cosine, COSINE, "cosine", ", ".join(remarks))
-
-
-def _missed(distance: Distance) -> str:
-    """The metrics that do not hold, in words."""
-    return ", ".join(str(each) for each in distance.shared if not each.holds(100))
+        within = _verdict(distance.relative <= limit)
+        check = Check("device agrees", within, distance.relative, limit, "relative error")
+    else:
+        remarks = [str(each) for each in distance.shared]
+        remarks += [] if found.lsbs is None else [f"largest difference {found.lsbs:.0f} LSB"]
+        within = _verdict(distance.cosine >= COSINE)
+        check = Check("device agrees", within, distance.cosine, COSINE, "cosine", ", ".join(remarks))
+    missed = shares.missed(check, distance.shared)
+    return missed if missed and within == "pass" else check
 
 
 def _to_float(found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
@@ -193,15 +148,17 @@ def _to_float(found: Agreement, scheme: SchemeName) -> tuple[Check, ...]:
     tolerance farther: what the host lacks is no failure of the device."""
     name, there, here = "device agrees with float", found.to_float, found.host_to_float
     pairs = [(each, _of_same_output(each, here)) for each in there.shared]
-    shares = all(each.holds(on_host.value) for each, on_host in pairs if on_host)
     if SCHEMES[scheme].is_float:
         limit = FLOAT_TOLERANCE[scheme] + here.relative
-        within = _verdict(there.relative <= limit and shares)
-        return (Check(name, within, there.relative, limit, "relative error", _missed(there)),)
-    limit = min(COSINE_FLOAT, here.cosine - (1 - COSINE))
-    holds = there.cosine >= limit and shares
-    remarks = ", ".join(f"{each}, on this host {on_host.value:.1f} %" for each, on_host in pairs if on_host)
-    return (Check(name, _verdict(holds), there.cosine, limit, "cosine", remarks),)
+        within = _verdict(there.relative <= limit)
+        check = Check(name, within, there.relative, limit, "relative error")
+    else:
+        limit = min(COSINE_FLOAT, here.cosine - (1 - COSINE))
+        within = _verdict(there.cosine >= limit)
+        remarks = ", ".join(f"{each}, on this host {on.value:.1f} %" for each, on in pairs if on)
+        check = Check(name, within, there.cosine, limit, "cosine", remarks)
+    missed = [less for each, on in pairs if on and (less := shares.missed(check, (each,), on.value))]
+    return (missed[0] if missed and within == "pass" else check,)
 
 
 def _of_same_output(shared: Shared, distance: Distance) -> Shared | None:
