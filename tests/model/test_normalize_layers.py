@@ -53,6 +53,7 @@ def operators(net: nn.Module, *example: Tensor) -> Counter[str]:
         (lambda x, b: torch.nn.functional.silu(x), {"silu": 1}),
         (lambda x, b: x * torch.sigmoid(x.mean((1, 2), keepdim=True)), {"mul": 1, "sigmoid": 1, "mean": 1}),
         (lambda x, b: x * b, {"mul": 1}),
+        (lambda x, b: torch.nn.functional.pad(x, (0, 0, 1, 2, 3, 0)), {"pad": 1}),
         (lambda x, b: 2 - torch.cat([x[..., :2], x[..., 2:]], dim=3), {"slice": 2, "cat": 1, "rsub": 1}),
         (lambda x, b: torch.cat([torch.relu(x), torch.tanh(x)], dim=-1)[..., 3:9], None),
     ],

@@ -90,7 +90,9 @@ def test_a_sentence_encoder_pools_over_the_mask_and_normalizes(folder: Path) -> 
     (folder / "t" / "sentence_bert_config.json").write_text('{"max_seq_length": 12}')
     found = load("t", ())
     assert found.contract.inputs[0].shape == (1, 12)
-    assert [(each.kind, each.name) for each in found.contract.outputs] == [("embedding", "embedding")]
+    assert [(each.kind, each.name) for each in found.contract.outputs] == [
+        ("embedding", "sentence_embedding")
+    ]
     ids, mask = tensors(found.evaluation.inputs[0])
     with torch.no_grad():
         hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state[0]

@@ -160,7 +160,9 @@ class _SentenceEncoder(_Task):
         tokens = self.model(*inputs, **keywords)[0]
         mask = given.get("attention_mask")
         vector = self._pooled(tokens, torch.ones_like(tokens[..., 0]) if mask is None else mask)
-        return {"embedding": torch.nn.functional.normalize(vector, dim=-1) if self.normalizes else vector}
+        return {
+            "sentence_embedding": torch.nn.functional.normalize(vector, dim=-1) if self.normalizes else vector
+        }
 
     def _pooled(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`tokens` [1, length, width] as [1, width]."""

@@ -26,7 +26,7 @@ def tables(
     No table if the kind of its first input is not known: then the user declares them.
     """
     main = getattr(module, "main_input_name", "")
-    if main == "input_ids" and main in parameters:
+    if main == "input_ids" and main in parameters and "pixel_values" not in parameters:
         return _text(folder, configuration, parameters)
     if main == "pixel_values" and main in parameters:
         return _image(folder, configuration)
@@ -55,7 +55,7 @@ def _length(folder: Path, configuration: Any) -> int:
         _read(folder / "sentence_bert_config.json").get("max_seq_length"),
         _read(folder / "tokenizer_config.json").get("model_max_length"),
     )
-    return min(_LONGEST, *(length for length in named if isinstance(length, int) and length > 0))
+    return min([_LONGEST, *(length for length in named if isinstance(length, int) and length > 0)])
 
 
 def _image(folder: Path, configuration: Any) -> tuple[tuple[Table, ...], str]:

@@ -118,7 +118,7 @@ def _permutation(node: Any) -> list[int] | None:
 
 def _is_movable(permute: Node) -> bool:
     """Whether all readers of a permutation commute with it: else it would be there twice."""
-    known = {*_BINARY, *_UNARY, ATEN.mean.dim, ATEN.cat.default, ATEN.permute.default}
+    known = {*_BINARY, *_UNARY, ATEN.mean.dim, ATEN.cat.default, ATEN.pad.default, ATEN.permute.default}
     return all(user.target in known for user in permute.users)
 
 
@@ -134,6 +134,8 @@ def _sunk(graph: Graph, node: Node, constants: dict[Node, None]) -> bool:
         return _sunk_cat(graph, node)
     if target is ATEN.mean.dim:
         return _sunk_mean(graph, node)
+    if target is ATEN.pad.default:
+        return _sunk_pad(graph, node)
     sources = _args(node)[: 2 if target in _BINARY else 1 if target in _UNARY else 0]
     permuted = [each for each in sources if _permutation(each)]
     order = _permutation(permuted[0]) if permuted else None
@@ -192,6 +194,21 @@ def _sunk_mean(graph: Graph, node: Node) -> bool:
             graph.erase_node(node)
         else:
             return False
+    return True
+
+
+def _sunk_pad(graph: Graph, node: Node) -> bool:
+    """The same for padding with a constant, whose amounts are listed from the last dimension on."""
+    source, amounts, *rest = _args(node)
+    order = _permutation(source)
+    is_constant = not rest or rest[0] == "constant"
+    if order is None or not is_constant or node.kwargs or not _is_movable(source):
+        return False
+    pairs = [amounts[n : n + 2] for n in range(0, len(amounts), 2)]
+    by_dim = {order[len(order) - 1 - n]: pair for n, pair in enumerate(pairs)}
+    moved = [amount for dim in reversed(range(len(order))) for amount in by_dim.get(dim, [0, 0])]
+    with graph.inserting_before(node):
+        _put(graph, node, [source.args[0], moved, *rest], order)
     return True
 
 
