@@ -14,6 +14,7 @@ from torch.fx import GraphModule
 
 from edgepack.graph.fold_batch_norm import fold_batch_norm
 from edgepack.graph.in_place import without_in_place
+from edgepack.model.normalize.complex_numbers import replace_complex
 from edgepack.model.normalize.constants import fold_constants
 from edgepack.model.normalize.identities import remove_dropout, remove_identities, without_checks
 from edgepack.model.normalize.inline_regions import inline_regions
@@ -46,6 +47,7 @@ PASSES = (
     Pass("sink permutations", sink_permutes),
     Pass("fold affine operators", fold_affine),
     Pass("fold constants", fold_constants),
+    Pass("replace complex numbers", replace_complex),
     Pass("fold batch norm", fold_batch_norm),
     Pass("own constants", own_constants),
 )
