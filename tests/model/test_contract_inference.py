@@ -68,8 +68,12 @@ def test_names_that_nobody_gave_avoid_those_that_were(folder: Path) -> None:
     assert [each.name for each in found.contract.outputs] == ["output", "model_output_1", "output_2"]
 
 
-def test_labels_that_nothing_uses_are_noted(folder: Path) -> None:
+def test_labels_of_one_score_are_used_and_those_that_nothing_uses_are_noted(folder: Path) -> None:
     np.savez(folder / "e.npz", inputs=np.ones((2, 8), "f4"), labels=[0, 1])
     (folder / "one.py").write_text("from torch import nn\nnet = nn.Linear(8, 1)\n")
     found = load("one.py:net", eval="e.npz")
-    assert any("the labels of 2 samples of e.npz are not used" in note for note in found.notes)
+    assert any("judged as kind 'binary'" in note for note in found.notes)
+    text = "from torch import nn\nnet = nn.Sequential(nn.Linear(8, 6), nn.Unflatten(1, (2, 3)))\n"
+    (folder / "map.py").write_text(text)
+    found = load("map.py:net", eval="e.npz")
+    assert any("the samples' labels are not used for output 'output'" in note for note in found.notes)

@@ -113,8 +113,4 @@ def with_classes(
     if first.kind == "tensor" and evaluation.labels is not None and is_row:
         note = "the samples have labels: the output is treated as scores of classes"
         return contract.with_output(Output(kind="classification", name=first.name)), [note]
-    if evaluation.labels is not None and not contract.classifies:
-        return contract, [
-            f"the labels of {evaluation.origin} are not used: the first output is no row of scores"
-        ]
     return contract, []
