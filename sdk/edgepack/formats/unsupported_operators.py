@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
 from edgepack.errors import ExportError
 from edgepack.silence import quiet
@@ -27,6 +27,24 @@ def refusal(format_name: str, program: ExportedProgram, cause: BaseException) ->
         return ExportError(f"{format_name} cannot carry {place}")
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return ExportError(f"{format_name} cannot write the model: {type(cause).__name__}: {' '.join(lines[:2])}")
+
+
+def refused(format_name: str, operator: Node | str, why: str) -> ExportError:
+    """The error to raise where a format has not an operator, which is known before the export."""
+    place = _described(operator) if isinstance(operator, Node) else f"operator {operator}"
+    return ExportError(f"{format_name} cannot carry {place}: {why}")
+
+
+def named(program: ExportedProgram, name: str) -> Node | None:
+    """The first node of a program that calls the operator `name` (`aten::sort`), in a branch or loop, too."""
+    plain = name.partition("::")[2].removesuffix("_copy")
+    for module in program.graph_module.modules():
+        nodes: list[Node] = list(module.graph.nodes) if isinstance(module, GraphModule) else []
+        for node in nodes:
+            called = str(node.target).split(".")
+            if node.op == "call_function" and plain in called:
+                return node
+    return None
 
 
 def _chain(cause: BaseException | None) -> Iterator[BaseException]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,6 +98,21 @@ def rebuilt(
         constants=program.constants,
         verifiers=program.verifiers,
     )
+
+
+def copied(program: ExportedProgram) -> ExportedProgram:
+    """`program` for an exporter that may change it: its own graph and tables, the same tensors.
+
+    coremltools 9.0 removes the buffers that it has read from the tables of a program.
+    """
+    copy_of = rebuilt(
+        program,
+        module=copy.deepcopy(program.graph_module),
+        signature=copy.deepcopy(program.graph_signature),
+        state=dict(program.state_dict),
+    )
+    copy_of._constants = dict(program.constants)
+    return copy_of
 
 
 _SAFE = {

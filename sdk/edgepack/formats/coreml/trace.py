@@ -16,6 +16,7 @@ import torch
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.contract import Contract, ImageInput
+from edgepack.formats.coreml import operators
 from edgepack.graph import layers as graphs
 from edgepack.model.source import Source
 from edgepack.recipe import ROOT
@@ -70,6 +71,7 @@ def traced(source: Source, picture: ImageInput | None, activation: str) -> Trace
     `activation`."""
     graph = source.exported.module()
     assert isinstance(graph, GraphModule)
+    operators.prepare(graph)
     values = _values(graph, source.contract)
     shell = _Shell(picture, activation, values)
     shell.add_module("model", graph)

@@ -167,11 +167,13 @@ def _by_xnnpack(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, 
 
 
 def _by_core_ml(source: Source, recipe: Recipe, target: Target) -> tuple[bytes, Delegation, tuple[str, ...]]:
+    from edgepack.formats.coreml import operators
     from edgepack.formats.executorch import core_ml, program
 
+    built = program.prepared(source, operators.listed)
     with core_ml.repeatable():
         partitioner = core_ml.partitioner(recipe.scheme, variant(target))
-        return *program.lowered(source.exported, source.contract, partitioner), ()
+        return *program.lowered(built, source.contract, partitioner), ()
 
 
 def import_runtime() -> None:

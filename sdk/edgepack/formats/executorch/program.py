@@ -30,11 +30,20 @@ from edgepack.contract import Contract
 from edgepack.delegation import Delegation
 from edgepack.formats import contract_metadata, operator_kinds
 from edgepack.formats.activation_ranges import Ranges
-from edgepack.formats.executorch import attention, capability_table, delegates, embeddings
+from edgepack.formats.decomposition import Choice, decompose
+from edgepack.formats.executorch import (
+    attention,
+    capability_table,
+    delegates,
+    embeddings,
+    operators,
+    recurrent,
+)
 from edgepack.formats.executorch.quantizer import BLOCK, RecipeQuantizer, float_reason
 from edgepack.graph import layers as graphs
 from edgepack.graph.quantization_grid import LEAST_STEP, greatest_weight_code
 from edgepack.graph.ranges import Range
+from edgepack.model.capture import copied
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
 from edgepack.scheme import SCHEMES, SchemeName
@@ -56,15 +65,34 @@ def build(source: Source, recipe: Recipe) -> tuple[ExportedProgram, tuple[str, .
     schemes = [recipe.at(path) for path, _ in operator_kinds.weighted(graph)]
     has_attention = attention.decompose(graph)
     if all(scheme.is_float and not scheme.is_half for scheme in schemes):
-        return (_exported(graph, source) if has_attention else source.exported), ()
+        changed = _prepare(graph) or has_attention
+        return (_exported(graph, source) if changed else copied(source.exported)), ()
     if all(scheme.is_half for scheme in schemes):
+        _prepare(graph)
         return _exported(_Half(_halved(graph)), source), ()
     notes = operator_kinds.kept_float(graph, recipe, partial(_float_reason, graph))
     if any(scheme.has_int8_arithmetic for scheme in schemes):
         graph = _quantized(graph, source, recipe)
     embeddings.quantize(graph, recipe)
     _pack(graph, recipe)
+    _prepare(graph)
     return _exported(graph, source), notes
+
+
+def _prepare(graph: GraphModule) -> bool:
+    """Replace in place what ExecuTorch has no kernels for; whether there was any."""
+    return bool(recurrent.as_loops(graph) + operators.prepare(graph))
+
+
+def prepared(source: Source, listed: Choice) -> ExportedProgram:
+    """The float program for a delegate whose own table of operators is `listed`, and that takes no loops.
+
+    Raises ExportError where a recurrent layer has too many steps to be written one by one.
+    """
+    graph = source.exported.module()
+    recurrent.check_steps(graph)
+    changed = decompose(graph, lambda node: listed(node) or operators.decomposition(node))
+    return _exported(graph, source) if changed else copied(source.exported)
 
 
 def lowered(
@@ -77,7 +105,10 @@ def lowered(
         edge._named_data_store.add_named_data(
             contract_metadata.KEY, contract_metadata.written(contract).encode()
         )
-        return edge.to_executorch().buffer, delegation
+        before = copied(edge.exported_program())
+        built = edge.to_executorch()
+    operators.check_kernels(built, before)
+    return built.buffer, delegation
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch.onnx.errors import OnnxExporterError
 
 from edgepack.contract import Contract
 from edgepack.formats import tracing
-from edgepack.formats.onnx import float_graph, model_file
+from edgepack.formats.onnx import float_graph, model_file, operators
 from edgepack.formats.unsupported_operators import refusal
 from edgepack.model.source import Source
 from edgepack.silence import quiet
@@ -66,7 +66,9 @@ def _weight(name: str) -> str:
 def _write(source: Source, path: Path, opset: int) -> None:
     contract = source.contract
     legacy = opset < _OLDEST_DYNAMO_OPSET
-    model: Any = tracing.traced(source.exported, source.example) if legacy else source.free
+    model: Any = operators.prepared(source.exported if legacy else source.free)
+    if legacy:
+        model = tracing.traced(model, source.example)
     try:
         with quiet():
             torch.onnx.export(

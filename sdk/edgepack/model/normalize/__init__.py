@@ -14,6 +14,7 @@ from torch.fx import GraphModule
 
 from edgepack.graph.fold_batch_norm import fold_batch_norm
 from edgepack.graph.in_place import without_in_place
+from edgepack.graph.same_padding import with_numbers
 from edgepack.model.normalize.complex_numbers import replace_complex
 from edgepack.model.normalize.constants import fold_constants
 from edgepack.model.normalize.identities import remove_dropout, remove_identities, without_checks
@@ -36,6 +37,7 @@ BEFORE_WRITES = (
     Pass("inline regions", inline_regions),
     Pass("remove dropout", remove_dropout),
     Pass("replace in-place operators", without_in_place),
+    Pass("pad in numbers", with_numbers),
     Pass("fold batch norm", fold_batch_norm),
 )
 """Passes on the graph as torch.export captures it."""
