@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,44 @@ def test_nothing_is_written_in_place(net: type[nn.Module]) -> None:
     assert "model.calls" not in program.state_dict
     assert len(program.graph_signature.output_specs) == 1
     assert not [name for name in operators(program) if "native_batch_norm" in name]
+
+
+def _parts(x: Tensor) -> Tensor:
+    y = torch.zeros(1, 3, 8, 8)
+    y[:, 0] = x[:, 1]
+    y[:, 1:, 2:5] = x[:, :1, :3]
+    y[..., -1] = 1
+    y[:, 2, ::3, 1::2] = x[:, 2, :3, :4]
+    y[..., :] += 1
+    return y
+
+
+def _rotated(x: Tensor) -> Tensor:
+    y = torch.empty_like(x)
+    y[..., ::2], y[..., 1::2] = -x[..., 1::2], x[..., ::2]
+    return y
+
+
+@pytest.mark.parametrize("run", [_parts, _rotated])
+def test_assignments_to_constant_places_are_concatenations(run: Callable[[Tensor], Tensor]) -> None:
+    class Assigns(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return run(x)
+
+    names = operators(same(Assigns(), IMAGE))
+    assert not [name for name in names if "scatter" in name or "copy" in name or "fill" in name]
+
+
+def test_a_value_at_a_mask_is_selected() -> None:
+    class Clamps(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            y = x.clone()
+            y[y < 0] = 0
+            z = (x * 4).long()
+            z[z > 3] = 3
+            return y + z
+
+    assert operators(same(Clamps(), IMAGE))["aten.where.self"] == 2
 
 
 def test_dropout_that_is_off_and_casts_that_change_nothing_are_removed() -> None:

@@ -15,6 +15,7 @@ from torch.fx import GraphModule
 from edgepack.graph.fold_batch_norm import fold_batch_norm
 from edgepack.graph.in_place import without_in_place
 from edgepack.graph.same_padding import with_numbers
+from edgepack.model.normalize.assignments import replace_assignments
 from edgepack.model.normalize.complex_numbers import replace_complex
 from edgepack.model.normalize.constants import fold_constants
 from edgepack.model.normalize.identities import remove_dropout, remove_identities, without_checks
@@ -44,6 +45,7 @@ BEFORE_WRITES = (
 PASSES = (
     Pass("restore batch norm", restore_batch_norm),
     Pass("drop state writes", drop_state_writes),
+    Pass("replace assignments", replace_assignments),
     Pass("remove identities", remove_identities),
     Pass("restore linear layers", restore_linear),
     Pass("sink permutations", sink_permutes),
