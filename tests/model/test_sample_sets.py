@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from toy_models import load, work_folder
 
+from edgepack.model import sample_sets
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -36,3 +38,10 @@ def test_one_set_is_split_and_that_is_noted(folder: Path) -> None:
 
 def test_evaluation_on_noise_is_noted() -> None:
     assert any("evaluated on noise" in note for note in load().notes)
+
+
+def test_files_left_out_are_grouped_by_reason() -> None:
+    files = (*(f"{n}.tif: 32 bits" for n in range(5)), "a.png: damaged", *(f"{n}.x: {n}" for n in range(9)))
+    found = sample_sets._left_out(files)
+    assert found[:2] == ["left out: 5 files, such as 0.tif: 32 bits", "left out: a.png: damaged"]
+    assert (len(found), found[-1]) == (9, "left out: 3 more files")

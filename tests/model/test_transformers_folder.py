@@ -158,6 +158,15 @@ def test_processors(folder: Path, processor: dict[str, Any], wanted: dict[str, A
     assert {key: getattr(image, key) for key in wanted} == wanted
 
 
+def test_a_length_that_no_file_names_and_inputs_of_two_kinds(folder: Path) -> None:
+    from edgepack.model import transformers_inputs
+
+    module = transformers.BertModel
+    (ids,), _ = transformers_inputs.tables(folder, object(), module, ["input_ids"])
+    assert ids["shape"] == [1, 128]
+    assert transformers_inputs.tables(folder, object(), module, ["input_ids", "pixel_values"])[0] == ()
+
+
 def test_weights_by_flag(folder: Path) -> None:
     model = saved("BertModel", bert(), folder / "t")
     torch.save(
