@@ -185,6 +185,18 @@ class Recurrent(nn.Module):
         return x, hidden, cell, last
 
 
+class Frame(nn.Module):
+    # an output with the name of an operator, and a frame of bytes
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, frame):
+        x = torch.relu(self.conv(frame.permute(0, 3, 1, 2).float() / 255))
+        return {"conv2d": x.mean((2, 3)), "relu": x.amax((2, 3))}
+
+
 class Decomposes(nn.Module):
     def forward(self, x):
         return torch.linalg.svdvals(x.reshape(4, 4))
@@ -256,6 +268,22 @@ def test_recurrent_layers_are_operators_or_loops(
     path = _check(loaded("Recurrent", "tensor:1x9x6"), name, tmp_path)
     held = formats.load(name).describe(path).operators
     assert {operator: held.get(operator) for operator in operators} == operators
+
+
+@pytest.mark.parametrize("name", ["onnx", "coreml"])
+def test_names_of_operators_and_tensors_of_bytes(
+    name: str, loaded: Callable[..., Source], tmp_path: Path
+) -> None:
+    given = loaded("Frame", "frame=tensor:1x8x8x3:uint8")
+    named = [
+        each.model_copy(update={"name": wanted})
+        for each, wanted in zip(given.contract.outputs, ("conv2d", "relu"), strict=True)
+    ]
+    given = replace(given, contract=given.contract.model_copy(update={"outputs": tuple(named)}))
+    path = _check(given, name, tmp_path)
+    held = formats.describe(path)
+    assert [each.name for each in held.outputs] == ["conv2d", "relu"]
+    assert [each.dtype for each in held.inputs] == ["int32" if name == "coreml" else "uint8"]
 
 
 def test_an_operator_that_core_ml_has_not_is_named_with_its_line(

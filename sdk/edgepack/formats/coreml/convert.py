@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import coremltools as ct
+import numpy as np
 import torch
 
 from edgepack.contract import Contract, ImageInput
@@ -39,6 +40,7 @@ def write(source: Source, recipe: Recipe, floor: str, path: Path) -> Exported:
     try:
         base = _base(source, recipe, floor, picture)
         model, notes = base.model, (*_notes(source, picture), *base.features.notes())
+        notes += features.widened(source.contract)
         if not all(each.is_float for each in recipe.schemes):
             ranges = activations.ranges(source, recipe)
             model, told = compress.compressed(base.model, base.names, recipe, ranges)
@@ -58,7 +60,7 @@ def _base(source: Source, recipe: Recipe, floor: str, picture: ImageInput | None
     if base is None:
         traced = trace.traced(source, picture, _activation(source.contract))
         model = _converted(traced, source, recipe, floor, picture)
-        found = features.write(model, source.contract, _activation(source.contract))
+        found = features.write(model, features.taken(source.contract), _activation(source.contract))
         model.user_defined_metadata[layers.KEY] = layers.written(model._mil_program, traced.names)
         base = _Base(model, traced.names, found)
         source.cache.put(key, base, source.exported)
@@ -119,6 +121,6 @@ def _inputs(contract: Contract, example: tuple[torch.Tensor, ...], picture: Imag
         colour = getattr(ct.colorlayout, _COLOURS[picture.channels])
         return [ct.ImageType(name=picture.name, shape=(1, picture.depth, *picture.size), color_layout=colour)]
     return [
-        ct.TensorType(name=each.name, shape=tuple(tensor.shape), dtype=tensor.numpy().dtype.type)
-        for each, tensor in zip(contract.inputs, example)
+        ct.TensorType(name=each.name, shape=tuple(tensor.shape), dtype=np.dtype(each.dtype).type)
+        for each, tensor in zip(features.taken(contract).inputs, example)
     ]

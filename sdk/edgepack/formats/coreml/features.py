@@ -35,7 +35,10 @@ class Features:
         """The inputs of `predict` for a sample: a PIL image where the package has an image input."""
         image = image_input(self.contract)
         if image is None:
-            return {self._feature(each.name): array for each, array in zip(self.contract.inputs, sample)}
+            return {
+                self._feature(each.name): array.astype(each.dtype, copy=False)
+                for each, array in zip(self.contract.inputs, sample)
+            }
         scale, bias = (np.asarray(values).reshape(-1, 1, 1) for values in image.per_channel())
         values = sample[0][0] if image.layout == "NCHW" else sample[0][0].transpose(2, 0, 1)
         pixels = np.rint((values - bias) / scale).clip(0, 255).astype(np.uint8)
@@ -67,6 +70,27 @@ def image_input(contract: Contract) -> ImageInput | None:
     """The input that becomes an `ImageType`: an image in NCHW or of uint8; None where there is none."""
     image = contract.image
     return image if image and (image.layout == "NCHW" or image.dtype == "uint8") else None
+
+
+def taken(contract: Contract) -> Contract:
+    """The contract of a package: int32 in the place of uint8, which Core ML takes no tensors of."""
+    if image_input(contract):
+        return contract
+    inputs = tuple(
+        each.model_copy(update={"dtype": "int32"}) if each.dtype == "uint8" else each
+        for each in contract.inputs
+    )
+    return contract if inputs == contract.inputs else contract.model_copy(update={"inputs": inputs})
+
+
+def widened(contract: Contract) -> tuple[str, ...]:
+    """Sentences on the inputs that have another type than the contract's."""
+    pairs = zip(contract.inputs, taken(contract).inputs)
+    return tuple(
+        f"input '{mine.name}' is int32 in this file: Core ML takes no {mine.dtype} tensors"
+        for mine, theirs in pairs
+        if mine.dtype != theirs.dtype
+    )
 
 
 def write(model: Any, contract: Contract, activation: str) -> Features:

@@ -90,7 +90,9 @@ def traced(source: Source, picture: ImageInput | None, activation: str) -> Trace
 
 def _given(source: Source, picture: ImageInput | None) -> tuple[torch.Tensor, ...]:
     """Example inputs of the traced module: an image is float32 in NCHW."""
-    if picture is None or picture.layout == "NCHW":
+    if picture is None:
+        return tuple(each.int() if each.dtype is torch.uint8 else each for each in source.example)
+    if picture.layout == "NCHW":
         return source.example
     return (source.example[0].permute(0, 3, 1, 2).to(torch.float32),)
 

@@ -82,7 +82,8 @@ def export(source: Source, recipe: Recipe, target: Target, path: Path) -> Export
     with quiet():
         from edgepack.formats.onnx import session
 
-        session.write_ort(path, ort)
+        if refused := session.write_ort(path, ort):
+            return Exported((path,), notes=(*notes, f"no .ort: ONNX Runtime refuses the .onnx: {refused}"))
         session.write_operators(ort, config)
     return Exported((path, ort), (config,), notes=notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ _OLDEST_DYNAMO_OPSET = 18
 """The oldest operator set of torch's exporter; its TorchScript-based one writes older sets."""
 _KEPT_METADATA = "pkg.torch.onnx.name_scopes"
 """The module path of a node; torch's other metadata has paths of this machine."""
+_OUTER, _INNER = "__of_contract", "__inner"
+"""Suffixes of values whose names clash, of inputs and outputs until they are renamed."""
 
 
 def float_model(source: Source, opset: int, path: Path) -> onnx.ModelProto:
@@ -69,6 +72,7 @@ def _write(source: Source, path: Path, opset: int) -> None:
     model: Any = operators.prepared(source.exported if legacy else source.free)
     if legacy:
         model = tracing.traced(model, source.example)
+    taken = {node.name for node in source.free.graph.nodes if node.op == "call_function"}
     try:
         with quiet():
             torch.onnx.export(
@@ -77,8 +81,8 @@ def _write(source: Source, path: Path, opset: int) -> None:
                 str(path),
                 dynamo=not legacy,
                 opset_version=opset,
-                input_names=[each.name for each in contract.inputs],
-                output_names=[each.name for each in contract.outputs],
+                input_names=[_free_name(each.name, taken) for each in contract.inputs],
+                output_names=[_free_name(each.name, taken) for each in contract.outputs],
                 external_data=False,
                 verbose=False,
             )
@@ -86,9 +90,30 @@ def _write(source: Source, path: Path, opset: int) -> None:
         raise refusal("onnx", source.exported, cause) from cause
     written = onnx.load(path)
     _strip(written)
+    clashing = [each.name for each in (*contract.inputs, *contract.outputs) if each.name in taken]
+    _rename(written.graph, {name: f"{name}{_INNER}" for name in clashing})
+    _rename(written.graph, {f"{name}{_OUTER}": name for name in clashing})
     float_graph.rewrite(written, source.exported.state_dict)
     _name_dims(written, contract)
     model_file.save(written, path)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name of an input or output for torch's exporter, which gives no other name to an inner value of
+    the same name: the file would define it twice."""
+    return f"{name}{_OUTER}" if name in taken else name
+
+
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Rename values of a graph, in place, in its subgraphs, too."""
+    for node in graph.node:
+        for values in (node.input, node.output):
+            values[:] = [names.get(value, value) for value in values]
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
+                _rename(inner, names)
+    for each in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        each.name = names.get(each.name, each.name)
 
 
 def _name_dims(model: onnx.ModelProto, contract: Contract) -> None:

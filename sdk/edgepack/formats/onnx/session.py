@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.arrays import Array, Sample
+from edgepack.errors import first_line
 
 _PROVIDERS = ["CPUExecutionProvider"]
 
@@ -40,8 +41,9 @@ class Session:
         return tuple(self._session.run(None, dict(zip(self._names, sample))))
 
 
-def write_ort(path: Path, ort: Path) -> None:
-    """Write the model at `path` as ONNX Runtime saves it after its optimizations.
+def write_ort(path: Path, ort: Path) -> str:
+    """Write the model at `path` as ONNX Runtime saves it after its optimizations; why not, where ONNX
+    Runtime refuses the model, else empty.
 
     They are the extended ones: the next level would write data in the layout of this host's CPU.
     """
@@ -49,7 +51,11 @@ def write_ort(path: Path, ort: Path) -> None:
     options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(ort)
     options.add_session_config_entry("session.save_model_format", "ORT")
-    runtime().InferenceSession(str(path), options, providers=_PROVIDERS)
+    try:
+        runtime().InferenceSession(str(path), options, providers=_PROVIDERS)
+    except Exception as cause:  # its errors have no common base
+        return first_line(cause)
+    return ""
 
 
 def write_operators(ort: Path, config: Path) -> None:
