@@ -97,7 +97,7 @@ def _without_metric(loaded: Source) -> str:
     """Why SQNR is all that there is of a model."""
     if loaded.evaluation.is_noise:
         return "on noise, the outputs are judged by their SQNR alone"
-    return "each output is carried as state, and judged by its SQNR alone"
+    return "too few samples, or outputs that are carried as state, are judged by their SQNR alone"
 
 
 def _check_layers(plan: Plan, loaded: Source) -> None:

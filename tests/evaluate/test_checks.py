@@ -64,7 +64,7 @@ def test_agreement_and_accuracy_are_percentages_of_top_answers() -> None:
 
 
 def test_without_classes_agreement_is_r2_and_without_labels_there_is_no_accuracy() -> None:
-    found = figures(run(OURS), FLOAT, (0, 1, 2, 2), PLAIN)
+    found = figures(run(OURS * 2), FLOAT * 2, (0, 1, 2, 2) * 2, PLAIN)
     assert found.outputs[0].metric is not None
     assert (found.outputs[0].metric.name, found.accuracy) == ("R2", None)
     found = figures(run(OURS), FLOAT, None, CLASSES)
@@ -79,8 +79,8 @@ def test_sqnr_is_ten_times_the_logarithm_of_signal_over_noise() -> None:
 
 
 def test_sqnr_is_that_of_the_worst_output() -> None:
-    reference = ((np.ones((1, 4)), np.ones((1, 4))),)
-    ours = ((np.ones((1, 4)), np.zeros((1, 4))),)
+    reference = ((np.ones((1, 4)), np.ones((1, 4))),) * 8
+    ours = ((np.ones((1, 4)), np.zeros((1, 4))),) * 8
     contract = Contract(inputs=INPUTS, outputs=(Output(), Output(name="other")))
     found = figures(run(ours), reference, None, contract)
     assert found.sqnr_db == pytest.approx(0)
@@ -93,10 +93,10 @@ def test_sqnr_is_that_of_the_worst_output() -> None:
 
 
 def test_equal_outputs_are_exact() -> None:
-    found = figures(run(FLOAT), FLOAT, None, PLAIN)
+    found = figures(run(FLOAT * 2), FLOAT * 2, None, PLAIN)
     assert found.exact
     assert found.sqnr_db is None
-    assert set(verdicts(checks.checks(run(FLOAT), found, BUDGET, DEFAULT, "w8a8"))) == {
+    assert set(verdicts(checks.checks(run(FLOAT * 2), found, BUDGET, DEFAULT, "w8a8"))) == {
         "runs",
         "memory",
         "R2",

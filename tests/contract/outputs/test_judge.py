@@ -60,6 +60,15 @@ def test_noise_shows_neither_scores_nor_spread() -> None:
     assert kind(LOGITS, is_noise=True, declared="classification").kind.name == "classification"
 
 
+def test_few_samples_do_not_show_the_spread_of_a_row() -> None:
+    assert kind(TWO_NUMBERS[:8]).kind.name == "tensor"
+    found = kind(TWO_NUMBERS[:7])
+    assert (found.kind.name, found.note.partition(":")[0]) == (
+        "values",
+        "7 samples do not show how much output 'output' varies",
+    )
+
+
 def test_labels_that_say_nothing_are_named() -> None:
     found = kind(TWO_NUMBERS, np.arange(30))
     assert not found.takes_labels

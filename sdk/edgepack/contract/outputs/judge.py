@@ -28,6 +28,9 @@ _UNIT = 1e-3
 _SHORTEST = 8
 """Numbers of the shortest vector that counts as an embedding."""
 
+_FEWEST = 8
+"""Samples from which on the spread of an output [1, n] is known."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -99,6 +102,9 @@ def _one(
         found = _undeclared(found, rows, truth)
     if is_noise and found.kind in (TENSOR, REGRESSION, SCORES):
         return replace(found, kind=VALUES, note="")
+    if found.kind in (TENSOR, REGRESSION) and rows[0][0].ndim <= 2 and len(rows) < _FEWEST:
+        few = f"{len(rows)} samples do not show how much output '{found.name}' varies: SQNR alone judges it"
+        return replace(found, kind=VALUES, note=few)
     if truth is None:
         return found
     reason = found.kind.unused_labels(Paired(declared, rows, rows, truth))
