@@ -77,7 +77,7 @@ def test_it_brings_the_command_the_licence_and_the_extras(wheel: Path, names: se
     assert "edgepack = edgepack.cli:main" in commands
     assert any(name.endswith("/LICENSE") for name in names)
     extras = {line.split()[1] for line in metadata.splitlines() if line.startswith("Provides-Extra:")}
-    own = {"executorch", "onnx", "coreml", "prune", "timm", "transformers", "keras"}
+    own = {"executorch", "onnx", "coreml", "prune", "text", "timm", "transformers", "keras"}
     assert extras == own | {"all", "bench", "dev"}
     assert "edgepack/py.typed" in names
 

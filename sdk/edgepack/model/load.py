@@ -51,7 +51,8 @@ def _load_library(request: ModelRequest) -> LoadedModel:
     file = Path(request.weights) if request.weights else None
     if request.kind == "timm":
         return timm_models.load(place, file, trust_pickle=request.trust_pickle)
-    return transformers_folder.load(Path(place), file, trust_pickle=request.trust_pickle)
+    trusts, has_inputs = request.trust_pickle, bool(request.inputs)
+    return transformers_folder.load(Path(place), file, trust_pickle=trusts, has_inputs=has_inputs)
 
 
 def _load_python(request: ModelRequest) -> LoadedModel:

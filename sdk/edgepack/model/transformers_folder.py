@@ -24,11 +24,12 @@ from edgepack.silence import quiet
 _CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification", "ForAudioClassification")
 
 
-def load(folder: Path, weights_file: Path | None, *, trust_pickle: bool) -> LoadedModel:
+def load(folder: Path, weights_file: Path | None, *, trust_pickle: bool, has_inputs: bool) -> LoadedModel:
     """The model of a folder, in eval mode and float32, with the head that its configuration names.
 
-    Weights come from `weights_file`, else from the folder. Raises SourceError if the folder needs code of its
-    own, or its weights do not fit.
+    Weights come from `weights_file`, else from the folder. With `has_inputs`, the user declares the inputs,
+    and no note tells where they come from. Raises SourceError if the folder needs code of its own, or its
+    weights do not fit.
     """
     packages.check("transformers", "transformers")
     os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
@@ -48,7 +49,9 @@ def load(folder: Path, weights_file: Path | None, *, trust_pickle: bool) -> Load
     names = [parameter.name for parameter in signature.parameters]
     tables, told = transformers_inputs.tables(folder, configuration, module, names)
     task = _task(module.eval().float(), folder)
-    outputs, about = _outputs(kind, configuration, task, tables)
+    outputs = _outputs(kind, configuration, task, tables)
+    if not has_inputs:
+        notes.append(f"contract: {kind.__name__} of transformers; {told}")
     name = folder.resolve().name
     return LoadedModel(
         name if name != "model" else folder.resolve().parent.name,
@@ -56,7 +59,7 @@ def load(folder: Path, weights_file: Path | None, *, trust_pickle: bool) -> Load
         tables,
         outputs,
         signature=signature,
-        notes=(*notes, f"contract: {kind.__name__} of transformers; {told}", *about),
+        notes=tuple(notes),
     )
 
 
@@ -192,10 +195,10 @@ def _task(module: torch.nn.Module, folder: Path) -> _Task:
 
 def _outputs(
     kind: Any, configuration: Any, task: _Task, tables: tuple[dict[str, Any], ...]
-) -> tuple[tuple[Output, ...], list[str]]:
-    """The outputs by the names that transformers gives them, and notes; the model is run once."""
+) -> tuple[Output, ...]:
+    """The outputs by the names that transformers gives them; the model is run once."""
     if not tables:
-        return (), []
+        return ()
     example = transformers_inputs.example(tables)
     try:
         with torch.no_grad():
@@ -204,9 +207,9 @@ def _outputs(
         raise SourceError(f"{kind.__name__} raises on its own inputs: {first_line(cause)}") from cause
     rest = tuple(Output(name=name) for name in names[1:])
     if isinstance(task, _SentenceEncoder):
-        return (Output(kind="embedding", name=names[0]), *rest), []
+        return (Output(kind="embedding", name=names[0]), *rest)
     if not kind.__name__.endswith(_CLASSIFIERS) or configuration.num_labels == 1:
-        return (Output(name=names[0]), *rest), []
+        return (Output(name=names[0]), *rest)
     labels = tuple(str(configuration.id2label[n]) for n in range(configuration.num_labels))
     several = configuration.problem_type == "multi_label_classification"
     first = Output(
@@ -215,7 +218,7 @@ def _outputs(
         labels=labels,
         activation="sigmoid" if several else "softmax",
     )
-    return (first, *rest), []
+    return (first, *rest)
 
 
 def _json(path: Path) -> Any:
