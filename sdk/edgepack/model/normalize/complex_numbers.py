@@ -38,7 +38,6 @@ def replace_complex(module: GraphModule) -> int:
     if not any(_is_complex(node) for node in module.graph.nodes):
         return 0
     nodes = list(module.graph.nodes)
-    buffers = set(dict(module.named_buffers()))
     rewriter = _Rewriter(module)
     try:
         for node in nodes:
@@ -46,8 +45,7 @@ def replace_complex(module: GraphModule) -> int:
     except _Unknown:
         for node in reversed([each for each in module.graph.nodes if each not in set(nodes)]):
             module.graph.erase_node(node)
-        for name in set(dict(module.named_buffers())) - buffers:
-            delattr(module, name)
+        module.delete_all_unused_submodules()
         return 0
     for node, real in rewriter.real.items():
         node.replace_all_uses_with(real)

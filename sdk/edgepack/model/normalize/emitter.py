@@ -31,11 +31,18 @@ class Emitter:
         return node
 
     def constant(self, value: torch.Tensor) -> Node:
-        """A node that reads `value`, which is stored in the module."""
-        number = sum(name.startswith("computed_") for name, _ in self.module.named_buffers())
-        self.module.register_buffer(f"computed_{number}", value.contiguous())
+        """A node that reads `value`, stored in a module of its own: a layer is named after its module."""
+        number = 0
+        while hasattr(self.module, f"computed_{number}"):
+            number += 1
+        holder = torch.nn.Module()
+        if value.is_floating_point():
+            holder.register_parameter("weight", torch.nn.Parameter(value.contiguous(), requires_grad=False))
+        else:
+            holder.register_buffer("weight", value.contiguous())
+        self.module.add_module(f"computed_{number}", holder)
         with self.module.graph.inserting_before(self.place):
-            node = self.module.graph.get_attr(f"computed_{number}")
+            node = self.module.graph.get_attr(f"computed_{number}.weight")
         mode = detect_fake_mode([each.meta.get("val") for each in self.module.graph.nodes])
         assert mode is not None
         self._describe(node, mode.from_tensor(value, static_shapes=True))
