@@ -94,7 +94,7 @@ class _Recurrent(nn.Module):
         for first in range(0, len(self.directions), self.width):
             outputs = []
             for number in range(first, first + self.width):
-                begin = tuple(state[number] for state in states)
+                begin = tuple(state[number].clone() for state in states)  # both can be one tensor of zeros
                 output, final = self.directions[number](values, begin)
                 outputs.append(output)
                 finals.append(final)
