@@ -31,27 +31,27 @@ class Opaque:
 
 
 @pytest.mark.parametrize(
-    ("returned", "names", "notes"),
+    ("returned", "paths", "notes"),
     [
-        (A, (), ()),
-        ((A, None), (), ("output '[1]' is None: it is left out",)),
-        ([A, B], (), ()),
-        (Record(A, B), ("logits", "extra"), ()),
-        (Named(A, None), ("logits",), ("output 'extra' is None: it is left out",)),
-        (OrderedDict(logits=A, extra=(A, B)), ("logits", "extra_0", "extra_1"), ()),
-        ({"a": A, "b": {"c": Record(B, 0.5)}}, ("a", "b_c_logits"), ("output 'b.c.extra' is a float (0.5)",)),
-        ({"a b": A, "a-b": B}, (), ()),
-        ({0: A}, (), ()),
-        ({"x": A, "cache": Opaque()}, ("x",), ("output 'cache' is an Opaque, not a tensor",)),
-        (torch.return_types.max((A, B)), (), ()),
+        (A, [""], ()),
+        ((A, None), ["[0]"], ("output '[1]' is None: it is left out",)),
+        ([A, B], ["[0]", "[1]"], ()),
+        (Record(A, B), ["logits", "extra"], ()),
+        (Named(A, None), ["logits"], ("output 'extra' is None: it is left out",)),
+        (OrderedDict(logits=A, extra=(A, B)), ["logits", "extra[0]", "extra[1]"], ()),
+        ({"a": A, "b": {"c": Record(B, 0.5)}}, ["a", "b.c.logits"], ("output 'b.c.extra' is a float (0.5)",)),
+        ({"a b": A, "a-b": B}, ["a b", "a-b"], ()),
+        ({0: A}, ["0"], ()),
+        ({"x": A, "cache": Opaque()}, ["x"], ("output 'cache' is an Opaque, not a tensor",)),
+        (torch.return_types.max((A, B)), ["[0]", "[1]"], ()),
     ],
 )
 def test_tensors_are_found_and_the_rest_is_told(
-    returned: Any, names: tuple[str, ...], notes: tuple[str, ...]
+    returned: Any, paths: list[str], notes: tuple[str, ...]
 ) -> None:
     found = flattened(returned)
     assert all(isinstance(leaf.value, torch.Tensor) for leaf in found.tensors)
-    assert found.names == names
+    assert [leaf.path for leaf in found.tensors] == paths
     assert len(found.notes) == len(notes)
     assert all(said.startswith(words) for said, words in zip(found.notes, notes))
 

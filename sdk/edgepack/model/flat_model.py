@@ -21,10 +21,8 @@ class FlatModel(torch.nn.Module):
 
     replaced: frozenset[str]
     """Other float types in which the model's `forward` computes, and `autocast`, known after a run."""
-    names: tuple[str, ...]
-    """Names of the tensors that the model returned in its last run; empty if it gives none."""
     left_out: tuple[str, ...]
-    """What else it returned, one sentence for each value."""
+    """What the model returned besides tensors in its last run, one sentence for each value."""
 
     def __init__(
         self,
@@ -36,7 +34,7 @@ class FlatModel(torch.nn.Module):
         self.model = model
         self.binding = binding
         self.preprocessing = preprocessing
-        self.replaced, self.names, self.left_out = frozenset(), (), ()
+        self.replaced, self.left_out = frozenset(), ()
         self.training = False
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -47,7 +45,7 @@ class FlatModel(torch.nn.Module):
             returned = flattened(self.model(*arguments, **keywords))
             outputs = tuple(leaf.value for leaf in returned.tensors)
         self.replaced |= mode.replaced
-        self.names, self.left_out = returned.names, returned.notes
+        self.left_out = returned.notes
         return outputs if self.preprocessing is None else self.preprocessing.after(outputs)
 
     @property

@@ -7,7 +7,6 @@ that are registered with torch's pytree are opened.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,13 +34,6 @@ class Flattened:
 
     tensors: tuple[Leaf, ...]
     others: tuple[Leaf, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """A name for each tensor, from its path; empty unless all are named by the model and differ."""
-        named = [re.sub(r"\W+", "_", leaf.path).strip("_") for leaf in self.tensors]
-        usable = all(re.match(r"[A-Za-z]", name) for name in named)
-        return tuple(named) if usable and len(set(named)) == len(named) else ()
 
     @property
     def notes(self) -> tuple[str, ...]:
