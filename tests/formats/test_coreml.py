@@ -544,3 +544,40 @@ def test_features_whose_names_core_ml_reserves_are_found_and_told(tmp_path: Path
     for sample, floats in zip(given.evaluation.inputs, given.reference):
         for ours, theirs in zip(runner(sample), floats, strict=True):
             assert np.allclose(ours, theirs)
+
+
+PLACES = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Parameter(torch.randn(1, 40, 64))
+        self.layer = nn.Linear(64, 64)
+
+    def forward(self, x):
+        return self.layer(x + self.places)
+
+
+def net():
+    torch.manual_seed(0)
+    return Net().eval()
+"""
+
+
+def test_a_table_that_is_added_is_no_weight(tmp_path: Path) -> None:
+    """Its first axis is no axis of channels: in int8 it would have one scale."""
+    (tmp_path / "net.py").write_text(PLACES)
+    options = BuildOptions(
+        model=f"{tmp_path / 'net.py'}:net",
+        inputs=("tensor:1x40x64",),
+        targets=("iphone-15",),
+        out=str(tmp_path / "out"),
+    )
+    path = tmp_path / "net.mlpackage"
+    _write(source.load(plan.resolve(options)), Recipe("w8"), path)
+    found = {each.operator: each.precision for each in formats.describe(path).layers}
+    assert found["linear"] == "int8"
+    assert found["add"] == "fp16"

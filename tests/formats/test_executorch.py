@@ -155,3 +155,9 @@ def test_an_encoder_for_text_is_in_dynamic_int8(writer: Writer, reader: Source) 
     assert written.path.stat().st_size < 0.4 * wide.path.stat().st_size
     assert "aten::embedding" in written.holds.outside
     assert not [name for name in written.holds.outside if "softmax" in name or "where" in name]
+
+
+def test_static_int8_keeps_out_of_the_indices_of_an_embedding(writer: Writer, reader: Source) -> None:
+    written = writer("executorch")(reader, Recipe("w8a8"))
+    assert written.holds.quantized == 1
+    assert written.sqnr > 10

@@ -208,8 +208,10 @@ class Search:
 
 
 def _gains_by_gptq(scheme: Scheme) -> bool:
-    """The palette is so narrow that GPTQ pays for its time."""
-    return scheme.is_palette and not scheme.sparse and scheme.weight_bits <= _GPTQ_BITS
+    """The palette is so narrow that GPTQ pays for its time, or weights are integers with one scale for each
+    output."""
+    is_narrow = scheme.is_palette and not scheme.sparse and scheme.weight_bits <= _GPTQ_BITS
+    return is_narrow or (scheme.is_weight_only and scheme.has_integer_channels)
 
 
 def _widened(calibration: Calibration) -> Iterator[Recipe]:

@@ -34,6 +34,9 @@ _MOST, _LEAST = 7, 1e-12
 """The greatest code of `w4`; the least that a block's greatest weight is taken for."""
 _GROUP, _GROUPED_BITS = 16, 4
 """Output channels that share a palette of 4 bits, about."""
+_WEIGHTED = LAYERS | {"conv_transpose", "matmul", "einsum", "gather", "lstm", "gru", "rnn"}
+"""Operators whose constants are weights. Of a table of positions that is added, the first axis is no axis
+of channels: one scale for all of it costs more than its bytes save."""
 _PAYS: dict[SchemeName, float] = {"sparse": 1 / 8, "sparse+p6": 1 / 4}
 """The least share of zeros that is worth a mask of one bit a weight."""
 
@@ -85,6 +88,8 @@ class Compression(AbstractGraphPass):  # type: ignore[misc]
         """Constants to compress, by name, with the scheme of the first layer that reads them."""
         table = capability_table.of(None).by_name
         for operation in _operations(prog):
+            if operation.op_type not in _WEIGHTED:
+                continue
             scheme = self.recipe.at(self.names.layer(operation))
             kind: OperatorKind | None = "conv2d" if operation.op_type in LAYERS else None
             least = table[scheme.name].least(kind)
