@@ -209,7 +209,7 @@ def test_numbers_are_compared_as_numbers() -> None:
     truth = ((np.array(3),), (np.array(5),))
     reference = Reference((), ((three, other),) * 2, contract, _judged(contract), truth)
     figures = checks.output_metrics(((three, other), (five, other)), reference)
-    assert (figures.outputs[0].kind, figures.outputs[1].kind) == ("class", "tensor")
+    assert (figures.outputs[0].kind, figures.outputs[1].kind) == ("class", "values")
     assert (figures.agreement, figures.accuracy_float, figures.accuracy) == (50, 50, 100)
     assert not figures.exact
     assert figures.scored, "there is another output"
