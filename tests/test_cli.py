@@ -201,8 +201,9 @@ def test_a_build_prints_one_json_document_and_plain_progress(here: Path, process
     lines = ended.err.splitlines()
     assert lines
     assert all(re.fullmatch(r"\[\d+/\d+\] .+", line) for line in lines)
-    total = int(lines[0].partition("/")[2].partition("]")[0])
-    assert len(lines) == total
+    numbers = [tuple(map(int, line[1 : line.index("]")].split("/"))) for line in lines]
+    assert [number for number, _ in numbers] == list(range(1, len(lines) + 1))
+    assert numbers[-1][0] == numbers[-1][1]
 
 
 def test_a_build_in_words(here: Path, command: Command) -> None:

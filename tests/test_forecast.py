@@ -44,7 +44,7 @@ class Build:
     def run(self) -> list[ProgressState]:
         self.forecast.begin()
         self.steps.begin(Step("load"), "load")
-        self.forecast.loaded(devices=self.devices)
+        self.forecast.loaded({}, devices=self.devices)
         for wanted in self.plan.targets:
             for name in dict.fromkeys(step.format for step in wanted.steps):
                 for number, scheme in enumerate(self.tried[name]):

@@ -131,6 +131,7 @@ def test_the_protocol_is_what_these_tests_take_it_for() -> None:
     assert set(METHODS) == {"availability", "capabilities", "export", "load", "describe"}
     assert set(OPTIONAL) == {
         "check_target",
+        "float_reason",
         "import_runtime",
         "min_delegated",
         "no_gain",
@@ -186,5 +187,5 @@ def test_extras_bring_what_formats_need() -> None:
     extras = toml.read(ROOT / "pyproject.toml", PlanError)["project"]["optional-dependencies"]
     own = {formats.load(name).extra for name in formats.names()} - {""}
     assert own <= set(extras)
-    own.add("prune")
+    own |= {"prune", "timm", "transformers", "keras", "text"}
     assert extras["all"] == [f"edgepack[{','.join(name for name in extras if name in own)}]"]

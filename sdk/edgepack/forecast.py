@@ -6,7 +6,7 @@ format's files are expected to try the same candidates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgepack import formats
@@ -17,6 +17,8 @@ from edgepack.scheme import SCHEMES, SchemeName
 
 _STATIC = 3
 """Steps that choose the recipe of static activations: corrections, and two calibrations."""
+_DYNAMIC = 2
+"""Steps that compute the corrections of dynamic activations: SmoothQuant and GPTQ."""
 _SETUP = 7
 """Steps of the emulator's setup."""
 
@@ -24,6 +26,8 @@ Search = tuple[TargetPlan, str]
 """A target and a format."""
 Variant = tuple[str, str]
 """A format and its variant: targets of one variant share files."""
+Order = Mapping[tuple[str, str], Sequence[SchemeName]]
+"""The schemes that a search tries, in their order, by the names of target and format."""
 
 
 @dataclass
@@ -38,8 +42,10 @@ class Forecast:
     """Candidates that the current search is expected to try after its current one."""
     _tried: dict[Variant, list[SchemeName]] = field(default_factory=dict)
     """Candidates that were exported, the float file first."""
-    _compressed: set[SchemeName] = field(default_factory=set)
-    """Schemes whose corrections were computed."""
+    _compressed: set[str] = field(default_factory=set)
+    """Corrections that were computed; see `_shared`."""
+    _order: Order = field(default_factory=dict)
+    """Empty until the model is loaded: then searches have the order of their target."""
     _files: dict[Variant, int] = field(default_factory=dict)
     """Files of one export."""
     _devices: bool = False
@@ -59,8 +65,9 @@ class Forecast:
         self.steps.expect("bundle", [Step("bundle")] * len(self.plan.targets))
         self._expect([], self._searches)
 
-    def loaded(self, *, devices: bool) -> None:
-        """The model is loaded, and the emulator is there or not."""
+    def loaded(self, order: Order, *, devices: bool) -> None:
+        """The model is loaded, which decides the order of its searches, and the emulator is there or not."""
+        self._order = order
         self._devices = devices
         self.steps.expect("set up", [])
         self._expect([], self._searches)
@@ -71,15 +78,14 @@ class Forecast:
             del self._searches[0]
         tried = self._tried.setdefault(_variant(wanted, name), [])
         if is_new:
-            first = _first(wanted, name)
-            self._after = [] if tried or first == scheme else [first]
+            first = self._first((wanted, name))
+            self._after = [] if tried else [each for each in first if each != scheme]
             tried.append(scheme)
-            computed = [Step("compress")] * (_compressions(scheme) if SCHEMES[scheme].is_palette else 0)
-            own = [*computed, Step("export", name, scheme)]
+            own = [*self._computed(wanted, name, scheme), Step("export", name, scheme)]
         else:
             self._after = tried[tried.index(scheme) + 1 :]
             own = []
-        self._compressed.add(_shared(scheme))
+        self._compressed.add(_shared(wanted, name, scheme))
         self._expect([*own, *self._runs(wanted, name, scheme, is_new=is_new)], self._searches[1:])
 
     def exported(self, wanted: TargetPlan, name: str, scheme: SchemeName, files: int) -> None:
@@ -101,7 +107,7 @@ class Forecast:
         if self._after:
             steps += self._candidates(self._searches[0], self._after, tried, compressed)
         for search in searches:
-            first = list(dict.fromkeys((_float(*search), _first(*search))))
+            first = list(dict.fromkeys((_float(*search), *self._first(search))))
             steps += self._candidates(search, list(tried.get(_variant(*search)) or first), tried, compressed)
         self.steps.expect("searches", steps)
 
@@ -110,7 +116,7 @@ class Forecast:
         search: Search,
         schemes: list[SchemeName],
         tried: dict[Variant, list[SchemeName]],
-        compressed: set[SchemeName],
+        compressed: set[str],
     ) -> Iterator[Step]:
         """The steps of candidates to come, which are added to those tried and compressed."""
         known = tried.setdefault(_variant(*search), [])
@@ -118,11 +124,25 @@ class Forecast:
             is_new = scheme not in known
             if is_new:
                 known.append(scheme)
-                if self.plan.calib and _shared(scheme) not in compressed:
-                    compressed.add(_shared(scheme))
+                key = _shared(*search, scheme)
+                if self.plan.calib and key not in compressed:
+                    compressed.add(key)
                     yield from [Step("compress")] * _compressions(scheme)
                 yield Step("export", search[1], scheme)
             yield from self._runs(*search, scheme, is_new=is_new)
+
+    def _first(self, search: Search) -> list[SchemeName]:
+        """The scheme that a search tries first, in a list; an empty one where it tries none."""
+        wanted, name = search
+        planned = [step.scheme for step in wanted.steps if step.format == name]
+        return list(self._order.get((wanted.target.name, name), planned))[:1]
+
+    def _computed(self, wanted: TargetPlan, name: str, scheme: SchemeName) -> list[Step]:
+        """The corrections that a new candidate computes itself; those of static activations chose it."""
+        is_known = _shared(wanted, name, scheme) in self._compressed
+        if not self.plan.calib or is_known or SCHEMES[scheme].has_static_activations:
+            return []
+        return [Step("compress")] * _compressions(scheme)
 
     def _runs(self, wanted: TargetPlan, name: str, scheme: SchemeName, *, is_new: bool) -> list[Step]:
         """Runs of a candidate's files: on this host where they are new, and on the target's device."""
@@ -140,24 +160,25 @@ def _variant(wanted: TargetPlan, name: str) -> Variant:
     return name, formats.load(name).variant(wanted.target)
 
 
-def _first(wanted: TargetPlan, name: str) -> SchemeName:
-    """The scheme that a search tries first."""
-    return next(step.scheme for step in wanted.steps if step.format == name)
-
-
 def _float(wanted: TargetPlan, name: str) -> SchemeName:
     choice = wanted.target.choice(name)
     assert choice is not None
     return next(scheme for scheme in choice.schemes if SCHEMES[scheme].is_float)
 
 
-def _shared(scheme: SchemeName) -> SchemeName:
-    """The scheme that a scheme shares its corrections with."""
-    return "w8a8" if SCHEMES[scheme].has_static_activations else scheme
+def _shared(wanted: TargetPlan, name: str, scheme: SchemeName) -> str:
+    """What candidates that share their corrections have in common."""
+    if SCHEMES[scheme].has_static_activations:
+        return "w8a8"
+    rows = formats.load(name).capabilities(wanted.target).dynamic_rows
+    return f"{scheme}, by rows" if SCHEMES[scheme].has_dynamic_activations and rows else scheme
 
 
 def _compressions(scheme: SchemeName) -> int:
     """Steps that compute a scheme's corrections."""
-    if SCHEMES[scheme].has_static_activations:
+    found = SCHEMES[scheme]
+    if found.has_static_activations:
         return _STATIC
-    return 1 if SCHEMES[scheme].is_palette else 0
+    if found.has_integer_channels:
+        return _DYNAMIC if found.has_dynamic_activations else 1
+    return 1 if found.is_palette else 0

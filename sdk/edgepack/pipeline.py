@@ -118,7 +118,12 @@ def _state(plan: Plan, loaded: Source, folder: Path, forecast: Forecast) -> Buil
     no_device = device.absent(files, steps.of(Step("set up")), wanted=plan.emulator)
     samples = folder / "samples.npz"
     write_samples(loaded.evaluation.inputs, samples)
-    forecast.loaded(devices=not no_device)
+    order = {
+        (wanted.target.name, name): [step.scheme for step in _steps(name, plan, wanted, loaded)]
+        for wanted in plan.targets
+        for name in dict.fromkeys(step.format for step in wanted.steps)
+    }
+    forecast.loaded(order, devices=not no_device)
     host_runs = HostRuns(samples, folder / "host", steps)
     return BuildState(loaded, folder, host_runs, steps, forecast, no_device)
 
@@ -204,12 +209,8 @@ def _search(
     base, refusals = _base(name, wanted, whole, wide)
     minutes = wanted.goal.search_budget
     forced = _is_forced(plan, wanted)
-    steps = _steps(name, wanted)
-    if not forced:
-        table = formats.load(name).capabilities(wanted.target)
-        steps = scheme_order.ordered(steps, table, scheme_order.work_by_kind(state.source))
     return Search(
-        steps=steps,
+        steps=_steps(name, plan, wanted, state.source),
         base=base,
         calibration=state.calibration(smaller),
         attempt=Candidates(name, wanted, state, smaller, budget, evaluator, base),
@@ -226,9 +227,18 @@ def _is_forced(plan: Plan, wanted: TargetPlan) -> bool:
     return bool(wanted.goal.forced or plan.recipe_file)
 
 
-def _steps(name: str, wanted: TargetPlan) -> tuple[recipe.Step, ...]:
+def _planned(name: str, wanted: TargetPlan) -> tuple[recipe.Step, ...]:
     """The steps of one format, in the target's order."""
     return tuple(step for step in wanted.steps if step.format == name)
+
+
+def _steps(name: str, plan: Plan, wanted: TargetPlan, loaded: Source) -> tuple[recipe.Step, ...]:
+    """The steps of one format that are tried, in the order that fits the model."""
+    planned = _planned(name, wanted)
+    if _is_forced(plan, wanted):
+        return planned
+    table = formats.load(name).capabilities(wanted.target)
+    return scheme_order.ordered(planned, table, scheme_order.work_by_kind(loaded))
 
 
 def _left_out(name: str, plan: Plan, wanted: TargetPlan, state: BuildState) -> tuple[Omission, ...]:
@@ -236,7 +246,7 @@ def _left_out(name: str, plan: Plan, wanted: TargetPlan, state: BuildState) -> t
     if _is_forced(plan, wanted):
         return ()
     table = formats.load(name).capabilities(wanted.target)
-    return scheme_order.left_out(_steps(name, wanted), table, scheme_order.work_by_kind(state.source))
+    return scheme_order.left_out(_planned(name, wanted), table, scheme_order.work_by_kind(state.source))
 
 
 def _base(

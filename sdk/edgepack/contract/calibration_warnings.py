@@ -59,6 +59,8 @@ def _alike(values: list[Array], name: str) -> list[str]:
     stacked = np.stack(values).astype(np.float64)
     if (stacked == stacked[:1]).all():
         return [f"input '{name}' is the same in every calibration sample"]
+    if not np.isfinite(stacked).all():  # infinite values have no deviation
+        return []
     own = float(stacked.std(axis=0).mean())
     if own < _ALIKE * float(stacked.std()):
         return [
