@@ -6,32 +6,30 @@ and evaluated; render the app; write the bundle.
 
 from __future__ import annotations
 
-import math
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgepack import bundle, candidates, formats, plot, recipe, scheme_order, toml
+from edgepack import bundle, plot, recipe, target_search, toml
 from edgepack.app import render, template
-from edgepack.candidates import BuildState, Candidates
+from edgepack.candidates import BuildState
 from edgepack.compress import sensitivity as layer_sensitivity
 from edgepack.compress.calibration import Calibration
 from edgepack.compress.counts import layer_costs
 from edgepack.compress.pruning_search import PrunedSource
-from edgepack.compress.search import Candidate, Search
+from edgepack.compress.search import Candidate
 from edgepack.compress.sensitivity import LayerSensitivity
 from edgepack.contract import expected, texts
 from edgepack.emulator.job import write_samples
 from edgepack.errors import ExportError, PlanError
 from edgepack.evaluate import device
-from edgepack.evaluate.evaluation import Evaluator, HostRuns
+from edgepack.evaluate.evaluation import HostRuns
 from edgepack.forecast import Forecast
 from edgepack.model import inference, source
 from edgepack.model.source import Source
 from edgepack.plan import Plan, TargetPlan
 from edgepack.progress import Progress, Step, Steps
-from edgepack.recipe import Recipe
-from edgepack.report import Artifact, Omission, Refusal, Report, Tried
+from edgepack.report import Artifact, Omission, Report
+from edgepack.target_search import TargetSearch
 
 _ANALYSIS = 4
 """Steps of a sensitivity analysis: the recipe's corrections, two calibrations, the layers."""
@@ -119,7 +117,7 @@ def _state(plan: Plan, loaded: Source, folder: Path, forecast: Forecast) -> Buil
     samples = folder / "samples.npz"
     write_samples(loaded.evaluation.inputs, samples)
     order = {
-        (wanted.target.name, name): [step.scheme for step in _steps(name, plan, wanted, loaded)]
+        (wanted.target.name, name): [step.scheme for step in target_search.steps(name, plan, wanted, loaded)]
         for wanted in plan.targets
         for name in dict.fromkeys(step.format for step in wanted.steps)
     }
@@ -128,35 +126,13 @@ def _state(plan: Plan, loaded: Source, folder: Path, forecast: Forecast) -> Buil
     return BuildState(loaded, folder, host_runs, steps, forecast, no_device)
 
 
-@dataclass
-class _Searched:
-    """What the searches of one target gave."""
-
-    chosen: list[Candidate] = field(default_factory=list)
-    tried: list[Tried] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
-    omitted: list[Omission] = field(default_factory=list)
-    """Schemes that are not worth a trial."""
-    pruned_source: PrunedSource | None = None
-
-
 def _build_for(plan: Plan, wanted: TargetPlan, state: BuildState) -> Report:
     """Search each format, then put the bundle of one target together."""
-    searched = _Searched()
-    evaluator = candidates.evaluator(state, wanted)
-    for name in dict.fromkeys(step.format for step in wanted.steps):
-        try:
-            _search_format(name, plan, wanted, state, evaluator, searched)
-        except ExportError as cause:
-            if name in plan.formats:
-                hint = candidates.other_formats(name, wanted, state)
-                raise ExportError(str(cause), hint=hint) from cause
-            refusal = Refusal(name, candidates.float_scheme(name, wanted), str(cause), cause.hint)
-            if all(each.why != refusal.why for each in searched.refusals):
-                searched.refusals.append(refusal)
+    search = TargetSearch(plan, wanted, state)
+    search.run()
     state.forecast.over()
     state.steps.begin(Step("bundle"), f"put {wanted.folder} together")
-    return _bundled(plan, wanted, state, searched)
+    return _bundled(plan, wanted, state, search)
 
 
 def _check_written(reports: list[Report]) -> None:
@@ -169,115 +145,10 @@ def _check_written(reports: list[Report]) -> None:
     raise ExportError("; ".join(whys), hint=f"{hint}; {whys[first]}" if whys[first] else hint)
 
 
-def _search_format(
-    name: str,
-    plan: Plan,
-    wanted: TargetPlan,
-    state: BuildState,
-    evaluator: Evaluator,
-    searched: _Searched,
-) -> None:
-    """Search one format, and add what ships, what was tried and what was refused to `searched`.
-
-    Raises ExportError where the format cannot carry the model.
-    """
-    pruned = _pruned(name, plan, wanted, state)
-    search = _search(name, plan, wanted, state, evaluator, pruned)
-    searched.omitted += _left_out(name, plan, wanted, state)
-    try:
-        searched.chosen.append(search.run())
-    finally:
-        searched.tried += search.tried
-        searched.refusals += search.refusals
-    if searched.chosen[-1].is_pruned:
-        searched.pruned_source = pruned
-
-
-def _search(
-    name: str,
-    plan: Plan,
-    wanted: TargetPlan,
-    state: BuildState,
-    evaluator: Evaluator,
-    pruned: PrunedSource | None,
-) -> Search:
-    """The search for one format's recipe."""
-    smaller = pruned.source if pruned else state.source
-    budget = candidates.training_budget(plan, wanted)
-    whole = Candidates(name, wanted, state, state.source, budget, evaluator)
-    wide = candidates.wide_recipe(name, wanted)
-    base, refusals = _base(name, wanted, whole, wide)
-    minutes = wanted.goal.search_budget
-    forced = _is_forced(plan, wanted)
-    return Search(
-        steps=_steps(name, plan, wanted, state.source),
-        base=base,
-        calibration=state.calibration(smaller),
-        attempt=Candidates(name, wanted, state, smaller, budget, evaluator, base),
-        forced=forced,
-        keep_best=pruned is not None and pruned.by_hand,
-        deadline=state.begun + 60 * minutes if minutes else math.inf,
-        wider=wide,
-        refusals=refusals,
-    )
-
-
-def _is_forced(plan: Plan, wanted: TargetPlan) -> bool:
-    """Whether a scheme or a recipe is given by hand."""
-    return bool(wanted.goal.forced or plan.recipe_file)
-
-
-def _planned(name: str, wanted: TargetPlan) -> tuple[recipe.Step, ...]:
-    """The steps of one format, in the target's order."""
-    return tuple(step for step in wanted.steps if step.format == name)
-
-
-def _steps(name: str, plan: Plan, wanted: TargetPlan, loaded: Source) -> tuple[recipe.Step, ...]:
-    """The steps of one format that are tried, in the order that fits the model."""
-    planned = _planned(name, wanted)
-    if _is_forced(plan, wanted):
-        return planned
-    table = formats.load(name).capabilities(wanted.target)
-    return scheme_order.ordered(planned, table, scheme_order.work_by_kind(loaded))
-
-
-def _left_out(name: str, plan: Plan, wanted: TargetPlan, state: BuildState) -> tuple[Omission, ...]:
-    """The schemes of one format that the search leaves out, with the reason."""
-    if _is_forced(plan, wanted):
-        return ()
-    table = formats.load(name).capabilities(wanted.target)
-    return scheme_order.left_out(_planned(name, wanted), table, scheme_order.work_by_kind(state.source))
-
-
-def _base(
-    name: str, wanted: TargetPlan, whole: Candidates, wide: Recipe | None
-) -> tuple[Candidate, list[Refusal]]:
-    """The float candidate: in the target's float scheme or, where that cannot be written, as `wide`."""
-    own = Recipe(candidates.float_scheme(name, wanted))
-    try:
-        return whole(own), []
-    except ExportError as cause:
-        if wide is None:
-            raise
-        refusal = Refusal(name, own.scheme, str(cause), cause.hint)
-        try:
-            return whole(wide), [refusal]
-        except ExportError:
-            raise cause from None
-
-
-def _pruned(name: str, plan: Plan, wanted: TargetPlan, state: BuildState) -> PrunedSource | None:
-    """The pruned source for a format; None where nothing is pruned, or the format gains nothing."""
-    pruning = plan.pruning(wanted)
-    if pruning is None or formats.load(name).no_gain(pruning.kind, wanted.target):
-        return None
-    return state.pruned(pruning, wanted, candidates.training_budget(plan, wanted))
-
-
-def _bundled(plan: Plan, wanted: TargetPlan, state: BuildState, searched: _Searched) -> Report:
+def _bundled(plan: Plan, wanted: TargetPlan, state: BuildState, search: TargetSearch) -> Report:
     """Write the draft of a target's bundle; it takes its place once all targets have one."""
     final, folder = state.final, _draft(wanted, state)
-    chosen, pruned_source = searched.chosen, searched.pruned_source
+    chosen, pruned_source = search.chosen, search.pruned_source
     _write_models(folder, state, chosen)
     _write_expected(folder, final)
     if final.tokenizer:
@@ -291,11 +162,11 @@ def _bundled(plan: Plan, wanted: TargetPlan, state: BuildState, searched: _Searc
         evaluated_on=final.evaluation.origin,
         calibrated_on=final.calib.origin if final.calib else "",
         artifacts=artifacts,
-        skipped=(*wanted.omitted, *searched.omitted, *without_app),
+        skipped=(*wanted.omitted, *search.omitted, *without_app),
         notes=(*wanted.notes, *final.notes, *(pruned_source.notes if pruned_source else ())),
         folder=str(wanted.folder),
-        tried=tuple(searched.tried),
-        refusals=tuple(searched.refusals),
+        tried=tuple(search.tried),
+        refusals=tuple(search.refusals),
         goal=wanted.goal.model_dump(mode="json"),
         fingerprint=final.calib.fingerprint if final.calib else "",
         pruned=pruned_source.report if pruned_source else None,
