@@ -181,6 +181,15 @@ def test_several_inputs(tmp_path: Path) -> None:
     assert [each.shape for each in found.inputs[0]] == [(1, 8), (2, 1, 4)]
 
 
+def test_arrays_with_the_names_of_inputs(tmp_path: Path) -> None:
+    names = [declared.name for declared in STATE.inputs]
+    arrays = {names[1]: np.ones((5, 2, 1, 4), "i8"), names[0]: np.zeros((5, 8), "f4")}
+    np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
+    assert [each.shape for each in load(tmp_path / "a.npz", STATE).inputs[0]] == [(1, 8), (2, 1, 4)]
+    np.savez(tmp_path / "a.npz", inputs_0=np.ones((5, 8), "f4"), inputs_1=arrays[names[1]], **arrays)  # type: ignore[arg-type]
+    assert load(tmp_path / "a.npz", STATE).inputs[0][0].all()
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

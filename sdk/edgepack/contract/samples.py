@@ -7,7 +7,7 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from edgepack.python_reference import Reference
 HOLD_OUT = 3
 """If there is one set only, every third sample (in a seeded order) is kept for evaluation."""
 _SHOWN_LABELS = 5
+_LABELS = frozenset({"labels", "boxes", "classes"})
+"""Arrays of an `.npz` that are labels, even where an input has that name."""
 
 
 @dataclass(frozen=True)
@@ -223,8 +225,7 @@ def _from_texts(path: Path, contract: Contract, with_labels: bool) -> Samples:
 
 def _from_arrays(path: Path, contract: Contract, with_labels: bool) -> Samples:
     data = _arrays(path)
-    several = len(contract.inputs) > 1
-    keys = [f"inputs_{i}" for i in range(len(contract.inputs))] if several else ["inputs"]
+    keys = _keys(data, contract)
     missing = [key for key in keys if key not in data]
     if missing:
         raise SourceError(
@@ -244,6 +245,15 @@ def _from_arrays(path: Path, contract: Contract, with_labels: bool) -> Samples:
     named = notes is None and "labels" in data
     labels = _numbers(data["labels"], len(rows), path) if named else None
     return Samples(rows, labels, origin, annotations=notes)
+
+
+def _keys(data: Mapping[str, Array], contract: Contract) -> list[str]:
+    """The arrays of the inputs: `inputs`, `inputs_0` and so on in their order, or the inputs' own names."""
+    count = len(contract.inputs)
+    numbered = [f"inputs_{i}" for i in range(count)] if count > 1 else ["inputs"]
+    names = [declared.name for declared in contract.inputs]
+    by_name = all(name in data and name not in _LABELS for name in names)
+    return names if by_name and not all(key in data for key in numbered) else numbered
 
 
 def _numbers(labels: Array, count: int, path: Path) -> tuple[int, ...]:
