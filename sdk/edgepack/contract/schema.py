@@ -37,8 +37,6 @@ class Contract(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Contract:
         names = [value.name for value in (*self.inputs, *self.outputs)]
-        if unfit := [name for name in names if not name.strip() or not name.isprintable()]:
-            raise ValueError(f"the name {unfit[0]!r} is empty or cannot be printed")
         if len(set(names)) != len(names):
             raise ValueError(f"two inputs or outputs have one name: {', '.join(names)}")
         for state in self.state:
