@@ -58,6 +58,13 @@ def test_more_outputs_declared_than_given(folder: Path) -> None:
     assert "2 outputs are declared, the model returns 1" in refused()
 
 
+@pytest.mark.parametrize("name", [" ", "a\\nb", "a\\u202eb"])
+def test_names_that_nothing_can_show(folder: Path, name: str) -> None:
+    text = f'[model]\nsource = "nets.py:net"\n[[input]]\nkind = "tensor"\nshape = [1, 8]\nname = "{name}"\n'
+    (folder / "edgepack.toml").write_text(text)
+    assert "cannot have the name" in refused(inputs=())
+
+
 def test_names_that_nobody_gave_avoid_those_that_were(folder: Path) -> None:
     assert [each.name for each in load(inputs=("output=tensor:1x8",)).contract.outputs] == ["model_output"]
     text = (

@@ -99,6 +99,9 @@ def _named(outputs: list[Output], taken: set[str]) -> list[Output]:
 
 
 def _validated(inputs: tuple[Input, ...], outputs: list[Output], state: tuple[State, ...] = ()) -> Contract:
+    for name in (value.name for value in (*inputs, *outputs)):
+        if not name.strip() or not name.isprintable():
+            raise SourceError(f"an input or output cannot have the name {name!r}: give it letters")
     tables = {"inputs": list(inputs), "outputs": outputs, "state": list(state)}
     return toml.validate(tables, Contract, "the contract", SourceError)
 
