@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from edgepack.compress import ptq, sensitivity
 from edgepack.compress.calibration import Calibration
@@ -226,6 +228,21 @@ def test_one_that_cannot_be_written_is_a_refusal_and_is_followed_by_the_next() -
     assert search.run().recipe.scheme == "fp16"
     assert _told(search) == {"fp32": "float reference", "fp16": "shipped"}
     assert search.refusals == [Refusal("onnx", "w8", "w8 cannot be written", "try another")]
+
+
+def test_a_correction_that_cannot_be_computed_is_a_refusal_and_is_followed_by_the_next(
+    small_source: Source,
+) -> None:
+    class Broken(Calibration):
+        def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+            return super().once(key, lambda: torch.linalg.cholesky(-torch.eye(2)))
+
+    shop = Shop(_trial("w8"))
+    search = _search(shop, ["w8a8", "w8", "fp32"], calibration=Broken(small_source))
+    assert search.run().recipe.scheme == "w8"
+    (refusal,) = search.refusals
+    assert refusal.scheme == "w8a8"
+    assert refusal.why.startswith("the corrections cannot be computed: _LinAlgError: ")
 
 
 def test_float_ships_where_nothing_else_can_be_written() -> None:

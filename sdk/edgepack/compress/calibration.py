@@ -14,6 +14,7 @@ from torch.fx import GraphModule
 from edgepack.compress import cross_layer_equalization, noise_sensitivity, simulation
 from edgepack.compress.noise_sensitivity import NoiseSensitivity
 from edgepack.contract.samples import Samples
+from edgepack.errors import EdgepackError, ExportError, first_line
 from edgepack.graph import ranges
 from edgepack.graph.ranges import Histogram
 from edgepack.model.source import Source
@@ -58,9 +59,20 @@ class Calibration:
             self.seconds[work] = self.seconds.get(work, 0.0) + time.perf_counter() - begun
 
     def once(self, key: Hashable, compute: Callable[[], Result]) -> Result:
-        """The result of `compute`, which is called for the first use of `key` only."""
+        """The result of `compute`, which is called for the first use of `key` only.
+
+        Raises ExportError where the arithmetic of a correction fails on this model.
+        """
         if key not in self._results:
-            self._results[key] = compute()
+            try:
+                self._results[key] = compute()
+            except EdgepackError:
+                raise
+            except Exception as cause:  # torch raises errors of no common base
+                raise ExportError(
+                    f"the corrections cannot be computed: {first_line(cause)}",
+                    hint="please report it with the model; other schemes are not concerned",
+                ) from cause
         result: Result = self._results[key]
         return result
 

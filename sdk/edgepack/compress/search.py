@@ -122,11 +122,14 @@ class Search:
         try:
             return self.attempt(recipe)
         except ExportError as cause:
-            refusal = Refusal(self.base.artifacts[0].format, recipe.scheme, str(cause), cause.hint)
-            if refusal not in self.refusals:
-                self.refusals.append(refusal)
+            self._refuse(recipe.scheme, cause)
             self._last_gained_nothing = True  # what is like it is not worth an attempt
             return None
+
+    def _refuse(self, scheme: SchemeName, cause: ExportError) -> None:
+        refusal = Refusal(self.base.artifacts[0].format, scheme, str(cause), cause.hint)
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
 
     def _shipped_float(self, spent: str) -> Candidate:
         """`base`, or a more precise float candidate where `base` misses the goal and that one does not."""
@@ -165,19 +168,26 @@ class Search:
     def _recipes(self) -> Iterator[Recipe]:
         """Recipes in the order in which they are tried."""
         for step in self.steps:
-            scheme = SCHEMES[step.scheme]
-            if step.recipe:
-                yield step.recipe
-            elif scheme.has_static_activations and self.calibration:
-                yield from self._static(self.calibration, step.scheme)
-            elif self.calibration and scheme.has_dynamic_activations and scheme.has_integer_channels:
-                yield Recipe(step.scheme, equalize="exact", gptq=True)
-            elif self.calibration and _gains_by_gptq(scheme):
-                yield Recipe(step.scheme, gptq=True)
-                if scheme.has_few_values and not self._last_gained_nothing:
-                    yield from _widened(self.calibration)
-            else:
-                yield Recipe(step.scheme)
+            try:
+                yield from self._recipes_of(step)
+            except ExportError as cause:
+                self._refuse(step.scheme, cause)
+
+    def _recipes_of(self, step: Step) -> Iterator[Recipe]:
+        """The recipes of one step."""
+        scheme = SCHEMES[step.scheme]
+        if step.recipe:
+            yield step.recipe
+        elif scheme.has_static_activations and self.calibration:
+            yield from self._static(self.calibration, step.scheme)
+        elif self.calibration and scheme.has_dynamic_activations and scheme.has_integer_channels:
+            yield Recipe(step.scheme, equalize="exact", gptq=True)
+        elif self.calibration and _gains_by_gptq(scheme):
+            yield Recipe(step.scheme, gptq=True)
+            if scheme.has_few_values and not self._last_gained_nothing:
+                yield from _widened(self.calibration)
+        else:
+            yield Recipe(step.scheme)
 
     def _static(self, calibration: Calibration, scheme: SchemeName) -> Iterator[Recipe]:
         """The best recipe of a scheme, then those that leave sensitive layers in float."""
