@@ -154,6 +154,9 @@ def decoded(path: Path) -> tuple[NDArray[np.uint8], int]:
     """A picture's pixels as a platform's decoder gives them, and its EXIF orientation."""
     with Image.open(path) as opened:
         orientation = int(opened.getexif().get(0x0112, 1))
+        if opened.mode.startswith("I;16"):  # Pillow's own conversion clips, where platforms scale
+            deep = np.asarray(opened).astype(np.uint32)
+            return ((deep * 255 + 32895) >> 16).astype(np.uint8), orientation
         mode = "RGBA" if opened.has_transparency_data else ("L" if opened.mode == "L" else "RGB")
         return np.asarray(opened.convert(mode), np.uint8), orientation
 

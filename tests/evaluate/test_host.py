@@ -130,8 +130,18 @@ def test_an_interrupt_takes_the_child_along(tmp_path: Path, samples: Path) -> No
         time.sleep(0.05)
     threading.Timer(1.0, lambda: parent.send_signal(signal.SIGINT)).start()
     parent.communicate(timeout=60)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(parent.pid, 0)
+    assert _is_gone(parent.pid)
+
+
+def _is_gone(group: int) -> bool:
+    """Whether a process group ends within ten seconds: a killed process takes a moment to go."""
+    for _ in range(200):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_every_scheme_has_its_limits() -> None:
