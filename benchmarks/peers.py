@@ -17,15 +17,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import comparison, measure, samples
 from benchmarks.measure import FailedError, Usage
 from benchmarks.nets import Net
 from benchmarks.samples import Case
 from benchmarks.tables import Table
 from edgepack import formats, report
+from edgepack.contract.outputs import judge
 from edgepack.emulator.job import Death, Job, read_samples
 from edgepack.evaluate import checks, host
 from edgepack.evaluate.host import Run
+from edgepack.evaluate.model_file import Reference
 from edgepack.report import Artifact, Figures
 from edgepack.scheme import SCHEMES
 
@@ -203,7 +207,9 @@ def _by_torch(net: Net, path: Path, case: Case) -> Figures | Death:
 
 
 def _figures(ran: Run, case: Case) -> Figures:
-    return checks.figures(ran, case.reference, case.labels, case.contract)
+    truth = None if case.labels is None else tuple((np.asarray(label),) for label in case.labels)
+    judged = judge.judged(case.contract.outputs, case.reference, truth, is_noise=False)
+    return checks.figures(ran, Reference((), case.reference, case.contract, judged, truth))
 
 
 def _edgepack(net: Net, folder: Path) -> list[Row]:

@@ -23,7 +23,10 @@ SHAPES = {"lenet": "1x3x32x32", "mlp": "1x10", "mnist": "1x1x28x28", "linear": "
 FORMS = ("traced.pt", "scripted.pt", "exported.pt2", "weights.pth")
 
 
-@pytest.fixture(scope="module", params=sorted(SHAPES))
+@pytest.fixture(
+    scope="module",
+    params=["linear", "mnist", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lenet", "mlp"))],
+)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A network's name, and the folder with every form of it, trained."""
     name = str(request.param)

@@ -53,7 +53,18 @@ if TYPE_CHECKING:
     from edgepack.plan import Plan, TargetPlan
     from edgepack.progress import Progress, ProgressState
     from edgepack.recipe import Recipe, RecipeFile, Step
-    from edgepack.report import Artifact, Check, Cost, Figures, Omission, Report, Tried
+    from edgepack.report import (
+        Artifact,
+        Check,
+        Cost,
+        Figures,
+        Measure,
+        Omission,
+        OutputFigures,
+        Refusal,
+        Report,
+        Tried,
+    )
     from edgepack.scheme import Scheme
     from edgepack.target import Target
 
@@ -77,9 +88,11 @@ __all__ = [
     "Figures",
     "Host",
     "LayerSensitivity",
+    "Measure",
     "ModelKeywords",
     "Monitored",
     "Omission",
+    "OutputFigures",
     "Outside",
     "Package",
     "Plan",
@@ -89,6 +102,7 @@ __all__ = [
     "Pruning",
     "Recipe",
     "RecipeFile",
+    "Refusal",
     "Rendered",
     "Report",
     "Scheme",
@@ -132,7 +146,18 @@ _MODULES = {
     "plan": ("Plan", "TargetPlan"),
     "progress": ("Progress", "ProgressState"),
     "recipe": ("Recipe", "RecipeFile", "Step"),
-    "report": ("Artifact", "Check", "Cost", "Figures", "Omission", "Report", "Tried"),
+    "report": (
+        "Artifact",
+        "Check",
+        "Cost",
+        "Figures",
+        "Measure",
+        "Omission",
+        "OutputFigures",
+        "Refusal",
+        "Report",
+        "Tried",
+    ),
     "scheme": ("Scheme",),
     "target": ("Target",),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .contract import TextInput
 
 TOKENIZER = Path(__file__).resolve().parent / "assets" / "tokenizer.json"
-_INPUTS = [cast("TextInput", spec) for spec in CONTRACT["inputs"] if spec["kind"] == "text"]
+_INPUTS = [spec for spec in CONTRACT["inputs"] if spec["kind"] == "text"]
 _NAMED = next((spec for spec in _INPUTS if spec["tokenizer"]), None)
 READS = _NAMED is not None and len(_INPUTS) == len(CONTRACT["inputs"])
 """Whether the model takes texts and nothing else, and the build gave its tokenizer."""
