@@ -18,6 +18,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import edgepack
 from edgepack import formats, plan, target
 from edgepack.contract import Contract
 from edgepack.errors import BundleError, ExportError
@@ -581,3 +582,30 @@ def test_a_table_that_is_added_is_no_weight(tmp_path: Path) -> None:
     found = {each.operator: each.precision for each in formats.describe(path).layers}
     assert found["linear"] == "int8"
     assert found["add"] == "fp16"
+
+
+def test_labels_of_one_output_of_several_are_in_the_contract_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import torch\n\n\nclass Two(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        torch.manual_seed(0)\n        self.scores = torch.nn.Linear(8, 3)\n\n"
+        "    def forward(self, x):\n        found = self.scores(x)\n        return found, found.softmax(1)\n"
+    )
+    (tmp_path / "two.py").write_text(code)
+    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\n")
+    monkeypatch.chdir(tmp_path)
+    (report,) = edgepack.build(
+        "two.py:Two",
+        targets=["iphone-15"],
+        formats=["coreml"],
+        inputs=["tensor:1x8"],
+        labels="labels.txt",
+        scheme="fp16",
+        emulator=False,
+        out="out",
+    )
+    (artifact,) = report.artifacts
+    assert artifact.verdict != "fail"
+    assert len(artifact.figures.outputs) == 2
+    assert any("a classifier of Core ML has one output" in note for note in artifact.notes)

@@ -92,7 +92,12 @@ def _measure(metric: Metric, value: float | None) -> Measure:
 
 def died(death: Death) -> tuple[Check, ...]:
     """The check of a file whose runtime crashed, hung or was killed."""
-    return (Check("runs", "fail", None, None, "", death.reason),)
+    return failed_to_run(death.reason)
+
+
+def failed_to_run(reason: str) -> tuple[Check, ...]:
+    """The check of a file that gave no outputs to compare."""
+    return (Check("runs", "fail", None, None, "", reason),)
 
 
 def cannot_run(reason: str) -> tuple[Check, ...]:

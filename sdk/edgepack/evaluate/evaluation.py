@@ -72,6 +72,10 @@ class Evaluator:
         run = self.host_runs.run(file)
         if isinstance(run, Death):
             return Evaluation(checks=checks.died(run), delegation=file.delegation)
+        given, wanted = len(run.outputs[0]), len(self.reference.outputs[0])
+        if given != wanted:
+            reason = f"outputs returned: {given}, but the model has {wanted}"
+            return Evaluation(checks=checks.failed_to_run(reason), delegation=file.delegation)
         figures = self._figures(file, run)
         made = expectation.checks(run, figures, file.scheme)
         if availability.evaluator:

@@ -79,6 +79,8 @@ def _notes(source: Source, picture: ImageInput | None) -> tuple[str, ...]:
         notes.append("takes the picture itself: scaling, mean and std are inside")
     if _activation(contract) != "none":
         notes.append(f"{_activation(contract)} is inside: its scores are probabilities")
+    if contract.classes and contract.classes.labels and not features.class_labels(contract):
+        notes.append("its labels are in the contract alone: a classifier of Core ML has one output")
     if sizes := source.fixed_sizes:
         notes.append(f"{sizes} in this file")
     return tuple(notes)
@@ -86,7 +88,7 @@ def _notes(source: Source, picture: ImageInput | None) -> tuple[str, ...]:
 
 def _converted(traced: Traced, source: Source, recipe: Recipe, floor: str, picture: ImageInput | None) -> Any:
     contract = source.contract
-    labels = contract.classes.labels if contract.classes else ()
+    labels = features.class_labels(contract)
     outputs = None if labels else [ct.TensorType(name=each.name) for each in contract.outputs]
     return ct.convert(
         traced.script,

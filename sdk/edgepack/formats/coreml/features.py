@@ -51,7 +51,7 @@ class Features:
 
     def outputs_of(self, predicted: Mapping[str, Any]) -> Sample:
         """What `predict` returned, as arrays in the contract's order; scores as float32 [1, labels]."""
-        labels = self.contract.classes.labels if self.contract.classes else ()
+        labels = class_labels(self.contract)
         if not labels:
             return tuple(np.asarray(predicted[self._feature(each.name)]) for each in self.contract.outputs)
         scores = next(each for each in predicted.values() if isinstance(each, dict))
@@ -64,6 +64,12 @@ class Features:
         """A sentence on the names that differ from the contract's."""
         renamed = [f"'{name}' is called '{feature}'" for name, feature in self.names.items()]
         return (f"{', '.join(renamed)}: Core ML takes no such name",) if renamed else ()
+
+
+def class_labels(contract: Contract) -> tuple[str, ...]:
+    """The labels of a package that is a Core ML classifier, which has no output but its scores; else none."""
+    classes = contract.classes
+    return classes.labels if classes and len(contract.outputs) == 1 else ()
 
 
 def image_input(contract: Contract) -> ImageInput | None:
@@ -97,7 +103,7 @@ def write(model: Any, contract: Contract, activation: str) -> Features:
     """Add the contract and the names of the features to the metadata of a converted model."""
     description = model.get_spec().description
     pairs = [*zip(contract.inputs, description.input, strict=True)]
-    if not (contract.classes and contract.classes.labels):
+    if not class_labels(contract):
         pairs += zip(contract.outputs, description.output, strict=True)  # type: ignore[arg-type]
     names = {each.name: feature.name for each, feature in pairs if each.name != feature.name}
     model.user_defined_metadata[contract_metadata.KEY] = contract_metadata.written(contract, activation)
