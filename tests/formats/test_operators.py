@@ -99,6 +99,15 @@ def test_a_resize_is_exact(operator: Any, align_corners: bool, size: Any, scales
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(5, 8), (3, 5, 8)])
+@pytest.mark.parametrize("is_causal", [True, False])
+def test_attention_without_a_batch_is_attention(shape: tuple[int, ...], is_causal: bool) -> None:
+    query, key, value = (_draw(*shape) + number for number in range(3))
+    wanted = F.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
+    found = equivalents.attention_without_batch(query, key, value, is_causal=is_causal)
+    torch.testing.assert_close(found, wanted)
+
+
 class Named(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         y = (x * 2).cumprod(1) * 3

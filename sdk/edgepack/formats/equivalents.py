@@ -75,6 +75,25 @@ def scaled_dot_product_attention(
     return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal, scale=scale)
 
 
+def attention_without_batch(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Attention of 2 or 3 dimensions, computed in 4."""
+    del enable_gqa
+    missing = 4 - query.dim()
+    query, key, value = (each[(None,) * missing] for each in (query, key, value))
+    found = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal, scale=scale)
+    return found.reshape(found.shape[missing:])
+
+
 def _repeated(x: Tensor, times: int) -> Tensor:
     """Each head `times` times in a row."""
     wide = x.unsqueeze(-3).expand(*x.shape[:-2], times, *x.shape[-2:])
