@@ -104,7 +104,14 @@ def test_a_resize_is_exact(operator: Any, align_corners: bool, size: Any, scales
 def test_attention_without_a_batch_is_attention(shape: tuple[int, ...], is_causal: bool) -> None:
     query, key, value = (_draw(*shape) + number for number in range(3))
     wanted = F.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
-    found = equivalents.attention_without_batch(query, key, value, is_causal=is_causal)
+    found = equivalents.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_attention_of_grouped_queries_without_a_batch() -> None:
+    query, key, value = _draw(6, 5, 8), _draw(2, 5, 8), _draw(2, 5, 8) + 1
+    wanted = F.scaled_dot_product_attention(query[None], key[None], value[None], enable_gqa=True)[0]
+    found = equivalents.scaled_dot_product_attention(query, key, value, enable_gqa=True)
     torch.testing.assert_close(found, wanted)
 
 

@@ -68,30 +68,15 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Attention of grouped queries, its keys and values repeated."""
-    del enable_gqa
-    times = query.shape[-3] // key.shape[-3]
-    key, value = (_repeated(each, times) for each in (key, value))
-    return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal, scale=scale)
-
-
-def attention_without_batch(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-    dropout: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """Attention of 2 or 3 dimensions, computed in 4."""
-    del enable_gqa
-    missing = 4 - query.dim()
-    query, key, value = (each[(None,) * missing] for each in (query, key, value))
+    """Attention in four dimensions, the keys and values of grouped queries repeated."""
+    missing = max(0, 4 - query.dim())
+    if missing:
+        query, key, value = (each[(None,) * missing] for each in (query, key, value))
+    if enable_gqa:
+        times = query.shape[-3] // key.shape[-3]
+        key, value = (_repeated(each, times) for each in (key, value))
     found = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal, scale=scale)
-    return found.reshape(found.shape[missing:])
+    return found.reshape(found.shape[missing:]) if missing else found
 
 
 def _repeated(x: Tensor, times: int) -> Tensor:

@@ -39,5 +39,5 @@ def _decomposition(node: Node) -> Decomposition | None:
     if node.target is ATEN.lstm.input:
         return equivalents.projected_lstm(node, _MOST_STEPS, "onnx")
     if node.target is ATEN.scaled_dot_product_attention.default and node.meta["val"].dim() < 4:
-        return equivalents.attention_without_batch
+        return equivalents.scaled_dot_product_attention
     return _TABLE.get(node.target)
