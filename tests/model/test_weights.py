@@ -274,7 +274,7 @@ def test_shards(tmp_path: Path) -> None:
         index.write_text(wrong)
         assert "is not an index of weights" in str(refused(index))
     index.write_text(json.dumps({"weight_map": {"first.weight": "../elsewhere.safetensors"}}))
-    assert "is no file beside it" in str(refused(index))
+    assert "is not the name of a file in its folder" in str(refused(index))
 
 
 def test_half_precision_is_told(tmp_path: Path) -> None:

@@ -98,7 +98,9 @@ def _sharded(path: Path, trust_pickle: bool) -> Checkpoint:
     found: StateDict = {}
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:
-            raise SourceError(f"{path} names the shard {name!r}, which is no file beside it")
+            raise SourceError(
+                f"{path} names the shard {name!r}, which is not the name of a file in its folder"
+            )
         if not (path.parent / name).is_file():
             raise SourceError(
                 f"{path} names the shard {name}, which is missing", hint="put all shards beside it"
