@@ -113,6 +113,51 @@ def test_a_third_partys_runtime_that_crashes_is_a_death_by_its_signal(
     assert ("out of memory" in death.reason) == (name == "SIGKILL")
 
 
+def test_a_runtime_whose_import_crashes_is_a_death(
+    tmp_path: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _third_party(
+        tmp_path,
+        """
+        import os, signal
+        def import_runtime(): os.kill(os.getpid(), signal.SIGSEGV)
+        """,
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for folder in ("first", "second"):
+        death = host.run(Job("brittle", "model", str(samples)), tmp_path / folder, 120)
+        assert isinstance(death, Death)
+        assert "SIGSEGV" in death.reason
+
+
+@pytest.mark.skipif(not host.IS_AVAILABLE, reason="a fork server needs Linux")
+def test_runs_share_the_import_of_their_runtime_and_nothing_else(
+    tmp_path: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _third_party(
+        tmp_path,
+        """
+        import sys
+        from pathlib import Path
+        import numpy as np
+        imports = runs = 0
+        def import_runtime():
+            global imports
+            imports += 0 if "wave" in sys.modules else 1
+            import wave
+        def load(path):
+            global runs
+            runs += 1
+            return lambda sample: (np.array([imports, runs]),)
+        """,
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for folder in ("first", "second"):
+        run = host.run(Job("brittle", "model", str(samples)), tmp_path / folder, 120)
+        assert isinstance(run, host.Run)
+        assert {tuple(output[0].tolist()) for output in run.outputs} == {(1, 1)}
+
+
 def test_an_interrupt_takes_the_child_along(tmp_path: Path, samples: Path) -> None:
     _third_party(tmp_path, "import time\ndef import_runtime(): time.sleep(600)\n")
     program = (

@@ -1,7 +1,8 @@
 """Runs on this host: a model file in its format's own runtime, in a child process.
 
 A runtime that crashes, hangs or is killed ends the child, not edgepack: the result is a `Death`. The child
-is this module run as a program; the two communicate through files in one folder.
+is a fork of this module run as a server, or this module run as a program where the system has no fork server;
+the two communicate through files in one folder.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import numpy as np
 from edgepack import formats
 from edgepack.arrays import Sample
 from edgepack.emulator.job import Death, Job, read_samples, reason, write_samples
+from edgepack.evaluate import fork_server
+from edgepack.evaluate.fork_server import IS_AVAILABLE, ForkServer, ServerLost
 from edgepack.formats import Runner
 
 _JOB, _FIGURES, _OUTPUTS, _LOG = "job.json", "figures.json", "outputs.npz", "log.txt"
@@ -45,29 +48,18 @@ class Run:
     """The quarter and three-quarter points of those ratios."""
 
 
+_servers: list[ForkServer] = []
+"""The server in use, if there is one."""
+
+
 def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
     """Run `job` in a child process with `scratch` as its folder, at most `time_limit` seconds."""
     scratch.mkdir(parents=True, exist_ok=True)
     (scratch / _JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
     environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
-    with (scratch / _LOG).open("wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "edgepack.evaluate.host", str(scratch)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-        )
-        try:
-            code = child.wait(time_limit)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-            return Death(f"no end after {time_limit:.0f} s: stopped")
-        except BaseException:
-            child.kill()
-            child.wait()
-            raise
+    code = (_run_forked if IS_AVAILABLE else _run_spawned)(scratch, environment, time_limit)
+    if code is None:
+        return Death(f"no end after {time_limit:.0f} s: stopped")
     if code:
         return Death(reason(code, (scratch / _LOG).read_text(encoding="utf-8", errors="replace")))
     figures = json.loads((scratch / _FIGURES).read_text(encoding="utf-8"))
@@ -76,9 +68,52 @@ def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
     return Run(outputs=read_samples(scratch / _OUTPUTS), **figures)
 
 
+def _run_forked(scratch: Path, environment: dict[str, str], seconds: float) -> int | None:
+    """The exit code of a fork of the server; None if it was stopped after `seconds`."""
+    if not _servers or not _servers[0].fits(environment):
+        for server in _servers:
+            server.close()
+        _servers[:] = [ForkServer(__name__, environment)]
+    try:
+        return _servers[0].run(scratch, seconds)
+    except ServerLost:
+        return _run_spawned(scratch, environment, seconds)
+
+
+def _run_spawned(scratch: Path, environment: dict[str, str], seconds: float) -> int | None:
+    """The exit code of a new process; None if it was stopped after `seconds`."""
+    with (scratch / _LOG).open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(scratch)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+        try:
+            return child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            return None
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+
+
+def _prepare(scratch: Path) -> None:
+    """Import the runtime into the server. If that ends the server or hangs, it is told as the run's death."""
+    formats.load(_job(scratch).format).import_runtime()
+
+
+def _job(scratch: Path) -> Job:
+    return Job(**json.loads((scratch / _JOB).read_text(encoding="utf-8")))
+
+
 def _child(scratch: Path) -> None:
     """Run the job in `scratch`, and write outputs and figures there."""
-    job = Job(**json.loads((scratch / _JOB).read_text(encoding="utf-8")))
+    job = _job(scratch)
     inputs = read_samples(Path(job.samples))
     module = formats.load(job.format)
     module.import_runtime()
@@ -148,4 +183,7 @@ def _seconds(call: Runner, sample: Sample, times: int) -> float:
 
 
 if __name__ == "__main__":
-    _child(Path(sys.argv[1]))
+    if len(sys.argv) > 1:
+        _child(Path(sys.argv[1]))
+    else:
+        fork_server.serve(_prepare, _child, _LOG)
