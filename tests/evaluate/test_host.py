@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from edgepack import formats
 from edgepack.emulator.job import Death, Job, read_samples, write_samples
-from edgepack.evaluate import checks, host
+from edgepack.evaluate import checks, fork_server, host
 from edgepack.scheme import SCHEMES
 
 
@@ -130,7 +130,7 @@ def test_a_runtime_whose_import_crashes_is_a_death(
         assert "SIGSEGV" in death.reason
 
 
-@pytest.mark.skipif(not host.IS_AVAILABLE, reason="a fork server needs Linux")
+@pytest.mark.skipif(not fork_server.IS_AVAILABLE, reason="a fork server needs Linux")
 def test_runs_share_the_import_of_their_runtime_and_nothing_else(
     tmp_path: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
