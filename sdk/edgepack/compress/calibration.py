@@ -16,9 +16,9 @@ from edgepack.compress.noise_sensitivity import NoiseSensitivity
 from edgepack.contract.samples import Samples
 from edgepack.errors import EdgepackError, ExportError, first_line
 from edgepack.graph import ranges
-from edgepack.graph.ranges import Histogram
+from edgepack.graph.ranges import Histogram, Range
 from edgepack.model.source import Source
-from edgepack.recipe import Equalization
+from edgepack.recipe import Equalization, RangeRule
 from edgepack.scheme import INT8, Scheme
 from edgepack.silence import quiet
 
@@ -84,6 +84,15 @@ class Observed:
     graph: GraphModule
     """Shared by all that ask for it: copy it before a change."""
     histograms: dict[str, Histogram]
+    _limits: dict[tuple[int, RangeRule, int], Range] = field(default_factory=dict, repr=False)
+
+    def limits(self, name: str, rule: RangeRule, bits: int) -> Range:
+        """The range of a node's activations by a rule, for codes of so many bits, chosen once."""
+        histogram = self.histograms[name]
+        key = (id(histogram), rule, bits)
+        if key not in self._limits:
+            self._limits[key] = ranges.by_rule(histogram, rule, bits)
+        return self._limits[key]
 
 
 def float_graph(source: Source) -> GraphModule:

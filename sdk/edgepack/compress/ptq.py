@@ -22,7 +22,6 @@ from edgepack.compress.counts import layer_costs
 from edgepack.compress.gptq import GPTQ
 from edgepack.compress.scoring import Score
 from edgepack.graph import layers as graphs
-from edgepack.graph import ranges
 from edgepack.graph.ranges import Range
 from edgepack.model.source import Source, regraphed, reweighted
 from edgepack.recipe import RANGE_RULES, Equalization, Recipe
@@ -130,12 +129,10 @@ def _ranges(observed: Observed, recipe: Recipe, scheme: Scheme) -> dict[str, Ran
     last = simulation.last(observed.graph)
     bits = simulation.activation_bits(observed.graph, recipe)
     return {
-        name: ranges.by_rule(
-            histogram,
-            "min-max" if name in last else recipe.ranges,
-            bits.get(name, scheme.activation_bits),
+        name: observed.limits(
+            name, "min-max" if name in last else recipe.ranges, bits.get(name, scheme.activation_bits)
         )
-        for name, histogram in observed.histograms.items()
+        for name in observed.histograms
     }
 
 

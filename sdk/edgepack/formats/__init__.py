@@ -182,8 +182,11 @@ class LoadedFormat:
     def export(self, source: Source, recipe: Recipe, target: Target, path: Path) -> Exported:
         """Write `source` at `path`. Raises ExportError, whatever the format's toolchain raises, and OSError
         where there is no room for the file."""
+        from edgepack.graph import provenance
+
         try:
-            return self._module.export(source, recipe, target, path)
+            with provenance.shared():
+                return self._module.export(source, recipe, target, path)
         except ExportError:
             raise
         except EdgepackError as cause:

@@ -125,12 +125,11 @@ def least_error(histogram: Histogram, bits: int = 8) -> Range:
 
     TensorRT and Banner et al. 2019 (arXiv:1810.05723) clip by such criteria.
     """
-    candidates = {
-        (histogram.low * a, histogram.high * b)
-        for a in _shares(histogram.low)
-        for b in _shares(histogram.high)
-    }
-    return min(sorted(candidates), key=lambda limits: squared_error(histogram, limits, bits))
+    lows = sorted(histogram.low * share for share in _shares(histogram.low))
+    highs = np.array(sorted(histogram.high * share for share in _shares(histogram.high)))
+    errors = np.stack([_squared_errors(histogram, low, highs, bits) for low in lows])
+    row, column = np.unravel_index(int(errors.argmin()), errors.shape)
+    return lows[row], float(highs[column])
 
 
 def _shares(end: float) -> Iterable[float]:
@@ -139,10 +138,25 @@ def _shares(end: float) -> Iterable[float]:
 
 def squared_error(histogram: Histogram, limits: Range, bits: int = 8) -> float:
     """Mean squared error of values quantized by a range, from the histogram."""
+    return float(_squared_errors(histogram, limits[0], np.array([limits[1]]), bits)[0])
+
+
+def _squared_errors(
+    histogram: Histogram, low: float, highs: NDArray[np.float64], bits: int
+) -> NDArray[np.float64]:
+    """Mean squared errors by the ranges from `low` to each of `highs`."""
     last = greatest_code(bits)
-    low, high = min(limits[0], 0.0), max(limits[1], 0.0)
-    scale = (high - low) / last or 1.0
-    zero = np.round(-low / scale)
-    codes = np.clip(np.round(histogram.centres / scale) + zero, 0, last)
-    error = (codes - zero) * scale - histogram.centres
-    return float(np.sum(error**2 * histogram.counts) / np.sum(histogram.counts))
+    filled = histogram.counts > 0
+    values, counts = histogram.centres[filled], histogram.counts[filled]
+    least = min(low, 0.0)
+    scale = ((np.maximum(highs, 0.0) - least) / last)[:, None]
+    scale[scale == 0] = 1.0
+    zero = np.round(-least / scale)
+    codes = np.round(values / scale)
+    codes += zero
+    np.clip(codes, 0, last, out=codes)
+    codes -= zero
+    codes *= scale
+    codes -= values
+    codes *= codes
+    return np.asarray(codes @ counts / np.sum(counts))
