@@ -340,3 +340,37 @@ def test_every_pass_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs/normalization.md").read_text(encoding="utf-8")
     for each in (*BEFORE_WRITES, *PASSES):
         assert f"| {each.name} |" in page
+
+
+# layouts
+
+
+class ReshapedProduct(Base):
+    """Attention whose heads are put side by side again, with an assignment before it."""
+
+    def forward(self, x: Tensor) -> Any:
+        heads = self.a(x).flatten(2).reshape(1, 2, 2, 64).transpose(2, 3)
+        weights = (heads @ heads.transpose(-2, -1)).softmax(-1)
+        weights[:, 0] = weights[:, 0] * 0.5
+        return (weights @ heads).transpose(1, 2).reshape(1, 64, 4)
+
+
+class ReadByStrides(Base):
+    """Windows of the memory behind a permuted tensor: they are right only after the copy."""
+
+    def forward(self, x: Tensor) -> Any:
+        rows = self.a(x).permute(0, 2, 3, 1).contiguous()
+        return self.b(rows.as_strided((1, 4, 8, 8), (256, 1, 32, 4)) + rows.permute(0, 3, 1, 2))
+
+
+class Unflattened(Base):
+    def forward(self, x: Tensor) -> Any:
+        rows = self.a(x).to(memory_format=torch.channels_last).view(1, 4, 64).transpose(1, 2)
+        return rows.contiguous().view_as(x.new_empty(1, 8, 8, 4)).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "net", [ReshapedProduct(), ReadByStrides(), Unflattened()], ids=lambda net: type(net).__name__
+)
+def test_a_view_stays_right_where_a_copy_before_it_goes(net: nn.Module) -> None:
+    same(net, IMAGE)

@@ -30,6 +30,14 @@ _CHECKS = frozenset(
 )
 
 
+_BY_LAYOUT = {
+    ATEN.view.default: ATEN.reshape.default,
+    ATEN._unsafe_view.default: ATEN.reshape.default,
+    ATEN.view_as.default: ATEN.reshape_as.default,
+}
+"""Views, which need a certain layout in memory, and what gives the same values from any layout."""
+
+
 def remove_dropout(module: GraphModule) -> int:
     """Remove dropout that is off; return how many there were. It returns its input itself, not a copy."""
     found = [node for node in module.graph.nodes if node.target in _DROPOUT and node.args[2] is False]
@@ -42,15 +50,19 @@ def remove_dropout(module: GraphModule) -> int:
 def remove_identities(module: GraphModule) -> int:
     """Remove operators that change nothing; return how many there were. Nothing may write in place.
 
-    An operator stays where the model returns it: an output is never an input or a constant itself.
+    An operator stays where the model returns it: an output is never an input or a constant itself. One that
+    changes the layout in memory stays where an operator reads its input by strides.
     """
     count, layouts = 0, False
+    by_strides = bool(module.graph.find_nodes(op="call_function", target=ATEN.as_strided.default))
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
         if node.target in _CHECKS:
             module.graph.erase_node(node)
         elif _is_identity(node) and not _is_returned_input(node):
+            if by_strides and _changes_layout(node):
+                continue
             layouts |= _changes_layout(node)
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
@@ -101,6 +113,5 @@ def _changes_layout(node: Node) -> bool:
 
 
 def _allow_any_layout(module: GraphModule) -> None:
-    """Replace views, which need a certain layout in memory, by reshapes, which need none."""
-    for node in module.graph.find_nodes(op="call_function", target=ATEN.view.default):
-        node.target = ATEN.reshape.default
+    for node in module.graph.nodes:
+        node.target = _BY_LAYOUT.get(node.target, node.target)
