@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from edgepack import formats, plan
 from edgepack.errors import ExportError
-from edgepack.formats import decomposition, equivalents
+from edgepack.formats import attention, decomposition, equivalents
 from edgepack.formats.decomposition import decompose, decomposed
 from edgepack.graph.layers import ATEN
 from edgepack.model import source
@@ -104,14 +104,23 @@ def test_a_resize_is_exact(operator: Any, align_corners: bool, size: Any, scales
 def test_attention_without_a_batch_is_attention(shape: tuple[int, ...], is_causal: bool) -> None:
     query, key, value = (_draw(*shape) + number for number in range(3))
     wanted = F.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
-    found = equivalents.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
+    found = attention.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
     torch.testing.assert_close(found, wanted)
 
 
 def test_attention_of_grouped_queries_without_a_batch() -> None:
     query, key, value = _draw(6, 5, 8), _draw(2, 5, 8), _draw(2, 5, 8) + 1
     wanted = F.scaled_dot_product_attention(query[None], key[None], value[None], enable_gqa=True)[0]
-    found = equivalents.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+    found = attention.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("mask", [None, (1, 1, 1, 5, 5), (2, 3, 4, 5, 5), (4, 5, 5), (5, 5)])
+def test_attention_of_five_dimensions(mask: tuple[int, ...] | None) -> None:
+    query, key, value = (_draw(2, 3, 4, 5, 8) + number for number in range(3))
+    allowed = None if mask is None else _draw(*mask)
+    wanted = F.scaled_dot_product_attention(query, key, value, allowed)
+    found = attention.scaled_dot_product_attention(query, key, value, allowed)
     torch.testing.assert_close(found, wanted)
 
 

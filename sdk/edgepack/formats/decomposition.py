@@ -80,7 +80,7 @@ def _replace(graph: GraphModule, node: Node, decomposition: Decomposition) -> li
                 made[each] = graph.graph.node_copy(each, lambda inner: made[inner])
                 made[each].meta.update({key: node.meta[key] for key in _KEPT if key in node.meta})
     outputs = map_arg(traced.graph.output_node().args[0], lambda inner: made[inner])
-    _take_over(graph, node, outputs)
+    take_over(graph, node, outputs)
     fresh = [each for each in made.values() if each.op == "call_function" and each not in tensors]
     return [each for each in fresh if each.target is not target]  # a decomposition into itself ends here
 
@@ -140,7 +140,7 @@ def _folded(graph: GraphModule, node: Node, inner: Node, made: Mapping[Node, Nod
     return graph.graph.get_attr(name)
 
 
-def _take_over(graph: GraphModule, node: Node, outputs: Any) -> None:
+def take_over(graph: GraphModule, node: Node, outputs: Any) -> None:
     """Let the readers of `node` read `outputs` in its place, and give it the node's name."""
     if isinstance(outputs, Node):
         name = node.name

@@ -57,34 +57,6 @@ def rms_norm(
     return normalized if weight is None else normalized * weight
 
 
-def scaled_dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-    dropout: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """Attention in four dimensions, the keys and values of grouped queries repeated."""
-    missing = max(0, 4 - query.dim())
-    if missing:
-        query, key, value = (each[(None,) * missing] for each in (query, key, value))
-    if enable_gqa:
-        times = query.shape[-3] // key.shape[-3]
-        key, value = (_repeated(each, times) for each in (key, value))
-    found = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal, scale=scale)
-    return found.reshape(found.shape[missing:]) if missing else found
-
-
-def _repeated(x: Tensor, times: int) -> Tensor:
-    """Each head `times` times in a row."""
-    wide = x.unsqueeze(-3).expand(*x.shape[:-2], times, *x.shape[-2:])
-    return wide.reshape(*x.shape[:-3], x.shape[-3] * times, *x.shape[-2:])
-
-
 def conv3d(
     x: Tensor,
     weight: Tensor,

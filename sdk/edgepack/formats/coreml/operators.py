@@ -13,7 +13,8 @@ import torch
 from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 from torch.fx import GraphModule, Node
 
-from edgepack.formats import equivalents
+from edgepack.formats import attention, equivalents
+from edgepack.formats.coreml import high_ranks
 from edgepack.formats.decomposition import Decomposition, argument, decompose, of_torch, operators
 from edgepack.formats.unsupported_operators import refused
 from edgepack.graph.layers import ATEN
@@ -58,6 +59,7 @@ def prepare(graph: GraphModule) -> None:
     Raises ExportError, with the operator and its line in the model, where one cannot be replaced.
     """
     decompose(graph, decomposition)
+    high_ranks.flatten(graph)
     for node in operators(graph):
         if not _is_known(node):
             raise refused("coreml", node, "coremltools has no such operator")
@@ -94,7 +96,7 @@ def _special(node: Node) -> Decomposition | None:
     if target in _MATRICES:
         return partial(equivalents.resize, target, node.meta["val"].shape[2:])
     if target is ATEN.scaled_dot_product_attention.default and argument(node, 99, "enable_gqa", False):
-        return equivalents.scaled_dot_product_attention
+        return attention.scaled_dot_product_attention
     if target is ATEN.diagonal.default and argument(node, 1, "offset", 0) == 0:
         return equivalents.diagonal
     if target in _MASKS and isinstance(node.args[1], int) and node.args[1] & (node.args[1] + 1) == 0:

@@ -11,7 +11,7 @@ from typing import Any
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from edgepack.formats import equivalents
+from edgepack.formats import attention, equivalents
 from edgepack.formats.decomposition import Decomposition, decomposed
 from edgepack.graph.layers import ATEN
 
@@ -38,6 +38,6 @@ def prepared(program: ExportedProgram) -> ExportedProgram:
 def _decomposition(node: Node) -> Decomposition | None:
     if node.target is ATEN.lstm.input:
         return equivalents.projected_lstm(node, _MOST_STEPS, "onnx")
-    if node.target is ATEN.scaled_dot_product_attention.default and node.meta["val"].dim() < 4:
-        return equivalents.scaled_dot_product_attention
+    if node.target is ATEN.scaled_dot_product_attention.default and node.meta["val"].dim() != 4:
+        return attention.scaled_dot_product_attention
     return _TABLE.get(node.target)
