@@ -28,9 +28,8 @@ def scaled_dot_product_attention(
     shape = (*query.shape[:-1], value.shape[-1])
     if mask is not None and mask.dim() > 3:
         mask = _in_four(mask, outer)
-    found = F.scaled_dot_product_attention(
-        *(_in_four(each, outer) for each in (query, key, value)), mask, dropout, is_causal, scale=scale
-    )
+    query, key, value = (_in_four(each, outer) for each in (query, key, value))
+    found = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal, scale=scale)
     return found.reshape(shape) if found.shape != shape else found
 
 

@@ -146,7 +146,7 @@ def take_over(graph: GraphModule, node: Node, outputs: Any) -> None:
         name = node.name
         node.replace_all_uses_with(outputs)
         graph.graph.erase_node(node)
-        _rename(outputs, name)
+        rename(outputs, name)
         return
     for reader in list(node.users):
         assert reader.target is operator.getitem, "an operator of several outputs is read item by item"
@@ -156,11 +156,11 @@ def take_over(graph: GraphModule, node: Node, outputs: Any) -> None:
             reader.replace_all_uses_with(output)
         graph.graph.erase_node(reader)
         if output is not None:
-            _rename(output, name)
+            rename(output, name)
     graph.graph.erase_node(node)
 
 
-def _rename(node: Node, name: str) -> None:
+def rename(node: Node, name: str) -> None:
     """Give a new node the name of one that was erased."""
     if node.op == "call_function":
         node.name = name

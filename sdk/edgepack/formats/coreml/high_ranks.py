@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from edgepack.formats.decomposition import argument, take_over
+from edgepack.formats.decomposition import argument, rename, take_over
 from edgepack.formats.unsupported_operators import refused
 from edgepack.graph import layers as graphs
 from edgepack.graph.layers import ATEN
@@ -55,10 +55,10 @@ def flatten(graph: GraphModule) -> int:
             what = "input" if node.op == "placeholder" else "output"
             raise refused("coreml", f"an {what} of the model", _reason(node))
     if high:
-        names = {flat[node].args[0]: node.name for node in high if node.target in _BY_ROWS and node in flat}
+        names = {_source(flat[each]): each.name for each in high if each.target in _BY_ROWS and each in flat}
         graph.graph.eliminate_dead_code()
         for layer, name in names.items():
-            layer.name = name  # type: ignore[union-attr]  # a node: recipes refer to layers by name
+            rename(layer, name)  # recipes refer to layers by name
         graph.recompile()
     return len(high)
 
@@ -140,11 +140,12 @@ def _same(node: Node, emit: Emitter, row: Row) -> Node:
 
 def _permute(node: Node, emit: Emitter, row: Row) -> Node:
     shape = _shape(_source(node))
-    order = list(range(len(shape)))
+    arguments: Any = node.args[1:]
     if node.target is ATEN.permute.default:
-        order = [dim % len(shape) for dim in node.args[1]]  # type: ignore[union-attr]  # a list
+        order = [dim % len(shape) for dim in arguments[0]]
     else:
-        one, other = node.args[1] % len(shape), node.args[2] % len(shape)  # type: ignore[operator]
+        order = list(range(len(shape)))
+        one, other = (dim % len(shape) for dim in arguments)
         order[one], order[other] = order[other], order[one]
     return _permuted(row(_source(node)), shape, order, emit)
 
