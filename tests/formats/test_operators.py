@@ -222,6 +222,11 @@ class Frame(nn.Module):
         return {"conv2d": x.mean((2, 3)), "relu": x.amax((2, 3))}
 
 
+class TanhGelu(nn.Module):
+    def forward(self, x):
+        return 100 * F.gelu(x, approximate="tanh")
+
+
 class Decomposes(nn.Module):
     def forward(self, x):
         return torch.linalg.svdvals(x.reshape(4, 4))
@@ -272,6 +277,11 @@ def test_every_format_writes_the_same_source(loaded: Callable[..., Source], tmp_
     _check(given, "executorch", tmp_path / "again", "iphone-15")  # delegated to Core ML
     assert dict(given.exported.named_buffers()), "no exporter removes a buffer that others need"
     _check(given, "onnx", tmp_path / "again")
+
+
+@pytest.mark.parametrize("name", ["coreml", "executorch", "onnx"])
+def test_gelu_by_tanh_is_not_the_exact_one(name: str, loaded: Callable[..., Source], tmp_path: Path) -> None:
+    _check(loaded("TanhGelu", "tensor:4x64"), name, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["executorch", "onnx"])

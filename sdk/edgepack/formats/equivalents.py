@@ -44,6 +44,13 @@ def _border(x: Tensor, dim: int, count: int, length: int, mode: str) -> Tensor |
     return edge.expand([count if n == dim else -1 for n in range(x.dim())])
 
 
+def gelu_tanh(x: Tensor, *, approximate: str = "tanh") -> Tensor:
+    """GELU's approximation by tanh: 0.5 (1 + tanh(u)) is the sigmoid of 2u."""
+    del approximate
+    root = 2 * math.sqrt(2 / math.pi)
+    return x * torch.sigmoid(x * (x * x * (0.044715 * root) + root))
+
+
 def rms_norm(
     x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:

@@ -45,6 +45,8 @@ def prepare(graph: GraphModule) -> int:
 def decomposition(node: Node) -> Decomposition | None:
     """The decomposition of a node that ExecuTorch has no kernel for; None of others."""
     target = node.target
+    if target is ATEN.gelu.default and argument(node, 1, "approximate", "none") == "tanh":
+        return equivalents.gelu_tanh  # XNNPACK's operator is the exact one for both
     if target is ATEN.sort.stable and argument(node, 99, "stable", False):
         return None
     if target is ATEN.max_pool3d.default:
