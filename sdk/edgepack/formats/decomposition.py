@@ -136,7 +136,8 @@ def _folded(graph: GraphModule, node: Node, inner: Node, made: Mapping[Node, Nod
         (inner.args, dict(inner.kwargs)), lambda each: graphs.constant(graph, made[each]).detach()
     )
     name = f"{node.name}_{inner.name}"
-    graph.register_buffer(name, inner.target(*args, **kwargs).contiguous().clone(), persistent=False)  # type: ignore[operator]
+    value = inner.target(*args, **kwargs)  # type: ignore[operator]  # an operator
+    graph.register_buffer(name, value.clone(memory_format=torch.contiguous_format), persistent=False)
     return graph.graph.get_attr(name)
 
 

@@ -31,10 +31,23 @@ def _own(part: torch.nn.Module, path: str, read: set[str]) -> int:
     for name, value in loose.items():
         delattr(part, name)
         if prefix + name in read and value is not None:
-            part.register_buffer(name, value.detach().contiguous())
+            part.register_buffer(name, _in_order(value.detach()))
         count += 1
     for value in (*part._parameters.values(), *part._buffers.values()):
-        if value is not None and not value.is_contiguous():
-            value.data = value.data.contiguous()
+        if value is not None and not _is_in_order(value):
+            value.data = _in_order(value.data)
             count += 1
     return count
+
+
+def _is_in_order(value: torch.Tensor) -> bool:
+    """Whether the strides are those of a new tensor, those of dimensions of one included.
+
+    torch calls a tensor contiguous whatever stride a dimension of one has; ExecuTorch reads the order of
+    dimensions from the strides.
+    """
+    return value.stride() == torch.empty(value.shape, device="meta").stride()
+
+
+def _in_order(value: torch.Tensor) -> torch.Tensor:
+    return value if _is_in_order(value) else value.clone(memory_format=torch.contiguous_format)
