@@ -20,7 +20,7 @@ from benchmarks.zoo.architecture import Architecture
 
 _FITTED = 96
 """Samples that the classifier is fitted to."""
-_BATCH = 16
+_BATCH = 64
 """Samples whose statistics batch normalization takes."""
 _SWITCHED_OFF = 1e-3
 """A scale of at most this size switches its block off."""

@@ -43,7 +43,7 @@ def _grating(size: tuple[int, ...], label: int, random: np.random.Generator) -> 
     rows, columns = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32) / max(size)
     angle = np.pi * label / CLASSES + random.normal(0, 0.05)
     phase = 2 * np.pi * random.uniform(4, 6) * (np.cos(angle) * columns + np.sin(angle) * rows)
-    tint = random.uniform(0.6, 1.2, (3, 1, 1))
+    tint = random.uniform(0.8, 1.0, (3, 1, 1))
     picture = tint * np.sin(phase + random.uniform(0, 2 * np.pi)) + random.normal(0, 0.3, (3, *size))
     return np.asarray(picture, np.float32)
 
