@@ -1,4 +1,4 @@
-"""A process that forks one child for each run, so that a run does not import its runtime anew.
+"""Child processes that run a module on a folder: forks of a server, so that imports are paid once.
 
 Importing torch and a runtime takes seconds, most runs take less. The server imports what a run needs once,
 and each run is a fork of it: a crash, a hang or a leak ends with the child. A server runs no model itself and
@@ -33,7 +33,56 @@ class ServerLost(Exception):
     """The server ended, or gave no answer in time."""
 
 
-class ForkServer:
+class Children:
+    """Runs `python -m MODULE FOLDER` for one folder after another; output goes to the file `log` in it.
+
+    Without an argument, the module must call `serve`.
+    """
+
+    def __init__(self, module: str, log: str) -> None:
+        self._module, self._log = module, log
+        self._server: _ForkServer | None = None
+
+    def run(self, scratch: Path, environment: dict[str, str], seconds: float) -> int | None:
+        """The exit code; None if the child was stopped after `seconds`. An interrupt stops the child."""
+        if not IS_AVAILABLE:
+            return self._spawn(scratch, environment, seconds)
+        if self._server is None or not self._server.fits(environment):
+            self.close()
+            self._server = _ForkServer(self._module, environment)
+        try:
+            return self._server.run(scratch, seconds)
+        except ServerLost:
+            self.close()
+            return self._spawn(scratch, environment, seconds)
+
+    def close(self) -> None:
+        """End the server, if there is one."""
+        if self._server is not None:
+            self._server.close()
+
+    def _spawn(self, scratch: Path, environment: dict[str, str], seconds: float) -> int | None:
+        with (scratch / self._log).open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", self._module, str(scratch)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+            try:
+                return child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                return None
+            except BaseException:
+                child.kill()
+                child.wait()
+                raise
+
+
+class _ForkServer:
     """The parent's end of a server that runs `module`."""
 
     def __init__(self, module: str, environment: dict[str, str]) -> None:
@@ -49,8 +98,18 @@ class ForkServer:
         atexit.register(self.close)
 
     def fits(self, environment: dict[str, str]) -> bool:
-        """Whether it runs and would start in the same way now."""
-        return self._process.poll() is None and self._identity == (environment, os.getcwd())
+        """Whether it runs and would start in the same way now. A fork of its parent may ask, too."""
+        return self._is_running() and self._identity == (environment, os.getcwd())
+
+    def _is_running(self) -> bool:
+        assert self._process.stdin is not None
+        if self._process.stdin.closed or self._process.returncode is not None:
+            return False
+        try:
+            os.kill(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def run(self, scratch: Path, seconds: float) -> int | None:
         """The exit code of a child for the folder `scratch`; None if it was stopped after `seconds`.
@@ -147,6 +206,8 @@ def _run_child(run: Callable[[Path], None], scratch: Path, log: str) -> None:
         os.dup2(sink, 2)
         run(scratch)
         code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:

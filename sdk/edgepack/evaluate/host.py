@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from edgepack import formats
 from edgepack.arrays import Sample
 from edgepack.emulator.job import Death, Job, read_samples, reason, write_samples
 from edgepack.evaluate import fork_server
-from edgepack.evaluate.fork_server import IS_AVAILABLE, ForkServer, ServerLost
+from edgepack.evaluate.fork_server import Children
 from edgepack.formats import Runner
 
 _JOB, _FIGURES, _OUTPUTS, _LOG = "job.json", "figures.json", "outputs.npz", "log.txt"
@@ -48,8 +47,7 @@ class Run:
     """The quarter and three-quarter points of those ratios."""
 
 
-_servers: list[ForkServer] = []
-"""The server in use, if there is one."""
+_children = Children("edgepack.evaluate.host", _LOG)
 
 
 def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
@@ -57,7 +55,7 @@ def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
     scratch.mkdir(parents=True, exist_ok=True)
     (scratch / _JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
     environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
-    code = (_run_forked if IS_AVAILABLE else _run_spawned)(scratch, environment, time_limit)
+    code = _children.run(scratch, environment, time_limit)
     if code is None:
         return Death(f"no end after {time_limit:.0f} s: stopped")
     if code:
@@ -66,40 +64,6 @@ def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
     if figures["latency_spread"]:
         figures["latency_spread"] = tuple(figures["latency_spread"])
     return Run(outputs=read_samples(scratch / _OUTPUTS), **figures)
-
-
-def _run_forked(scratch: Path, environment: dict[str, str], seconds: float) -> int | None:
-    """The exit code of a fork of the server; None if it was stopped after `seconds`."""
-    if not _servers or not _servers[0].fits(environment):
-        for server in _servers:
-            server.close()
-        _servers[:] = [ForkServer(__name__, environment)]
-    try:
-        return _servers[0].run(scratch, seconds)
-    except ServerLost:
-        return _run_spawned(scratch, environment, seconds)
-
-
-def _run_spawned(scratch: Path, environment: dict[str, str], seconds: float) -> int | None:
-    """The exit code of a new process; None if it was stopped after `seconds`."""
-    with (scratch / _LOG).open("wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(scratch)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-        )
-        try:
-            return child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-            return None
-        except BaseException:
-            child.kill()
-            child.wait()
-            raise
 
 
 def _prepare(scratch: Path) -> None:
