@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 
 from edgepack import formats, plan, target
 from edgepack.compress import gptq, ptq
-from edgepack.compress.calibration import Calibration
+from edgepack.compress.calibration import Calibration, float_graph
 from edgepack.contract.samples import Samples
 from edgepack.graph import layers as graph
 from edgepack.graph.palettes import FEW
@@ -221,6 +221,13 @@ def test_int8_weights_stay_on_the_grid_that_formats_find(given: str, request: py
             torch.testing.assert_close(weight.flatten(1).abs().amax(1), before.flatten(1).abs().amax(1))
             changed += not torch.allclose(weight, rounded_weight(before, layer), rtol=1e-5, atol=1e-7)
     assert changed > 2, "not just rounded"
+
+
+def test_schemes_with_the_same_weights_share_them(fashion: Source, calibration: Calibration) -> None:
+    path = next(iter(graph.layers(float_graph(fashion))))
+    solver = ptq.gptq_of(calibration, "none")
+    one, other = (solver.layers({path: [scheme]})[path, scheme] for scheme in ("w8a8", "w8"))
+    assert one is other
 
 
 def test_int8_weights_of_each_layer_lose_less_than_by_rounding(

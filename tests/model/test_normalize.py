@@ -375,3 +375,23 @@ class Unflattened(Base):
 )
 def test_a_view_stays_right_where_a_copy_before_it_goes(net: nn.Module) -> None:
     same(net, IMAGE)
+
+
+# statistics
+
+
+class OwnStatistics(Base):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.plain = nn.BatchNorm2d(4, affine=False, track_running_stats=False)
+        self.affine = nn.BatchNorm1d(32, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.plain(self.a(x)).reshape(self.size, 32, -1)
+        return self.affine(x)
+
+
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_batch_norm_by_its_own_statistics_is_no_batch_norm(size: int) -> None:
+    assert "aten.batch_norm.default" not in operators(same(OwnStatistics(size), IMAGE))

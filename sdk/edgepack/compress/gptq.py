@@ -29,7 +29,7 @@ from edgepack.graph import layers as graphs
 from edgepack.graph.palettes import FEW, Values, palette
 from edgepack.graph.quantization_grid import LEAST_STEP, greatest_weight_code
 from edgepack.recipe import Recipe
-from edgepack.scheme import SCHEMES, Scheme, SchemeName
+from edgepack.scheme import SCHEMES, SchemeName
 
 MOST = 64
 """Calibration samples that are used at most."""
@@ -57,6 +57,8 @@ class RoundedLayer:
     """Mean squared error at the layer's outputs, summed over them, by the moments of its inputs."""
 
 
+_GridKind = tuple[bool, int]
+"""Whether weights are on a palette, and their bits: schemes of one kind have the same weights."""
 RoundedLayers = Mapping[tuple[str, SchemeName], RoundedLayer]
 """By module path and scheme."""
 
@@ -68,7 +70,7 @@ class GPTQ:
     module: GraphModule
     """With batch norm folded; it is not changed."""
     samples: Samples
-    _rounded: dict[tuple[str, SchemeName], RoundedLayer] = field(default_factory=dict)
+    _rounded: dict[tuple[str, _GridKind], RoundedLayer] = field(default_factory=dict)
 
     def layers(self, wanted: Mapping[str, Iterable[SchemeName]]) -> RoundedLayers:
         """Layers by module path, each in some schemes.
@@ -76,11 +78,11 @@ class GPTQ:
         Layers whose inputs are not finite, or that no sample reaches, stay as they are and are left out.
         """
         missing = {
-            path: [scheme for scheme in schemes if (path, scheme) not in self._rounded]
+            path: {kind: None for kind in map(_kind, schemes) if (path, kind) not in self._rounded}
             for path, schemes in wanted.items()
         }
         layers = graphs.layers(self.module)
-        left = {path: layers[path] for path, schemes in missing.items() if schemes}
+        left = {path: layers[path] for path, kinds in missing.items() if kinds}
         with torch.no_grad():
             for batch in _rounds(self.module, left):
                 moments = _Moments(self.module, batch)
@@ -88,10 +90,10 @@ class GPTQ:
                 for path in batch:
                     self._solve(path, missing[path], moments)
         return {
-            (path, scheme): self._rounded[path, scheme]
+            (path, scheme): self._rounded[path, _kind(scheme)]
             for path, schemes in wanted.items()
             for scheme in schemes
-            if (path, scheme) in self._rounded
+            if (path, _kind(scheme)) in self._rounded
         }
 
     def apply(self, recipe: Recipe, module: GraphModule) -> None:
@@ -101,7 +103,7 @@ class GPTQ:
         for (path, _), layer in rounded.items():
             place(module, layers[path], layer)
 
-    def _solve(self, path: str, schemes: list[SchemeName], moments: _Moments) -> None:
+    def _solve(self, path: str, kinds: Iterable[_GridKind], moments: _Moments) -> None:
         layer = moments.layers[path]
         weight = graphs.constant(self.module, graphs.weight_of(layer))
         bias_node = graphs.bias_of(layer)
@@ -110,15 +112,15 @@ class GPTQ:
         if inputs is None:
             return
         rows = weight.double().reshape(graphs.groups(layer), -1, inputs.mean.shape[1])
-        for name in schemes:
-            grid = _grid(SCHEMES[name], weight, rows)
+        for kind in kinds:
+            grid = _grid(kind, weight, rows)
             rounded = _round_rows(rows, grid, inputs) if inputs.upper is not None else grid.nearest(rows)
             error = rows - rounded
             corrected = bias
             if bias is not None:
                 # the mean error at the outputs, which the bias compensates
                 corrected = bias + (error @ inputs.mean[..., None]).flatten().to(bias.dtype)
-            self._rounded[path, name] = RoundedLayer(
+            self._rounded[path, kind] = RoundedLayer(
                 rounded.reshape(weight.shape).to(weight.dtype), corrected, inputs.noise(error)
             )
 
@@ -159,10 +161,13 @@ def _table(weight: Tensor, bits: int) -> Values:
     return np.unique(entries.astype(np.float16)).astype(np.float64)
 
 
-def _grid(scheme: Scheme, weight: Tensor, rows: Tensor) -> Palette | Grid:
-    if scheme.is_palette:
-        return Palette(torch.from_numpy(_table(weight, scheme.weight_bits)))
-    return Grid.of(rows, scheme.weight_bits)
+def _kind(scheme: SchemeName) -> _GridKind:
+    return SCHEMES[scheme].is_palette, SCHEMES[scheme].weight_bits
+
+
+def _grid(kind: _GridKind, weight: Tensor, rows: Tensor) -> Palette | Grid:
+    is_palette, bits = kind
+    return Palette(torch.from_numpy(_table(weight, bits))) if is_palette else Grid.of(rows, bits)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from edgepack.evaluate.checks import QUALITY
 from edgepack.report import Artifact, sentence
 
+_MOST_BYTES = 0.98
+"""Of the float file's: a file with hardly anything quantized has a quantized one's errors for nothing."""
+
 
 def missed(artifacts: Sequence[Artifact]) -> str:
     """The quality checks that the files of a candidate fail, in words; empty where all pass."""
@@ -25,11 +28,11 @@ def missed(artifacts: Sequence[Artifact]) -> str:
 def no_gain(artifacts: Sequence[Artifact], what: str) -> str:
     """Why `what` (a scheme, or a pruned model) gains nothing over float; empty where it gains.
 
-    It gains where the first file is smaller than the float file and, if the emulated device counted them,
-    takes fewer instructions.
+    It gains where the first file is clearly smaller than the float file and, if the emulated device counted
+    them, takes fewer instructions.
     """
     main = artifacts[0]
-    if main.size_ratio >= 1:
+    if main.size_ratio > _MOST_BYTES:
         return f"{what} makes the file no smaller than float: {main.size_ratio:.2f} of its bytes"
     ratio = main.figures.instructions_ratio
     if ratio is not None and ratio >= 1:

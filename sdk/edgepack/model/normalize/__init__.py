@@ -21,6 +21,7 @@ from edgepack.model.normalize.constants import fold_constants
 from edgepack.model.normalize.identities import remove_dropout, remove_identities, without_checks
 from edgepack.model.normalize.inline_regions import inline_regions
 from edgepack.model.normalize.layers import fold_affine, restore_linear, sink_permutes
+from edgepack.model.normalize.own_statistics import replace_batch_statistics
 from edgepack.model.normalize.owned_constants import own_constants
 from edgepack.model.normalize.writes import drop_state_writes, restore_batch_norm, without_writes, writes
 
@@ -39,6 +40,7 @@ BEFORE_WRITES = (
     Pass("remove dropout", remove_dropout),
     Pass("replace in-place operators", without_in_place),
     Pass("pad in numbers", with_numbers),
+    Pass("replace batch statistics", replace_batch_statistics),
     Pass("fold batch norm", fold_batch_norm),
 )
 """Passes on the graph as torch.export captures it."""
