@@ -227,6 +227,14 @@ class TanhGelu(nn.Module):
         return 100 * F.gelu(x, approximate="tanh")
 
 
+class Peaks(nn.Module):
+    # whole divisions of places, and an operator that is a sort in disguise
+    def forward(self, x):
+        values, places = x.flatten(1).topk(5)
+        rows = torch.stack([places % 8, places // 8], -1)
+        return values, rows, torch.quantile(x.flatten(1), 0.3, dim=1)
+
+
 class Decomposes(nn.Module):
     def forward(self, x):
         return torch.linalg.svdvals(x.reshape(4, 4))
@@ -282,6 +290,11 @@ def test_every_format_writes_the_same_source(loaded: Callable[..., Source], tmp_
 @pytest.mark.parametrize("name", ["coreml", "executorch", "onnx"])
 def test_gelu_by_tanh_is_not_the_exact_one(name: str, loaded: Callable[..., Source], tmp_path: Path) -> None:
     _check(loaded("TanhGelu", "tensor:4x64"), name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["coreml", "executorch", "onnx"])
+def test_places_of_peaks_and_quantiles(name: str, loaded: Callable[..., Source], tmp_path: Path) -> None:
+    _check(loaded("Peaks", "tensor:1x8x8"), name, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["executorch", "onnx"])

@@ -46,6 +46,9 @@ class Net(nn.Module):
     def imports(self, x):
         return torch.from_numpy(x.numpy() * 2)
 
+    def packed(self, x):
+        return nn.utils.rnn.pack_padded_sequence(x[:, :, None], torch.tensor([2]), batch_first=True).data
+
 
 for kind in [name for name in vars(Net) if not name.startswith("_")]:
     globals()[kind] = Net(kind)
@@ -74,6 +77,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "output 0 depends on values: aten.nonzero.default (values.py, line 12:",
             "topk",
         ),
+        ("packed", "packs sequences by their lengths, which no file can do (values.py, line 41:", "gather"),
         ("imports", "(values.py, line 38: return torch.from_numpy(x.numpy() * 2))", "torch.export"),
     ],
 )

@@ -18,6 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
 from edgepack.graph import layers as graphs
+from edgepack.graph.in_place import without_in_place
 from edgepack.model import capture
 
 Decomposition = Callable[..., Any]
@@ -105,6 +106,7 @@ def _traced(graph: GraphModule, node: Node, tensors: list[Node], decomposition: 
             traced: GraphModule = make_fx(call, pre_dispatch=not of_itself)(*fakes)
     finally:
         mode.allow_non_fake_inputs = before
+    without_in_place(traced)  # torch writes some of its own in place
     return traced
 
 

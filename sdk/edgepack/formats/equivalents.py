@@ -51,6 +51,13 @@ def gelu_tanh(x: Tensor, *, approximate: str = "tanh") -> Tensor:
     return x * torch.sigmoid(x * (x * x * (0.044715 * root) + root))
 
 
+def whole_floor_divide(x: Tensor, other: Tensor | int) -> Tensor:
+    """Of integers: the result is said to be of their type, which coremltools takes for a float."""
+    found = torch.floor_divide(x, other)
+    cast: Tensor = ATEN._to_copy.default(found, dtype=found.dtype)
+    return cast
+
+
 def rms_norm(
     x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:

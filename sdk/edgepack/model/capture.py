@@ -134,11 +134,16 @@ def _without_cells(program: ExportedProgram) -> ExportedProgram:
 
 
 def _without_script(model: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.nn.Module:
-    """`model`; a TorchScript model is replaced by an equal graph."""
+    """`model`; a TorchScript model is replaced by an equal graph, and so is one with such a part, which
+    torch.export does not follow: it is traced as a whole."""
     if isinstance(model, FlatModel) and isinstance(model.model, torch.jit.ScriptModule):
         steps = model.preprocessing
         inputs = example if steps is None else (steps.before(example[0]),)
         arguments, keywords = model.binding.arguments(inputs)
         converted = torchscript.to_graph(model.model, arguments, keywords)
         return FlatModel(converted, model.binding.by_position, steps)
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        with quiet(), torch.no_grad():
+            traced: torch.jit.ScriptModule = torch.jit.trace(model, example, check_trace=False)
+        return torchscript.to_graph(traced, example, {})
     return model

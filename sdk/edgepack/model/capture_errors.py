@@ -15,6 +15,7 @@ from edgepack.model.repeatability import SIZES_HINT
 
 _BRANCH = re.compile(r"\b(if|elif|while|assert|and|or|not)\b|\bbool\(|\braise\b")
 _NUMBER = re.compile(r"\.item\(|\.tolist\(|\bint\(|\bfloat\(|\brange\(")
+_PACKED = re.compile(r"pack_padded_sequence|pack_sequence|PackedSequence")
 _DEPENDS_ON_VALUES = ("data-dependent", "DataDependent", "_local_scalar_dense", "dynamic shape operator")
 
 
@@ -22,6 +23,12 @@ def refusal(cause: BaseException) -> SourceError:
     """The error to raise where torch.export raised `cause`."""
     line = user_code.of_error(cause)
     text = f"{type(cause).__name__}: {cause}"
+    if _PACKED.search(line):
+        return SourceError(
+            f"the model packs sequences by their lengths, which no file can do ({line})",
+            hint="give the recurrent layer the padded tensor itself, and select the last step of each "
+            "sequence by its length with gather",
+        )
     if not any(words in text for words in _DEPENDS_ON_VALUES):
         where = f" ({line})" if line else ""
         return SourceError(

@@ -97,6 +97,8 @@ def _special(node: Node) -> Decomposition | None:
         return partial(equivalents.resize, target, node.meta["val"].shape[2:])
     if target is ATEN.scaled_dot_product_attention.default and argument(node, 99, "enable_gqa", False):
         return attention.scaled_dot_product_attention
+    if target is ATEN.floor_divide.default and not node.meta["val"].is_floating_point():
+        return equivalents.whole_floor_divide
     if target is ATEN.diagonal.default and argument(node, 1, "offset", 0) == 0:
         return equivalents.diagonal
     if target in _MASKS and isinstance(node.args[1], int) and node.args[1] & (node.args[1] + 1) == 0:

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from edgepack.formats import equivalents
-from edgepack.formats.decomposition import Decomposition, argument, decompose
+from edgepack.formats.decomposition import Decomposition, argument, decompose, of_torch
 from edgepack.formats.unsupported_operators import named, refused
 from edgepack.graph.layers import ATEN
 
@@ -36,6 +36,12 @@ _TABLE: dict[Any, Decomposition] = {
     ATEN.bitwise_right_shift.Tensor_Scalar: equivalents.shift_right,
 }
 
+_BY_SORTING = frozenset(
+    {ATEN.quantile.default, ATEN.quantile.scalar, ATEN.nanquantile.default, ATEN.nanquantile.scalar,
+     ATEN.msort.default, ATEN.median.default, ATEN.nanmedian.default}
+)  # fmt: skip
+"""Operators that torch writes by a sort, for which the runtime has no kernel."""
+
 
 def prepare(graph: GraphModule) -> int:
     """Replace in place the operators of the table; return how many."""
@@ -47,6 +53,8 @@ def decomposition(node: Node) -> Decomposition | None:
     target = node.target
     if target is ATEN.gelu.default and argument(node, 1, "approximate", "none") == "tanh":
         return equivalents.gelu_tanh  # XNNPACK's operator is the exact one for both
+    if target in _BY_SORTING:
+        return of_torch(node)
     if target is ATEN.sort.stable and argument(node, 99, "stable", False):
         return None
     if target is ATEN.max_pool3d.default:
