@@ -15,7 +15,7 @@ from edgepack.model.repeatability import SIZES_HINT
 
 _BRANCH = re.compile(r"\b(if|elif|while|assert|and|or|not)\b|\bbool\(|\braise\b")
 _NUMBER = re.compile(r"\.item\(|\.tolist\(|\bint\(|\bfloat\(|\brange\(")
-_PACKED = re.compile(r"pack_padded_sequence|pack_sequence|PackedSequence")
+_PACKED = re.compile(r"pack(ed)?_(padded_)?sequence|PackedSequence")
 _DEPENDS_ON_VALUES = ("data-dependent", "DataDependent", "_local_scalar_dense", "dynamic shape operator")
 
 
@@ -23,9 +23,10 @@ def refusal(cause: BaseException) -> SourceError:
     """The error to raise where torch.export raised `cause`."""
     line = user_code.of_error(cause)
     text = f"{type(cause).__name__}: {cause}"
-    if _PACKED.search(line):
+    if _PACKED.search(line) or _PACKED.search(text):
+        where = f" ({line})" if line else ""
         return SourceError(
-            f"the model packs sequences by their lengths, which no file can do ({line})",
+            f"the model packs sequences by their lengths, which no file can do{where}",
             hint="give the recurrent layer the padded tensor itself, and select the last step of each "
             "sequence by its length with gather",
         )
