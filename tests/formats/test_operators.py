@@ -13,7 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgepack import formats, plan
+from edgepack import formats, metrics, plan
+from edgepack.compress import ptq
+from edgepack.compress.calibration import Calibration
 from edgepack.errors import ExportError
 from edgepack.formats import attention, decomposition, equivalents
 from edgepack.formats.decomposition import decompose, decomposed
@@ -235,6 +237,22 @@ class Peaks(nn.Module):
         return values, rows, torch.quantile(x.flatten(1), 0.3, dim=1)
 
 
+class Skips(nn.Module):
+    # what is concatenated has one scale: that of the skipped part reaches below zero by the other part
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.down, self.deep = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 16, 3, padding=1)
+        self.up, self.merge = nn.ConvTranspose2d(16, 8, 2, 2), nn.Conv2d(20, 4, 3, padding=1)
+        self.side = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        skipped = torch.relu(self.down(x))
+        deep = F.relu6(self.deep(F.max_pool2d(skipped, 2)))
+        side = F.hardtanh(4 * self.side(x), 0.0, 0.5)
+        return self.merge(torch.cat([self.up(deep), skipped, side], 1))
+
+
 class Decomposes(nn.Module):
     def forward(self, x):
         return torch.linalg.svdvals(x.reshape(4, 4))
@@ -332,6 +350,24 @@ def test_names_of_operators_and_tensors_of_bytes(
     held = formats.describe(path)
     assert [each.name for each in held.outputs] == ["conv2d", "relu"]
     assert [each.dtype for each in held.inputs] == ["int32" if name == "coreml" else "uint8"]
+
+
+@pytest.mark.parametrize("name", ["executorch", "onnx", "torchscript"])
+def test_a_skipped_part_keeps_its_clamp_in_int8(
+    name: str, loaded: Callable[..., Source], tmp_path: Path
+) -> None:
+    given = loaded("Skips", "tensor:1x3x16x16")
+    samples = given.evaluation
+    ready = ptq.prepare(Calibration(replace(given, calib=samples)), Recipe("w8a8"))
+    found = formats.load(name)
+    device = formats.load_target("pixel-8" if name == "torchscript" else TARGETS[name])
+    path = tmp_path / f"model{found.suffix}"
+    found.export(ready, Recipe("w8a8"), device, path)
+    with quiet():
+        runner = found.load(path)
+        outputs = tuple(runner(sample) for sample in samples.inputs)
+    pairs = [(ours[0], theirs[0]) for ours, theirs in zip(outputs, given.reference, strict=True)]
+    assert metrics.sqnr_db(pairs) > 25
 
 
 def test_an_operator_that_core_ml_has_not_is_named_with_its_line(

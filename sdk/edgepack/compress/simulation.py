@@ -14,7 +14,15 @@ import torch
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgepack.graph import layers as graphs
-from edgepack.graph.layers import ATEN, COMPUTES, QUANTIZABLE, clamp_of, value_source
+from edgepack.graph.layers import (
+    ATEN,
+    CLAMPS,
+    COMPUTES,
+    QUANTIZABLE,
+    clamp_ends,
+    clamp_of,
+    value_source,
+)
 from edgepack.graph.quantization_grid import ActivationGrid, rounded_weight
 from edgepack.graph.ranges import Histogram, Range
 from edgepack.recipe import Recipe
@@ -73,7 +81,8 @@ def last(graph: GraphModule) -> set[str]:
 def shared(graph: GraphModule, histograms: Mapping[str, Histogram]) -> dict[str, Histogram]:
     """Histograms in which the parts of a concatenation that a layer reads have that of the whole.
 
-    Runtimes concatenate without arithmetic only where all parts have one scale.
+    Runtimes concatenate without arithmetic only where all parts have one scale. A clamp's output keeps its
+    own where the whole goes further: runtimes leave the clamp to the range of what it gives.
     """
     found = dict(histograms)
     read = graphs.feeding(graph, lambda _: True)
@@ -81,8 +90,17 @@ def shared(graph: GraphModule, histograms: Mapping[str, Histogram]) -> dict[str,
         if node.target is ATEN.cat.default and node in read and node.name in found:
             parts = [value_source(each) for each in node.all_input_nodes]
             if all(part.name in found for part in parts):
-                found.update({part.name: found[node.name] for part in parts})
+                whole = found[node.name]
+                found.update({part.name: whole for part in parts if not _goes_beyond(whole, part)})
     return found
+
+
+def _goes_beyond(whole: Histogram, part: Node) -> bool:
+    """Whether values of a concatenation are outside of the clamp that a part of it comes from."""
+    if part.target not in CLAMPS:
+        return False
+    least, most = clamp_ends(part)
+    return whole.low < least or whole.high > most
 
 
 class Simulation(Interpreter):

@@ -6,6 +6,7 @@ weight and, if there is one, the bias.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 
@@ -140,6 +141,16 @@ def clamp_of(node: Node) -> Node | None:
     """The clamp that is the only reader of a node; None where there is none."""
     users = list(node.users)
     return users[0] if len(users) == 1 and users[0].target in CLAMPS else None
+
+
+def clamp_ends(clamp: Node) -> tuple[float, float]:
+    """The least and the greatest value that a clamp gives."""
+    if clamp.target in (ATEN.relu.default, ATEN.relu_.default):
+        return 0.0, math.inf
+    if clamp.target in (ATEN.relu6.default, ATEN.relu6_.default):
+        return 0.0, 6.0
+    least, most = (*clamp.args[1:3], *(-1.0, 1.0)[len(clamp.args) - 1 :])[:2]
+    return float(least), float(most)  # type: ignore[arg-type]  # numbers
 
 
 def pads_zeros(node: Node) -> bool:

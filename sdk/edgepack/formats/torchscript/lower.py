@@ -19,7 +19,7 @@ from edgepack.formats import operator_kinds
 from edgepack.formats.activation_ranges import Ranges
 from edgepack.formats.torchscript.capability_table import QNNPACK
 from edgepack.graph import layers as graphs
-from edgepack.graph.layers import ATEN, ELEMENTWISE, PASSES, clamp_of, pads_zeros
+from edgepack.graph.layers import ATEN, CLAMPS, ELEMENTWISE, PASSES, clamp_of, pads_zeros
 from edgepack.graph.quantization_grid import ActivationGrid
 from edgepack.model.source import Source
 from edgepack.recipe import Recipe
@@ -166,11 +166,14 @@ class _Lowering:
         self._codes[node] = self._codes[end] = codes
 
     def _step(self, node: Node) -> tuple[float, int]:
-        """Scale and zero point; those of the concatenation where that alone reads the node."""
+        """Scale and zero point; those of the concatenation where that alone reads the node.
+
+        A clamp with a range of its own keeps it.
+        """
         users = list(node.users)
-        if len(users) == 1 and users[0].target is ATEN.cat.default:
-            joined = self._is_joined(users[0])
-            if joined:
+        if len(users) == 1 and users[0].target is ATEN.cat.default and self._is_joined(users[0]):
+            same = self._ranges.of(node.name) == self._ranges.of(users[0].name)
+            if same or node.target not in CLAMPS:
                 return self._step(users[0])
         grid = ActivationGrid.of(self._ranges.of(node.name))
         return grid.scale, grid.zero_point
