@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-TYPED := benchmarks docs/_ext/edgepack_reference templates/linux-python examples/fashion_mnist examples/tutorial_nets examples/silero_vad examples/sentence_encoder examples/detector examples/unet examples/recognizer examples/scenes.py examples/packages.py \
+TYPED := benchmarks docs/_ext/edgepack_reference templates/linux-python examples/fashion_mnist examples/tutorial_nets examples/silero_vad examples/sentence_encoder examples/detector examples/unet examples/recognizer examples/scenes.py examples/training.py examples/packages.py \
          $(wildcard examples/imagenet/*.py) $(wildcard examples/imagenet/*/model.py)
 
 .PHONY: demo test test-slow apps lint docs benchmarks zoo-sample clean

@@ -32,11 +32,12 @@ def run(architectures: Sequence[Architecture], folder: Path, jobs: int, say: Say
     workers: Queue[Children] = Queue()
     for _ in range(jobs):
         workers.put(worker.children())
-    with ThreadPoolExecutor(jobs) as pool:
-        results = list(pool.map(lambda each: _result(each, folder, workers, say), architectures))
-    while not workers.empty():
-        workers.get().close()
-    return results
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            return list(pool.map(lambda each: _result(each, folder, workers, say), architectures))
+    finally:
+        while not workers.empty():
+            workers.get().close()
 
 
 def _result(architecture: Architecture, folder: Path, workers: Queue[Children], say: Say) -> Result:

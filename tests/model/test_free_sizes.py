@@ -33,6 +33,15 @@ class Denoiser(nn.Module):
         return x - self.d(torch.cat([y, a], 1))
 
 
+class Steps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(4, 6, batch_first=True)
+
+    def forward(self, x):
+        return self.gru(x)[0]
+
+
 class UNet(nn.Module):
     def __init__(self):
         super().__init__()
@@ -121,6 +130,12 @@ def test_sizes_that_must_be_multiples_are_told() -> None:
     notes = load("free.py:UNet", inputs=("tensor:1x3xHxW",)).notes
     assert {"H must be a multiple of 4", "W must be a multiple of 4"} <= set(notes)
     assert not [note for note in load("nets.py:net", inputs=("tensor:Nx8",)).notes if "multiple" in note]
+
+
+def test_the_length_that_a_recurrent_layer_fixes_is_named() -> None:
+    said = refused(model="free.py:Steps", inputs=("tensor:1xTx4",))
+    assert "dimension T of 'input' cannot be free" in said
+    assert "the length of a sequence that a recurrent layer reads" in said
 
 
 def test_a_dimension_that_the_model_fixes_is_named() -> None:

@@ -67,7 +67,7 @@ def run(job: Job, scratch: Path, time_limit: float) -> Run | Death:
 
 
 def _prepare(scratch: Path) -> None:
-    """Import the runtime into the server. If that ends the server or hangs, it is told as the run's death."""
+    """Import the runtime into the server. If the import crashes or hangs, the run is a `Death`."""
     formats.load(_job(scratch).format).import_runtime()
 
 

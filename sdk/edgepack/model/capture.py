@@ -13,6 +13,7 @@ from torch.fx import GraphModule
 
 from edgepack.arrays import Sample
 from edgepack.contract import Contract
+from edgepack.errors import SourceError
 from edgepack.graph import layers as graph
 from edgepack.model import capture_errors, free_sizes, torchscript
 from edgepack.model.flat_model import FlatModel
@@ -43,7 +44,10 @@ def _captured(
 ) -> ExportedProgram:
     module = _without_script(model, example)
     try:
-        return captured(module, example, shapes)
+        with torchscript.parts_as_graphs(module, example):
+            return captured(module, example, shapes)
+    except SourceError:
+        raise
     except Exception as cause:  # torch.export documents no common base of its errors
         raise capture_errors.refusal(cause) from cause
 
@@ -134,16 +138,11 @@ def _without_cells(program: ExportedProgram) -> ExportedProgram:
 
 
 def _without_script(model: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.nn.Module:
-    """`model`; a TorchScript model is replaced by an equal graph, and so is one with such a part, which
-    torch.export does not follow: it is traced as a whole."""
+    """`model`; a TorchScript model is replaced by an equal graph."""
     if isinstance(model, FlatModel) and isinstance(model.model, torch.jit.ScriptModule):
         steps = model.preprocessing
         inputs = example if steps is None else (steps.before(example[0]),)
         arguments, keywords = model.binding.arguments(inputs)
         converted = torchscript.to_graph(model.model, arguments, keywords)
         return FlatModel(converted, model.binding.by_position, steps)
-    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
-        with quiet(), torch.no_grad():
-            traced: torch.jit.ScriptModule = torch.jit.trace(model, example, check_trace=False)
-        return torchscript.to_graph(traced, example, {})
     return model

@@ -13,11 +13,13 @@ from torch.fx.experimental.symbolic_shapes import is_concrete_int
 from edgepack.arrays import Sample
 from edgepack.contract import Contract, samples
 from edgepack.errors import SourceError
+from edgepack.graph.layers import ATEN
 from edgepack.model import inference
 from edgepack.model.flat_model import FlatModel
 
 _TRIED = (16, 32, 64, 128, 224, 256, 512, 8, 4, 2, 1)
 """Sizes of free dimensions, one of which most networks take. A batch has size 1."""
+_RECURRENT = frozenset({ATEN.lstm.input, ATEN.gru.input, ATEN.rnn_tanh.input, ATEN.rnn_relu.input})
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 _STEPS = range(2, 10)
 
@@ -82,9 +84,17 @@ def check_free(program: ExportedProgram, contract: Contract) -> None:
             if isinstance(dim, str) and is_concrete_int(size):
                 raise SourceError(
                     f"dimension {dim} of '{declared.name}' cannot be free: the model takes {size} only",
-                    hint="a parameter or a constant has this size, or forward turns the size into a number "
-                    f"(int(x.shape[…])): declare {size}, or compute with x.shape itself",
+                    hint=_way_out(program, size),
                 )
+
+
+def _way_out(program: ExportedProgram, size: object) -> str:
+    if any(node.target in _RECURRENT for node in program.graph.nodes):
+        return f"torch.export fixes the length of a sequence that a recurrent layer reads: declare {size}"
+    return (
+        "a parameter or a constant has this size, or forward turns the size into a number "
+        f"(int(x.shape[…])): declare {size}, or compute with x.shape itself"
+    )
 
 
 def notes(program: ExportedProgram, contract: Contract, sample: Sample) -> list[str]:

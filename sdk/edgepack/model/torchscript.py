@@ -6,6 +6,8 @@ buffer; quantizers look for `aten.conv2d` and similar operators, and fold only p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
@@ -46,6 +48,54 @@ def to_graph(
     module.recompile()
     _weights_as_parameters(module)
     return module
+
+
+@contextmanager
+def parts_as_graphs(model: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> Iterator[None]:
+    """Inside the block, the parts of `model` that are TorchScript are equal graphs: torch.export follows no
+    TorchScript.
+
+    Each is converted for the arguments that it gets when the model runs on `example`. Raises SourceError if
+    torch cannot convert one.
+    """
+    places = [
+        (parent, name, part)
+        for parent in model.modules()
+        if not isinstance(parent, torch.jit.ScriptModule)
+        for name, part in parent._modules.items()
+        if isinstance(part, torch.jit.ScriptModule)
+    ]
+    listeners = [_Listener(part) for _, _, part in places]
+    try:
+        for (parent, name, _), listener in zip(places, listeners):
+            parent._modules[name] = listener
+        if places:
+            with quiet(), torch.no_grad():
+                model(*example)
+        for (parent, name, _), listener in zip(places, listeners):
+            parent._modules[name] = listener.as_graph()
+        yield
+    finally:
+        for parent, name, part in places:
+            parent._modules[name] = part
+
+
+class _Listener(torch.nn.Module):
+    """Calls a part in TorchScript, and remembers its arguments of the first call."""
+
+    def __init__(self, script: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.script = script
+        self._first: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+    def forward(self, *arguments: Any, **keywords: Any) -> Any:
+        if self._first is None:
+            self._first = arguments, keywords
+        return self.script(*arguments, **keywords)
+
+    def as_graph(self) -> torch.nn.Module:
+        """The part as a graph; as it is if it was not called."""
+        return self.script if self._first is None else to_graph(self.script, *self._first)
 
 
 def _is_optional(script: torch.jit.ScriptModule) -> bool:

@@ -133,6 +133,11 @@ def _around(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
     return math.prod(shape[:dim]), shape[dim], math.prod(shape[dim + 1 :])
 
 
+def _blocks(source: Node, dim: int, emit: Emitter, row: Row) -> Node:
+    """The values [before, in, after] a dimension."""
+    return emit(ATEN.reshape.default, row(source), list(_around(_shape(source), dim)))
+
+
 def _same(node: Node, emit: Emitter, row: Row) -> Node:
     del emit
     return row(_source(node))
@@ -170,22 +175,21 @@ def _permuted(values: Node, shape: Sequence[int], order: Sequence[int], emit: Em
 
 
 def _select(node: Node, emit: Emitter, row: Row) -> Node:
-    sizes = _around(_shape(_source(node)), node.args[1])  # type: ignore[arg-type]  # a number
-    blocks = emit(ATEN.reshape.default, row(_source(node)), list(sizes))
+    dim: Any = node.args[1]
+    blocks = _blocks(_source(node), dim, emit, row)
     return emit(ATEN.reshape.default, emit(ATEN.select.int, blocks, 1, node.args[2]), [-1])
 
 
 def _unbind(node: Node, emit: Emitter, row: Row) -> list[Node]:
-    sizes = _around(_shape(_source(node)), argument(node, 1, "dim", 0))
-    blocks = emit(ATEN.reshape.default, row(_source(node)), list(sizes))
-    parts = [emit(ATEN.select.int, blocks, 1, number) for number in range(sizes[1])]
+    blocks = _blocks(_source(node), argument(node, 1, "dim", 0), emit, row)
+    parts = [emit(ATEN.select.int, blocks, 1, number) for number in range(_shape(blocks)[1])]
     return [emit(ATEN.reshape.default, part, [-1]) for part in parts]
 
 
 def _parts(node: Node, emit: Emitter, row: Row) -> list[Node]:
     """Of `split` and `chunk`, whose sizes are those of their results."""
     dim = argument(node, 2, "dim", 0)
-    blocks = emit(ATEN.reshape.default, row(_source(node)), list(_around(_shape(_source(node)), dim)))
+    blocks = _blocks(_source(node), dim, emit, row)
     found, begin = [], 0
     for value in node.meta["val"]:
         length = int(value.shape[dim])
@@ -197,7 +201,7 @@ def _parts(node: Node, emit: Emitter, row: Row) -> list[Node]:
 
 def _slice(node: Node, emit: Emitter, row: Row) -> Node:
     dim = argument(node, 1, "dim", 0)
-    blocks = emit(ATEN.reshape.default, row(_source(node)), list(_around(_shape(_source(node)), dim)))
+    blocks = _blocks(_source(node), dim, emit, row)
     rest = node.args[2:]
     return emit(ATEN.reshape.default, emit(ATEN.slice.Tensor, blocks, 1, *rest), [-1])
 
@@ -222,7 +226,7 @@ def _expanded(values: Node, shape: Sequence[int], wanted: Sequence[int], emit: E
 def _cat(node: Node, emit: Emitter, row: Row) -> Node:
     tensors: Any = node.args[0]
     dim = argument(node, 1, "dim", 0)
-    blocks = [emit(ATEN.reshape.default, row(each), list(_around(_shape(each), dim))) for each in tensors]
+    blocks = [_blocks(each, dim, emit, row) for each in tensors]
     return emit(ATEN.reshape.default, emit(ATEN.cat.default, blocks, 1), [-1])
 
 
@@ -255,8 +259,8 @@ def _reduce(node: Node, emit: Emitter, row: Row) -> Node:
 
 
 def _softmax(node: Node, emit: Emitter, row: Row) -> Node:
-    sizes = _around(_shape(_source(node)), node.args[1])  # type: ignore[arg-type]  # a number
-    blocks = emit(ATEN.reshape.default, row(_source(node)), list(sizes))
+    dim: Any = node.args[1]
+    blocks = _blocks(_source(node), dim, emit, row)
     return emit(ATEN.reshape.default, emit(ATEN.softmax.int, blocks, 1), [-1])
 
 
